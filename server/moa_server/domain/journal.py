@@ -1,0 +1,100 @@
+"""The port of the journal: where runs and their events are kept.
+
+A run has one owner at a time, and each ownership has a number, the epoch. Every write names the epoch of each run it
+appends to; the journal refuses the runs whose epoch has moved on, and keeps nothing of what was written for them. That
+is the whole of the guarantee: correctness hangs on the epoch, never on a clock.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from moa_server.domain.event import Cursor, Event
+from moa_server.domain.run import RunRecord, Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """The next events of one run."""
+
+    run_id: str
+    epoch: int
+    events: tuple[Event, ...]
+    """Without gaps. The journal finds out by their sequences what it has already, should they be sent twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What became of a submission."""
+
+    record: RunRecord
+    created: bool
+    """Whether it was registered now; otherwise the record is the run that has the same caller and request id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a group commit."""
+
+    lost: frozenset[str] = frozenset()
+    """The runs that have another owner now; nothing was written for them."""
+    cancelled: tuple[tuple[str, str], ...] = ()
+    """The owner's runs that somebody asked to cancel, each with who asked."""
+
+
+class Journal(Protocol):
+    """Where runs and their events are kept.
+
+    Every operation may raise `JournalUnavailable`; trying the same again is then safe.
+    """
+
+    async def submit(self, submission: Submission, owner: str) -> Registered:
+        """Register a run, owned by ``owner`` in epoch 1, unless the same caller and request id has one.
+
+        Raises:
+            RequestIdReused: the request id stands for another fingerprint.
+        """
+        ...
+
+    async def write(self, owner: str, appends: Sequence[Append]) -> Written:
+        """Append for all runs of this owner in one commit, and renew its ownership of all its runs.
+
+        A terminal event ends its run in the same commit.
+        """
+        ...
+
+    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
+        """Take over at most ``limit`` unfinished runs whose owner has gone silent, each with the next epoch."""
+        ...
+
+    async def release(self, owner: str, run_ids: Sequence[str]) -> None:
+        """Give up the ownership of runs, so that another server can claim them at once."""
+        ...
+
+    async def find(self, run_id: str) -> RunRecord | None:
+        """Return a run, or None if there is none, or it is past its retention."""
+        ...
+
+    async def find_request(self, caller: str, request_id: str) -> RunRecord | None:
+        """Return the run of a caller's request id, or None."""
+        ...
+
+    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+        """Return the next events after a place, itself excluded, at most ``limit``, in order.
+
+        Raises:
+            ResumePointExpired: the events after that place are no longer kept.
+        """
+        ...
+
+    async def cancel(self, run_id: str, by: str) -> None:
+        """Ask the run's owner, wherever it is, to cancel it. Asking again, or of an ended run, changes nothing."""
+        ...
+
+    def follow(self, run_id: str) -> AsyncIterator[None]:
+        """Yield whenever the run may have new events, and now and then in any case."""
+        ...
+
+    async def purge(self) -> int:
+        """Remove a few of the runs that are past their retention; return how many."""
+        ...

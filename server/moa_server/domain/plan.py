@@ -1,0 +1,57 @@
+"""A mixture with the caller's overrides: resolved, bounded, and never changed again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from moa_server.domain.agent import Agent
+from moa_server.domain.budget import Budget
+from moa_server.domain.conversation import Conversation
+from moa_server.domain.degradation import Degradation
+from moa_server.domain.mixture import Roster, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLayer:
+    """A layer as the worst case has it."""
+
+    index: int
+    agents: tuple[Agent, ...]
+    quorum: int
+    grace_s: float
+    answers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """The most a plan can use, without retries and hedges."""
+
+    calls: int
+    tokens: int
+    cost_nanousd: int | None
+    """None when a price is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run carries out."""
+
+    mixture: str
+    strategy: str
+    messages: Conversation
+    """The caller's, byte for byte."""
+    roster: Roster
+    """Overrides applied, cut to fit the budget."""
+    layers: tuple[PlannedLayer, ...]
+    """The most that can be carried out, in order."""
+    worst_case: WorstCase
+    budget: Budget
+    rules: Rules
+    mark: str
+    """What fences references; nobody can guess it."""
+    seed: int
+    """Of every pseudo-random choice of the run."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    response_schema: str | None = None
+    degradations: tuple[Degradation, ...] = ()
+    """What was taken from the mixture to fit the budget."""

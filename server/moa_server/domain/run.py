@@ -1,0 +1,61 @@
+"""One carrying-out of a plan."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from moa_server.domain.plan import Plan
+
+
+class RunState(StrEnum):
+    """How far a run is."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Who asks, under which id, and how the run is to be kept."""
+
+    caller: str
+    request_id: str
+    """The caller's own id; empty when it gave none."""
+    fingerprint: str
+    """A digest of the request, to tell a repeated one from another one with the same id."""
+    detached: bool = False
+    """Whether the run goes on when nobody watches it."""
+    proposal_deltas: bool = False
+    """Whether its events hold the pieces of proposals."""
+    traceparent: str = ""
+    """The W3C trace context of the call that asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run that is to be registered."""
+
+    run_id: str
+    """A candidate made by the server: sending the same submission again is safe."""
+    ticket: Ticket
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the journal knows it."""
+
+    run_id: str
+    ticket: Ticket
+    plan: Plan
+    state: RunState
+    epoch: int
+    """Which ownership of the run, from 1."""
+    created: datetime
+    """By the store's clock."""
+    age_s: float = 0.0
+    """Seconds since it was created when the record was read, by the store's clock."""
+    cancel_asked: str = ""
+    """Who asked to cancel it; empty when nobody did."""

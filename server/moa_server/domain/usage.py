@@ -1,0 +1,80 @@
+"""What was used: counts that add up, how well they are known, and what they cost."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+_MILLION = 1_000_000
+
+
+class Certainty(IntEnum):
+    """How well a count is known, the best first."""
+
+    KNOWN = 1
+    ESTIMATED = 2
+    UNKNOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Additive counts of calls, tokens and money."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    """Cached ones included."""
+    output_tokens: int = 0
+    """Reasoning included."""
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    certainty: Certainty = Certainty.KNOWN
+    cost_nanousd: int | None = 0
+    """None when a price is unknown: a sum with an unknown part is unknown, never too low."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            max(self.certainty, other.certainty),
+            None if self.cost_nanousd is None or other.cost_nanousd is None else self.cost_nanousd + other.cost_nanousd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model's tokens cost, in billionths of a US dollar for a million tokens."""
+
+    input: int
+    output: int
+    cached_input: int | None = None
+    """None means the same as other input."""
+    reasoning: int | None = None
+    """None means the same as other output."""
+
+    def cost_nanousd(self, usage: Usage) -> int:
+        """Return what the tokens of ``usage`` cost, rounded up."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        reasoning = self.output if self.reasoning is None else self.reasoning
+        total = (
+            (usage.input_tokens - usage.cached_input_tokens) * self.input
+            + usage.cached_input_tokens * cached
+            + (usage.output_tokens - usage.reasoning_tokens) * self.output
+            + usage.reasoning_tokens * reasoning
+        )
+        return -(-total // _MILLION)
+
+    @property
+    def dearest_input(self) -> int:
+        """The most a million input tokens can cost."""
+        return max(self.input, self.cached_input or 0)
+
+    @property
+    def dearest_output(self) -> int:
+        """The most a million output tokens can cost."""
+        return max(self.output, self.reasoning or 0)
