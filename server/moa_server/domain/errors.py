@@ -43,6 +43,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from moa_server.domain.usage import Usage
+
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -200,6 +202,8 @@ class ModelError(MoaError):
 
     permanent = False
     """Whether the same call to the same endpoint is bound to fail again."""
+    usage: Usage | None = None
+    """What the attempt used before it failed, as far as that is known."""
 
 
 class ModelUnreachable(ModelError):

@@ -5,7 +5,7 @@ appends to; the journal refuses the runs whose epoch has moved on, and keeps not
 is the whole of the guarantee: correctness hangs on the epoch, never on a clock.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,8 +19,9 @@ class Append:
 
     run_id: str
     epoch: int
-    events: tuple[Event, ...]
-    """Without gaps. The journal finds out by their sequences what it has already, should they be sent twice."""
+    events: tuple[Event, ...] = ()
+    """Without gaps. The journal finds out by their sequences what it has already, should they be sent twice. None only
+    asks whether the run still has this owner and epoch. What comes after a terminal event is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class Written:
     """What became of a group commit."""
 
     lost: frozenset[str] = frozenset()
-    """The runs that have another owner now; nothing was written for them."""
+    """The runs that have another owner or epoch now, or are not known; nothing was written for them."""
+    behind: tuple[tuple[str, int], ...] = ()
+    """The runs whose last events the journal does not have any more, as after a store's failover, each with the last
+    sequence of this epoch that it has; nothing was written for them: send again what comes after it."""
     cancelled: tuple[tuple[str, str], ...] = ()
     """The owner's runs that somebody asked to cancel, each with who asked."""
 
@@ -47,6 +51,11 @@ class Journal(Protocol):
 
     Every operation may raise `JournalUnavailable`; trying the same again is then safe.
     """
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another server, or this one started again, can carry on what is released."""
+        ...
 
     async def submit(self, submission: Submission, owner: str) -> Registered:
         """Register a run, owned by ``owner`` in epoch 1, unless the same caller and request id has one.
@@ -64,7 +73,11 @@ class Journal(Protocol):
         ...
 
     async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
-        """Take over at most ``limit`` unfinished runs whose owner has gone silent, each with the next epoch."""
+        """Take over at most ``limit`` unfinished runs, released ones or silent owners' ones, each with the next epoch.
+
+        Silence is told by the store's clock, and only by a journal that has reached its store without a break for one
+        ownership time: after an outage of the store every owner looks silent.
+        """
         ...
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
@@ -91,10 +104,10 @@ class Journal(Protocol):
         """Ask the run's owner, wherever it is, to cancel it. Asking again, or of an ended run, changes nothing."""
         ...
 
-    def follow(self, run_id: str) -> AsyncIterator[None]:
-        """Yield whenever the run may have new events, and now and then in any case."""
+    def follow(self, run_id: str) -> AsyncGenerator[None, None]:
+        """Yield at once, then whenever the run may have new events, and now and then in any case. Close it to leave."""
         ...
 
     async def purge(self) -> int:
-        """Remove a few of the runs that are past their retention; return how many."""
+        """Remove a few of the runs, or of their contents, that are past their retention; return how many."""
         ...

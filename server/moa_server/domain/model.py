@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.errors import ModelError
+from moa_server.domain.reliability import Reliability
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Price, Usage
 
@@ -52,6 +53,8 @@ class ModelSpec:
     times: TimeLimits = TimeLimits()
     dialect: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the provider's own, already validated by it."""
+    reliability: Reliability = Reliability()
+    """What wraps it."""
 
 
 class FinishReason(StrEnum):

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from moa_server.domain.plan import Plan
+from moa_server.domain.usage import Usage
 
 
 class RunState(StrEnum):
@@ -59,3 +60,6 @@ class RunRecord:
     """Seconds since it was created when the record was read, by the store's clock."""
     cancel_asked: str = ""
     """Who asked to cancel it; empty when nobody did."""
+    usage: Usage | None = None
+    """What it used, once it has ended. It is kept as long as the record, also when the contents are dropped earlier:
+    the plan then has no messages, and the events cannot be read."""

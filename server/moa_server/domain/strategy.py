@@ -81,6 +81,8 @@ class Stage:
     looks_back: int = 1
     """From how many layers before it proposals can be shown; what an agent is told beside them counts apart."""
     answers: bool = False
+    most: int | None = None
+    """How many of its agents speak at the most; None means all, each as often as it is named."""
 
 
 @dataclass(frozen=True, slots=True)

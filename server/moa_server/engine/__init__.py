@@ -1,0 +1,1 @@
+"""Carries plans to answers."""

@@ -1,0 +1,133 @@
+"""Carries a plan to an answer: drives the strategy, one layer after the other, and ends the run."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.errors import DeadlineExceeded
+from moa_server.domain.event import (
+    DecisionMade,
+    LayerClosed,
+    LayerStarted,
+    RunSucceeded,
+)
+from moa_server.domain.model import FinishReason
+from moa_server.domain.plan import PlannedLayer
+from moa_server.domain.proposal import AgentFailure, Answer, LayerResult
+from moa_server.domain.strategy import Decision, Layer, Strategy
+from moa_server.engine.failing import check_layer
+from moa_server.engine.history import History
+from moa_server.engine.ladder import NextRung, answer_layer
+from moa_server.engine.layer import OpenLayer, quorum_of
+from moa_server.engine.setting import RunSetting
+
+_LAST_WORD_S = 0.25
+_LAST_WORD_SHARE = 0.05
+"""The answering agent ends a little before the run does, so that a proposal can still stand in for it."""
+
+
+@dataclass(slots=True)
+class Carrying:
+    """A run that is being carried out."""
+
+    setting: RunSetting
+    strategy: Strategy
+    history: History
+    index: int = 0
+    """Of the layer that comes next."""
+    decisions: int = 0
+
+    failures: tuple[AgentFailure, ...] = ()
+    """Of the layer that closed last."""
+    degradations: list[Degradation] = field(default_factory=list)
+
+    async def to_the_end(self) -> RunSucceeded:
+        """Carry the run to its answer.
+
+        Raises:
+            RunError, LimitError: it cannot be.
+        """
+        answer = await self._answer()
+        if not self.setting.answer.text:
+            self.setting.write_answer(answer.text)
+        if answer.finish_reason is FinishReason.LENGTH:
+            self._degrade(DegradationReason.ANSWER_TRUNCATED, "the answer ends where its token limit cut it")
+        answer = replace(
+            answer, degradations=(*self.setting.plan.degradations, *answer.degradations, *self.degradations)
+        )
+        return RunSucceeded(answer, self.setting.purse.spent)
+
+    async def _answer(self) -> Answer:
+        rule = self.strategy.run(self.setting.plan)
+        given: LayerResult | None = None
+        while True:
+            try:
+                step = rule.send(given)
+            except StopIteration as done:
+                answer: Answer = done.value
+                return answer
+            match step:
+                case Layer():
+                    given = await self._layer(step)
+                    if step.answers and not given.proposals:
+                        return self._best_of(step)
+                case Decision():
+                    given = None
+                    self._decide(step)
+                case Degradation():
+                    given = None
+                    self.degradations.append(step)
+
+    async def _layer(self, layer: Layer) -> LayerResult:
+        index, self.index = self.index, self.index + 1
+        result = self._replayed(index) or await self._opened(layer, index)
+        self.degradations += result.degradations
+        self.failures = result.failures
+        self.degradations += check_layer(layer, result, self.setting.plan.rules)
+        return result
+
+    def _replayed(self, index: int) -> LayerResult | None:
+        closed = self.history.closed
+        return closed[index] if index < len(closed) else None
+
+    async def _opened(self, layer: Layer, index: int) -> LayerResult:
+        setting = self.setting
+        if setting.deadline <= asyncio.get_running_loop().time():
+            raise DeadlineExceeded("no time was left for the next layer")
+        setting.tell(LayerStarted(self._planned(layer, index)))
+        given = self.history.given if index == len(self.history.closed) else {}
+        deadline = self._deadline(layer, index)
+        if layer.answers:
+            result = await answer_layer(setting, layer, index, deadline)
+        else:
+            result = await OpenLayer(setting, layer, index, deadline, given).result()
+        setting.tell(LayerClosed(result))
+        await setting.log.durable()
+        return result
+
+    def _deadline(self, layer: Layer, index: int) -> float:
+        """Return the moment by which a layer has to close, so that those after it have their share."""
+        plan, now = self.setting.plan, asyncio.get_running_loop().time()
+        if layer.answers or index >= len(plan.layers) - 1:
+            return self.setting.deadline - min(_LAST_WORD_S, (self.setting.deadline - now) * _LAST_WORD_SHARE)
+        left = (self.setting.deadline - now) * (1 - plan.rules.answer_share)
+        return now + left / max(len(plan.layers) - 1 - index, 1)
+
+    def _planned(self, layer: Layer, index: int) -> PlannedLayer:
+        rules = self.setting.plan.rules
+        agents = tuple(call.agent for call in layer.calls)
+        return PlannedLayer(index, agents, quorum_of(layer, rules.quorum) or len(agents), rules.grace_s, layer.answers)
+
+    def _best_of(self, layer: Layer) -> Answer:
+        """Return the best proposal, since the answering agent has failed before its first word."""
+        rung = NextRung.of(layer)
+        self._degrade(DegradationReason.AGGREGATOR_FAILED, f"{rung.failed} failed; the answer is {rung.best.agent}'s")
+        return Answer.of(rung.best)
+
+    def _decide(self, decision: Decision) -> None:
+        self.decisions += 1
+        if self.decisions > self.history.decisions:
+            self.setting.tell(DecisionMade(decision))
+
+    def _degrade(self, reason: DegradationReason, detail: str) -> None:
+        self.degradations.append(Degradation(reason, detail))

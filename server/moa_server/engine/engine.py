@@ -1,0 +1,256 @@
+"""The engine's face: starts runs, and lets them be watched, read and cancelled."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from moa_server.domain.clock import Clock, SystemClock
+from moa_server.domain.errors import LayerNotFound, LayerOpen, MoaError, Overloaded, RunNotFound, ShuttingDown
+from moa_server.domain.event import BEGINNING, Cursor, Event, LayerClosed
+from moa_server.domain.journal import Journal
+from moa_server.domain.limits import EngineLimits
+from moa_server.domain.model import Model
+from moa_server.domain.plan import Plan
+from moa_server.domain.proposal import LayerResult
+from moa_server.domain.query import Query
+from moa_server.domain.run import RunRecord, RunState, Submission, Ticket
+from moa_server.engine.adoption import adopt_for_ever
+from moa_server.engine.catalogue import Catalogue
+from moa_server.engine.history import History
+from moa_server.engine.planning import Planner
+from moa_server.engine.purging import purge_for_ever
+from moa_server.engine.reading import closed_layer, status_of
+from moa_server.engine.registry import Ownership, Registry
+from moa_server.engine.views import MixtureView, ModelView, RunStatus
+from moa_server.engine.watching import Watcher
+
+_RETRY_AFTER_S = 1.0
+_ID_BYTES = 16
+
+
+class Engine:
+    """Carries out what callers ask for. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        journal: Journal,
+        limits: EngineLimits = EngineLimits(),
+        *,
+        ownership: Ownership | None = None,
+        clock: Clock | None = None,
+        breaker_of: Callable[[Model], str | None] = lambda _: None,
+    ) -> None:
+        """Offer ``catalogue``; keep runs in ``journal``; ``breaker_of`` tells the state of a model's breaker."""
+        self.catalogue = catalogue
+        self._journal = journal
+        self._limits = limits
+        self._ownership = ownership or Ownership(secrets.token_hex(_ID_BYTES))
+        self._breaker_of = breaker_of
+        self._registry = Registry(journal, clock or SystemClock(), limits, self._ownership, lambda: self.catalogue)
+        self._closing = False
+        self._stack = AsyncExitStack()
+        self._background: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._registry.carrying())
+        group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._background = [
+            group.create_task(purge_for_ever(self._journal), name="purge"),
+            group.create_task(
+                adopt_for_ever(
+                    self._journal,
+                    self._ownership.owner,
+                    ownership_s=self._ownership.seconds,
+                    room=self._room,
+                    carry_on=self._registry.open,
+                ),
+                name="adopt",
+            ),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        for task in self._background:
+            task.cancel()
+        await self._stack.__aexit__(kind, error, trace)
+
+    def explain(self, query: Query) -> Plan:
+        """Resolve a query to its plan. Nothing is called."""
+        return Planner(self.catalogue, self._limits).plan(query)
+
+    def mixtures(self) -> Sequence[MixtureView]:
+        """Return what this server offers, in the operator's order."""
+        return [self._view(name) for name in self.catalogue.mixtures]
+
+    def open_runs(self) -> int:
+        """Return how many runs this server is carrying out."""
+        return len(self._registry)
+
+    async def start(self, query: Query, ticket: Ticket, time_s: float | None) -> RunRecord:
+        """Register a run and carry it out, unless the caller's request id has one already.
+
+        ``time_s`` is what is left of the caller's own time; a detached run does not end with it.
+
+        Raises:
+            MoaError: the run cannot be had, or not now.
+        """
+        try:
+            submission = self._submission(query, ticket, time_s)
+        except MoaError:
+            existing = await self._existing(ticket)
+            if existing is None:
+                raise
+            return existing
+        registered = await self._journal.submit(submission, self._ownership.owner)
+        if registered.created and self._registry.get(registered.record.run_id) is None:
+            self._registry.open(registered.record, History())
+        return registered.record
+
+    async def find(self, caller: str, *, run_id: str = "", request_id: str = "") -> RunRecord:
+        """Return a caller's run by its id, or by the caller's own id of the request.
+
+        Raises:
+            RunNotFound: the caller has no such run.
+        """
+        if run_id:
+            record = await self._journal.find(run_id)
+        else:
+            record = await self._journal.find_request(caller, request_id)
+        if record is None or record.ticket.caller != caller:
+            name, wanted = ("run_id", run_id) if run_id else ("request_id", request_id)
+            raise RunNotFound(f"no run with {name} {wanted[:64]!r}", metadata={name: wanted[:64]})
+        return record
+
+    async def watch(self, run_id: str, after: Cursor = BEGINNING) -> AsyncGenerator[Event | None, None]:
+        """Yield the events of a run after a place, and None in every heartbeat time without one.
+
+        Use it within `contextlib.aclosing`: a run that nobody watches is cancelled after a while.
+        """
+        self._registry.enter(run_id)
+        try:
+            watcher = Watcher(run_id, after, self._journal, self._registry.log, self._limits.heartbeat_s)
+            async with aclosing(watcher.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._registry.leave(run_id)
+
+    async def layer_result(self, run_id: str, index: int, wait_s: float = 0.0) -> LayerResult:
+        """Return a closed layer of a run, waiting for it to close if asked to.
+
+        Raises:
+            LayerNotFound: the run ended without it.
+            LayerOpen: it is still open.
+        """
+        metadata = {"run_id": run_id, "layer": str(index)}
+        try:
+            async with asyncio.timeout(min(wait_s, self._limits.longest_wait_s) if wait_s > 0 else None):
+                found = await self._closed_layer(run_id, index, wait=wait_s > 0)
+        except TimeoutError:
+            found = None
+        if found is None:
+            record = await self._journal.find(run_id)
+            if record is not None and record.state is RunState.RUNNING:
+                raise LayerOpen(f"layer {index} of run {run_id} is still open", metadata=metadata)
+            raise LayerNotFound(f"run {run_id} has no closed layer {index}", metadata=metadata)
+        return found
+
+    async def cancel(self, run_id: str, by: str) -> None:
+        """Cancel a run, wherever it is open, and wait a little for it to end."""
+        run = self._registry.get(run_id)
+        if run is not None:
+            run.cancel(by)
+        else:
+            await self._journal.cancel(run_id, by)
+        try:
+            async with asyncio.timeout(self._limits.cancel_wait_s), aclosing(self.watch(run_id)) as events:
+                async for _ in events:
+                    pass
+        except TimeoutError:
+            return
+
+    async def status(self, run_id: str) -> RunStatus:
+        """Return how far a run is.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        return await status_of(run_id, self._journal)
+
+    async def close(self, grace_s: float) -> None:
+        """Refuse new runs, let the open ones finish within the grace, and hand over or cancel what is left then."""
+        self._closing = True
+        for task in self._background:
+            task.cancel()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._registry.emptied()
+        except TimeoutError:
+            await self._part()
+
+    async def _part(self) -> None:
+        if self._journal.is_shared:
+            left = self._registry.let_go()
+            await self._registry.emptied()
+            await self._journal.release(self._ownership.owner, left)
+        else:
+            self._registry.cancel_all("operator")
+            await self._registry.emptied()
+
+    def _submission(self, query: Query, ticket: Ticket, time_s: float | None) -> Submission:
+        if self._closing:
+            raise ShuttingDown("the server is stopping")
+        if self._room() <= 0:
+            raise Overloaded(
+                "the server carries out as many runs as it may",
+                metadata={"limit": "open_runs"},
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        plan = self.explain(query)
+        budget = replace(plan.budget, time_s=self._time_for(plan, None if ticket.detached else time_s))
+        return Submission(secrets.token_hex(_ID_BYTES), ticket, replace(plan, budget=budget))
+
+    def _time_for(self, plan: Plan, time_s: float | None) -> float:
+        wanted = [limit for limit in (plan.budget.time_s, time_s) if limit is not None]
+        return min([*wanted, self._limits.max_time_s] if wanted else [self._limits.default_time_s])
+
+    async def _existing(self, ticket: Ticket) -> RunRecord | None:
+        """Return the run of a repeated request, which may be had even when a new one may not."""
+        if not ticket.request_id:
+            return None
+        found = await self._journal.find_request(ticket.caller, ticket.request_id)
+        return found if found is not None and found.ticket.fingerprint == ticket.fingerprint else None
+
+    async def _closed_layer(self, run_id: str, index: int, *, wait: bool) -> LayerResult | None:
+        if not wait:
+            return await closed_layer(run_id, index, self._journal)
+        async with aclosing(self.watch(run_id)) as events:
+            async for event in events:
+                if event is not None and isinstance(event.fact, LayerClosed) and event.fact.layer.index == index:
+                    return event.fact.layer
+        return None
+
+    def _room(self) -> int:
+        return self._limits.max_open_runs - len(self._registry)
+
+    def _view(self, name: str) -> MixtureView:
+        mixture = self.catalogue.mixtures[name]
+        plan = Planner(self.catalogue, self._limits).describe(mixture)
+        asked = {agent.model: None for layer in plan.layers for agent in layer.agents}
+        return MixtureView(
+            name,
+            mixture.description,
+            mixture.strategy,
+            plan.layers,
+            plan.worst_case,
+            tuple(ModelView(model, self._breaker_of(self.catalogue.models[model])) for model in asked),
+            is_default=name == self.catalogue.default_mixture,
+        )

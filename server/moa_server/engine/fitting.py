@@ -1,0 +1,79 @@
+"""Cuts a plan until its worst case fits its budget: fewer layers, then fewer agents, down to one."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from moa_server.domain.budget import Budget
+from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.errors import BudgetTooSmall
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan, WorstCase
+from moa_server.domain.strategy import Strategy
+
+
+def fit(plan: Plan, strategy: Strategy, resolve: Callable[[Roster], Plan]) -> Plan:
+    """Return the largest plan whose worst case fits the budget.
+
+    Raises:
+        BudgetTooSmall: there is none, or the mixture does not degrade.
+    """
+    whole = resolve(plan.roster)
+    over = excess(whole.worst_case, plan.budget)
+    if not over:
+        return whole
+    if plan.rules.degrade_to_budget:
+        options = strategy.read(plan.options)
+        for roster in smaller(plan.roster):
+            if any(strategy.problems(roster, options)):
+                continue
+            cut = resolve(roster)
+            if not excess(cut.worst_case, plan.budget):
+                return replace(cut, degradations=dropped(plan.roster, roster))
+    raise _too_small(over)
+
+
+def excess(worst: WorstCase, budget: Budget) -> dict[str, str]:
+    """Return the first limit that a worst case goes beyond, as metadata; empty when there is none."""
+    if budget.cost_nanousd is not None and worst.cost_nanousd is None:
+        return {"limit": "cost_nanousd", "needed": "unknown", "allowed": str(budget.cost_nanousd)}
+    pairs = (
+        ("calls", worst.calls, budget.calls),
+        ("tokens", worst.tokens, budget.tokens),
+        ("cost_nanousd", worst.cost_nanousd, budget.cost_nanousd),
+    )
+    for limit, needed, allowed in pairs:
+        if allowed is not None and needed is not None and needed > allowed:
+            return {"limit": limit, "needed": str(needed), "allowed": str(allowed)}
+    return {}
+
+
+def smaller(roster: Roster) -> Iterator[Roster]:
+    """Yield ever smaller rosters: fewer layers first, then fewer agents in the one that is left."""
+    for count in range(len(roster.layers) - 1, 0, -1):
+        yield replace(roster, layers=roster.layers[:count])
+    first = roster.layers[0] if roster.layers else ()
+    for count in range(len(first) - 1, 0, -1):
+        yield replace(roster, layers=(first[:count],))
+    if roster.layers and roster.aggregator is not None:
+        yield replace(roster, layers=())
+
+
+def dropped(before: Roster, after: Roster) -> tuple[Degradation, ...]:
+    """Return what was cut, as reasons why the answer is less than planned."""
+    found = []
+    layers = len(before.layers) - len(after.layers)
+    if layers:
+        detail = f"{layers} of {len(before.layers)} proposer layers left out to fit the budget"
+        found.append(Degradation(DegradationReason.LAYERS_DROPPED, detail))
+    for index, (had, has) in enumerate(zip(before.layers, after.layers, strict=False)):
+        for agent in had[len(has) :]:
+            detail = f"{agent.name} left out to fit the budget"
+            found.append(Degradation(DegradationReason.AGENTS_DROPPED, detail, index, agent.name))
+    return tuple(found)
+
+
+def _too_small(over: dict[str, str]) -> BudgetTooSmall:
+    return BudgetTooSmall(
+        f"the plan's worst case needs {over['needed']} {over['limit']}, and the budget allows {over['allowed']}",
+        metadata=over,
+    )

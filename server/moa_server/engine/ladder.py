@@ -1,0 +1,72 @@
+"""What follows when the answering agent fails: another start, else the best proposal, else an error."""
+
+from dataclasses import dataclass, replace
+
+from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.errors import AnswerFailed, MoaError
+from moa_server.domain.proposal import LayerResult, Proposal
+from moa_server.domain.strategy import Layer
+from moa_server.engine.failing import causes, limit_of
+from moa_server.engine.layer import OpenLayer
+from moa_server.engine.setting import RunSetting
+
+
+@dataclass(frozen=True, slots=True)
+class NextRung:
+    """The proposal that stands in for an answer, and for whom."""
+
+    best: Proposal
+    failed: str
+
+    @classmethod
+    def of(cls, layer: Layer) -> "NextRung":
+        """Choose the weightiest proposal that the answering agent was shown, the first of equals."""
+        call = layer.calls[0]
+        return cls(max(call.shown, key=lambda proposal: proposal.weight), call.agent.name)
+
+
+async def answer_layer(setting: RunSetting, layer: Layer, index: int, deadline: float) -> LayerResult:
+    """Carry the answering layer out; its result has no proposal when the best one shown is to stand in.
+
+    Raises:
+        AnswerFailed: nothing can stand in.
+    """
+    result = await OpenLayer(setting, layer, index, deadline).result()
+    if result.proposals:
+        return result
+    if setting.answer.text:
+        result = await _begin_again(setting, layer, index, deadline, result)
+    if not result.proposals and not _may_stand_in(setting, layer):
+        raise _failed(layer, result)
+    return result
+
+
+async def _begin_again(
+    setting: RunSetting, layer: Layer, index: int, deadline: float, broken: LayerResult
+) -> LayerResult:
+    """Void what was shown of the answer, and have it written once more."""
+    if not setting.plan.rules.restart_answer:
+        raise _failed(layer, broken)
+    detail = f"{broken.failures[0].agent} broke off and began again"
+    degradation = Degradation(DegradationReason.ANSWER_RESTARTED, detail, index, broken.failures[0].agent)
+    setting.void_answer(degradation)
+    result = await OpenLayer(setting, layer, index, deadline).result()
+    if not result.proposals and setting.answer.text:
+        setting.void_answer(degradation)
+    return replace(
+        result,
+        failures=(*broken.failures, *result.failures),
+        degradations=(degradation, *result.degradations),
+    )
+
+
+def _may_stand_in(setting: RunSetting, layer: Layer) -> bool:
+    return setting.plan.rules.best_proposal_on_failure and bool(layer.calls[0].shown)
+
+
+def _failed(layer: Layer, result: LayerResult) -> MoaError:
+    failure = result.failures[-1]
+    return limit_of((failure,)) or AnswerFailed(
+        f"{layer.calls[0].agent.name} could not finish the answer: {failure.detail}",
+        metadata={"agent": failure.agent, "cause": failure.reason, **causes(result.failures)},
+    )

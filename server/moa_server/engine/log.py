@@ -1,0 +1,103 @@
+"""The events of one run in one epoch, as its owner holds them while it is open.
+
+Events are numbered here. Some may be shown at once, the others only when the journal has them; order is kept, so that
+an event is never shown before the one ahead of it. Watchers hold no more than a place in this log.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from moa_server.domain.clock import Clock
+from moa_server.domain.event import SHOWN_AT_ONCE, Event, Fact
+
+
+class RunLog:
+    """A run's events, numbered, and how far they are durable and shown."""
+
+    def __init__(self, run_id: str, epoch: int, clock: Clock) -> None:
+        self.run_id = run_id
+        self.epoch = epoch
+        self._clock = clock
+        self._events: list[Event] = []
+        self._durable = 0
+        self._shown = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+        self.is_left = False
+        """Whether nothing more comes, so that a watcher who has seen all of it has to look elsewhere."""
+
+    def append(self, fact: Fact) -> Event:
+        """Number a fact."""
+        event = Event(self.run_id, self.epoch, len(self._events) + 1, self._clock.now(), fact)
+        self._events.append(event)
+        self._show()
+        return event
+
+    @property
+    def last_sequence(self) -> int:
+        """The number of the newest event; 0 when there is none."""
+        return len(self._events)
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the journal has all of it."""
+        return self._durable == len(self._events)
+
+    def pending(self) -> tuple[Event, ...]:
+        """Return what the journal does not have yet."""
+        return tuple(self._events[self._durable :])
+
+    def settle(self, sequence: int) -> None:
+        """Note that the journal has everything up to a number."""
+        self._durable = max(self._durable, sequence)
+        self._show()
+        self._wake()
+
+    def rewind(self, sequence: int) -> None:
+        """Note that the journal has lost everything after a number; what was shown stays shown."""
+        self._durable = min(self._durable, sequence)
+
+    def leave(self) -> None:
+        """Tell watchers that nothing more comes from here."""
+        self.is_left = True
+        self._wake()
+
+    def has_shown_beyond(self, sequence: int) -> bool:
+        """Whether a watcher at that place may see more now."""
+        return self._shown > sequence
+
+    def shown_after(self, sequence: int) -> Sequence[Event]:
+        """Return what a watcher at that place may see now."""
+        return self._events[sequence : self._shown]
+
+    async def news_after(self, sequence: int) -> None:
+        """Wait until a watcher at that place may see more."""
+        while self._shown <= sequence and not self.is_left:
+            await self._change()
+
+    async def durable(self) -> None:
+        """Wait until the journal has all that has been appended so far."""
+        wanted = len(self._events)
+        while self._durable < wanted:
+            await self._change()
+
+    def _show(self) -> None:
+        before = self._shown
+        self._shown = max(self._shown, self._durable)
+        while self._shown < len(self._events) and isinstance(self._events[self._shown].fact, SHOWN_AT_ONCE):
+            self._shown += 1
+        if self._shown != before:
+            self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _change(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)

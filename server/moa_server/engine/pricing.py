@@ -1,0 +1,40 @@
+"""Counts the most that a roster can use for a conversation, before anything is called."""
+
+from collections.abc import Mapping, Sequence
+
+from moa_server.domain import tokens
+from moa_server.domain.agent import Agent
+from moa_server.domain.conversation import Conversation
+from moa_server.domain.model import Model, ModelSpec
+from moa_server.domain.plan import WorstCase
+from moa_server.domain.strategy import Stage
+from moa_server.domain.usage import Usage
+from moa_server.engine.account import priced_worst
+
+BRIEF_TOKENS = 700
+"""Above what any strategy tells an agent beside its references."""
+_REFERENCE_SLACK = 1.5
+"""How many estimated tokens a written token can become when it is read as a reference."""
+
+
+def worst_case(stages: Sequence[Stage], conversation: Conversation, models: Mapping[str, Model]) -> WorstCase:
+    """Return the most calls, tokens and money of these stages, without retries and hedges."""
+    asked = tokens.of_messages(conversation)
+    total = Usage()
+    written = [sum(_output(agent, models[agent.model].spec) for agent in stage.agents) for stage in stages]
+    for index, stage in enumerate(stages):
+        shown = sum(written[max(index - stage.looks_back, 0) : index])
+        for agent in stage.agents:
+            total += _worst_turn(agent, models[agent.model].spec, asked, shown)
+    return WorstCase(total.calls, total.tokens, total.cost_nanousd)
+
+
+def _worst_turn(agent: Agent, spec: ModelSpec, asked: int, shown: int) -> Usage:
+    output = _output(agent, spec)
+    told = tokens.of_text(agent.instructions) + tokens.TOKENS_PER_MESSAGE + BRIEF_TOKENS
+    wanted = asked + told + int(shown * _REFERENCE_SLACK)
+    return priced_worst(spec, min(wanted, max(spec.window - output, 0)), output)
+
+
+def _output(agent: Agent, spec: ModelSpec) -> int:
+    return agent.sampling.max_tokens or spec.max_output

@@ -1,0 +1,56 @@
+"""Keeps a run within its budget: what was used, and what the calls under way could use at the most."""
+
+from moa_server.domain.budget import Budget
+from moa_server.domain.errors import BudgetExceeded
+from moa_server.domain.usage import Usage
+
+
+class Purse:
+    """The budget of one run, and all that is taken from it."""
+
+    def __init__(self, budget: Budget, spent: Usage = Usage()) -> None:
+        self._budget = budget
+        self._spent = spent
+        self._reserved = Usage()
+
+    @property
+    def spent(self) -> Usage:
+        """What all calls that are over have used."""
+        return self._spent
+
+    def reserve(self, worst: Usage) -> None:
+        """Set the worst case of a call aside.
+
+        Raises:
+            BudgetExceeded: it is more than is left.
+        """
+        total = self._spent + self._reserved + worst
+        _check("calls", total.calls, self._budget.calls)
+        _check("tokens", total.tokens, self._budget.tokens)
+        if self._budget.cost_nanousd is not None:
+            if worst.cost_nanousd is None or total.cost_nanousd is None:
+                raise BudgetExceeded("a call of unknown price cannot be kept within a limit of money")
+            _check("cost_nanousd", total.cost_nanousd, self._budget.cost_nanousd)
+        self._reserved += worst
+
+    def settle(self, worst: Usage, actual: Usage) -> None:
+        """Replace what was set aside for a call by what it used."""
+        self._reserved = _without(self._reserved, worst)
+        self._spent += actual
+
+
+def _check(name: str, total: int, allowed: int | None) -> None:
+    if allowed is not None and total > allowed:
+        raise BudgetExceeded(
+            f"the next call could use more {name} than the budget of {allowed} has left",
+            metadata={"limit": name, "allowed": str(allowed)},
+        )
+
+
+def _without(reserved: Usage, worst: Usage) -> Usage:
+    return Usage(
+        calls=reserved.calls - worst.calls,
+        input_tokens=reserved.input_tokens - worst.input_tokens,
+        output_tokens=reserved.output_tokens - worst.output_tokens,
+        cost_nanousd=(reserved.cost_nanousd or 0) - (worst.cost_nanousd or 0),
+    )

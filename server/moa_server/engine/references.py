@@ -1,0 +1,86 @@
+"""Puts together what an agent is shown, so that it fits the agent's model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moa_server.domain import tokens
+from moa_server.domain.agent import Agent
+from moa_server.domain.conversation import Conversation, Message, Part, Role
+from moa_server.domain.errors import ModelWindowExceeded
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.strategy import Call
+
+CUT_MARK = " […]"
+"""Stands where the rest of a reference was cut off."""
+_SMALLEST_REFERENCE = 24
+"""Tokens below which a reference says nothing."""
+_NO_IMAGE = "[an image that this model cannot see]"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an agent is shown."""
+
+    messages: Conversation
+    trimmed: tuple[str, ...] = ()
+    """The agents whose proposals were cut to fit."""
+
+
+def show(call: Call, conversation: Conversation, spec: ModelSpec, max_output: int, *, tighten: float = 1.0) -> Shown:
+    """Return the messages for a call, references cut fairly where the model's window asks for it.
+
+    ``tighten`` below 1 shrinks the window, for an endpoint that counts more tokens than was estimated.
+
+    Raises:
+        ModelWindowExceeded: not even short references fit beside the conversation.
+    """
+    asked = _seen_by(spec, _instructed(call.agent, call.messages or conversation))
+    texts = tuple(proposal.text for proposal in call.shown)
+    full = call.brief(asked, texts)
+    room = int(spec.window * tighten) - max_output
+    if tokens.of_messages(full) <= room:
+        return Shown(full)
+    bare = tokens.of_messages(call.brief(asked, ("",) * len(texts)))
+    cut = fair_shares([tokens.of_text(text) for text in texts], room - bare)
+    if not texts or min(cut) < _SMALLEST_REFERENCE:
+        raise ModelWindowExceeded(f"the prompt of {call.agent.name} does not fit the window of {spec.name}")
+    fitted = tuple(cut_to(text, share) for text, share in zip(texts, cut, strict=True))
+    trimmed = tuple(proposal.agent for proposal, text in zip(call.shown, fitted, strict=True) if text != proposal.text)
+    return Shown(call.brief(asked, fitted), trimmed)
+
+
+def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
+    """Return how much each may have: the short ones whole, the long ones all the same."""
+    shares = [0] * len(sizes)
+    waiting = sorted(range(len(sizes)), key=lambda place: sizes[place])
+    for done, place in enumerate(waiting):
+        equal = max(room, 0) // (len(waiting) - done)
+        shares[place] = sizes[place] if sizes[place] <= equal else max(equal, 0)
+        room -= shares[place]
+    return shares
+
+
+def cut_to(text: str, room: int) -> str:
+    """Return as much of a text as fits into so many tokens, between characters, and marked where it was cut."""
+    if tokens.of_text(text) <= room:
+        return text
+    size = int((room - 1) / tokens.TOKENS_PER_BYTE) - len(CUT_MARK.encode())
+    kept = text.encode()[: max(size, 0)].decode(errors="ignore")
+    return kept.rstrip() + CUT_MARK
+
+
+def _instructed(agent: Agent, messages: Conversation) -> Conversation:
+    if not agent.instructions:
+        return messages
+    if messages and messages[0].role is Role.SYSTEM:
+        return (Message(Role.SYSTEM, (Part(agent.instructions + "\n\n"), *messages[0].parts)), *messages[1:])
+    return (Message.of(Role.SYSTEM, agent.instructions), *messages)
+
+
+def _seen_by(spec: ModelSpec, messages: Conversation) -> Conversation:
+    if spec.images or not any(message.images for message in messages):
+        return messages
+    return tuple(
+        Message(message.role, tuple(Part(_NO_IMAGE) if part.image else part for part in message.parts))
+        for message in messages
+    )

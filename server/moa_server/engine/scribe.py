@@ -1,0 +1,136 @@
+"""Writes the events of all runs of this server into the journal, in group commits that also renew its ownership."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.event import SHOWN_AT_ONCE
+from moa_server.domain.journal import Append, Journal, Written
+from moa_server.engine.log import RunLog
+
+_RETRY_S = 0.2
+_CURRENT_SHARE = 0.8
+"""No paid call starts when the last renewal is older than this share of the ownership time."""
+_RENEWALS = 3
+"""How often ownership is renewed within its time."""
+
+_logger = structlog.get_logger(__name__)
+
+
+class Scribe:
+    """The one writer of this server's runs."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        owner: str,
+        *,
+        ownership_s: float,
+        lazy_s: float,
+        on_written: Callable[[Written], None],
+    ) -> None:
+        """Write for ``owner``, whose ownership lasts ``ownership_s`` after each write.
+
+        Events that were shown already wait up to ``lazy_s`` for company; ``on_written`` hears of runs that were lost or
+        are to be cancelled.
+        """
+        self._journal = journal
+        self._owner = owner
+        self._ownership_s = ownership_s
+        self._lazy_s = lazy_s
+        self._on_written = on_written
+        self._logs: dict[str, RunLog] = {}
+        self._dirty: dict[str, RunLog] = {}
+        self._urgent = asyncio.Event()
+        self._lazy: asyncio.TimerHandle | None = None
+        self._renewed = float("-inf")
+
+    def adopt(self, log: RunLog) -> None:
+        """Write for a run from now on."""
+        self._logs[log.run_id] = log
+
+    def drop(self, log: RunLog) -> None:
+        """Write no more for a run."""
+        self._logs.pop(log.run_id, None)
+        self._dirty.pop(log.run_id, None)
+
+    def note(self, log: RunLog, *, urgent: bool) -> None:
+        """Take notice of new events; urgent ones are written at once, the others with the next commit."""
+        self._dirty[log.run_id] = log
+        if urgent:
+            self._urgent.set()
+        elif self._lazy is None:
+            self._lazy = asyncio.get_running_loop().call_later(self._lazy_s, self._urgent.set)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the ownership was renewed so lately that no other server can have claimed the runs."""
+        age = asyncio.get_running_loop().time() - self._renewed
+        return age < self._ownership_s * _CURRENT_SHARE
+
+    def renewed(self) -> None:
+        """Note that the journal has just confirmed this server's ownership."""
+        self._renewed = asyncio.get_running_loop().time()
+
+    async def write_for_ever(self) -> None:
+        """Commit whenever there is something to write, and in time to keep the ownership."""
+        while True:
+            await self._something_to_do()
+            try:
+                await self._commit()
+            except JournalUnavailable as error:
+                _logger.warning("journal.unavailable", detail=error.detail)
+                self._urgent.set()
+                await asyncio.sleep(_RETRY_S)
+
+    async def flush(self) -> None:
+        """Wait until everything noted so far is durable."""
+        for log in list(self._logs.values()):
+            self.note(log, urgent=True)
+            await log.durable()
+
+    async def _something_to_do(self) -> None:
+        try:
+            async with asyncio.timeout(self._ownership_s / _RENEWALS):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+
+    async def _commit(self) -> None:
+        self._urgent.clear()
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
+        dirty, self._dirty = self._dirty, {}
+        batch = [(log, Append(log.run_id, log.epoch, log.pending())) for log in dirty.values()]
+        if not batch and not self._logs:
+            return
+        began = asyncio.get_running_loop().time()
+        try:
+            written = await self._journal.write(self._owner, [append for _, append in batch])
+        except BaseException:
+            self._dirty = {**dirty, **self._dirty}
+            raise
+        self._renewed = began
+        refused = written.lost.union(run_id for run_id, _ in written.behind)
+        for log, append in batch:
+            if append.events and log.run_id not in refused:
+                log.settle(append.events[-1].sequence)
+        self._send_again(written.behind)
+        if written.lost or written.cancelled:
+            self._on_written(written)
+
+    def _send_again(self, behind: tuple[tuple[str, int], ...]) -> None:
+        """Write once more what a store has lost in a failover."""
+        for run_id, sequence in behind:
+            log = self._logs.get(run_id)
+            if log is not None:
+                log.rewind(sequence)
+                self.note(log, urgent=True)
+
+
+def is_urgent(fact: object) -> bool:
+    """Whether a watcher waits for the journal to have this fact."""
+    return not isinstance(fact, SHOWN_AT_ONCE)

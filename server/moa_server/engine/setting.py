@@ -1,0 +1,61 @@
+"""What all turns of one run share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from moa_server.domain.clock import Clock
+from moa_server.domain.degradation import Degradation
+from moa_server.domain.event import AnswerDelta, AnswerRestarted, Fact
+from moa_server.domain.model import Model
+from moa_server.domain.plan import Plan
+from moa_server.engine.log import RunLog
+from moa_server.engine.purse import Purse
+from moa_server.engine.scribe import Scribe, is_urgent
+
+
+@dataclass(slots=True)
+class AnswerText:
+    """What has been shown of the answer."""
+
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSetting:
+    """One run's plan, and what it is carried out with."""
+
+    run_id: str
+    plan: Plan
+    models: Mapping[str, Model]
+    purse: Purse
+    log: RunLog
+    scribe: Scribe
+    clock: Clock
+    deadline: float
+    """Of the whole run, by asyncio's clock."""
+    gather_s: float
+    """How long pieces of text that somebody watches may be gathered."""
+    answer: AnswerText = field(default_factory=AnswerText)
+    proposal_deltas: bool = False
+    may_spend: Callable[[], bool] = lambda: True
+    """Whether this server may make a paid call for the run."""
+
+    def tell(self, fact: Fact) -> None:
+        """Make a fact an event."""
+        self.log.append(fact)
+        self.scribe.note(self.log, urgent=is_urgent(fact))
+
+    def write_answer(self, piece: str) -> None:
+        """Show a piece of the answer."""
+        self.answer.pieces.append(piece)
+        self.tell(AnswerDelta(piece))
+
+    def void_answer(self, why: Degradation) -> None:
+        """Void what was shown of the answer."""
+        self.answer.pieces.clear()
+        self.tell(AnswerRestarted(why))

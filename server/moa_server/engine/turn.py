@@ -1,0 +1,129 @@
+"""One agent's turn in a layer: asks its model, and makes a value of whatever comes of it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from opentelemetry import trace
+
+from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.errors import MoaError, ModelTimeout, ModelUnknown, StragglerCut
+from moa_server.domain.model import Errand, Model, Prompt, Utterance
+from moa_server.domain.proposal import AgentFailure, Proposal
+from moa_server.domain.strategy import Call
+from moa_server.engine.account import TurnAccount
+from moa_server.engine.references import Shown, show
+from moa_server.engine.setting import RunSetting
+from moa_server.telemetry import names
+
+_tracer = trace.get_tracer("moa_server.engine")
+
+Outcome = Proposal | AgentFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a run a turn is taken."""
+
+    layer: int
+    position: int
+    deadline: float
+    """By asyncio's clock."""
+
+
+class Turn:
+    """One agent, asked once."""
+
+    def __init__(
+        self, setting: RunSetting, call: Call, place: Place, hear: Callable[[str], None], gather_s: float
+    ) -> None:
+        self._setting = setting
+        self._call = call
+        self._place = place
+        self._hear = hear
+        self._gather_s = gather_s
+        self._account = TurnAccount(setting.purse, setting.clock, place.deadline, setting.may_spend)
+        self.degradations: list[Degradation] = []
+
+    async def take(self) -> Outcome:
+        """Ask the agent. Failing is an outcome; only a cancellation is raised."""
+        with _tracer.start_as_current_span(
+            names.agent_span(self._call.agent.name), attributes=self._attributes()
+        ) as span:
+            try:
+                async with asyncio.timeout_at(self._place.deadline):
+                    outcome: Outcome = self._proposal(await self._speak())
+            except TimeoutError:
+                outcome = self.failure(ModelTimeout(f"{self._call.agent.name} was still speaking at its deadline"))
+            except MoaError as error:
+                outcome = self.failure(error)
+            if isinstance(outcome, AgentFailure):
+                span.set_attribute(names.ERROR_TYPE, outcome.reason)
+            return outcome
+
+    def cut(self) -> AgentFailure:
+        """Return the failure of an agent whose layer has closed without it."""
+        return self.failure(StragglerCut(f"the layer closed before {self._call.agent.name} had finished"))
+
+    def failure(self, error: MoaError) -> AgentFailure:
+        """Return an error as this agent's failure."""
+        return AgentFailure(
+            self._call.agent.name,
+            self._place.position,
+            self._call.agent.model,
+            error.reason(),
+            error.detail,
+            tuple(self._account.attempts),
+            self._account.usage,
+        )
+
+    async def _speak(self) -> Utterance:
+        model = self._setting.models.get(self._call.agent.model)
+        if model is None:
+            raise ModelUnknown(f"model {self._call.agent.model} is not configured on this server")
+        prompt = self._prompt(model)
+        errand = Errand(
+            self._hear, self._account, self._place.deadline, gather_s=self._gather_s, run_id=self._setting.run_id
+        )
+        return await model.speak(prompt, errand)
+
+    def _prompt(self, model: Model) -> Prompt:
+        max_output = self._call.agent.sampling.max_tokens or model.spec.max_output
+        shown: Shown = show(self._call, self._setting.plan.messages, model.spec, max_output)
+        for agent in shown.trimmed:
+            self._degrade(DegradationReason.REFERENCES_TRIMMED, f"what {agent} proposed was shortened to fit")
+        sampling = replace(self._call.agent.sampling, max_tokens=max_output)
+        return Prompt(shown.messages, sampling, self._call.response_schema, self._call.logprobs)
+
+    def _proposal(self, utterance: Utterance) -> Proposal:
+        served = self._served_by()
+        if served != self._call.agent.model:
+            self._degrade(DegradationReason.FALLBACK_SERVED, f"{served} served in place of {self._call.agent.model}")
+        return Proposal(
+            self._call.agent.name,
+            self._place.position,
+            self._call.agent.model,
+            served,
+            utterance.text,
+            utterance.finish_reason,
+            tuple(self._account.attempts),
+            self._account.usage,
+            self._call.agent.weight,
+            utterance.mean_logprob,
+        )
+
+    def _served_by(self) -> str:
+        served = [attempt.model for attempt in self._account.attempts if not attempt.failure]
+        return served[-1] if served else self._call.agent.model
+
+    def _degrade(self, reason: DegradationReason, detail: str) -> None:
+        self.degradations.append(Degradation(reason, detail, self._place.layer, self._call.agent.name))
+
+    def _attributes(self) -> dict[str, str | int]:
+        return {
+            names.OPERATION_NAME: names.INVOKE_AGENT,
+            names.AGENT_NAME: self._call.agent.name,
+            names.MODEL: self._call.agent.model,
+            names.LAYER_INDEX: self._place.layer,
+            names.AGENT_POSITION: self._place.position,
+        }

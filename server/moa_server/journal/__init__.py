@@ -1,0 +1,1 @@
+"""Keeps runs and their events: in memory, in SQLite, in PostgreSQL. The only room with drivers."""

@@ -1,0 +1,235 @@
+"""Keeps runs in this process: they end with it."""
+
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+
+from moa_server.domain.clock import Clock, SystemClock
+from moa_server.domain.errors import RequestIdReused, ResumePointExpired
+from moa_server.domain.event import Cursor, Event
+from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.journal.codec import size_of
+from moa_server.journal.fence import Held, judge, outcome
+from moa_server.journal.followers import Followers
+from moa_server.journal.retention import PURGE_STEP, Retention, without_content
+
+OWNERSHIP_S = 5.0
+DEFAULT_RETENTION = Retention(age_s=3600.0, runs=10_000, bytes=256 * 1024 * 1024)
+
+
+@dataclass(slots=True)
+class _Run:
+    record: RunRecord
+    owner: str
+    events: list[Event] = field(default_factory=list)
+    last_sequence: int = 0
+    bytes: int = 0
+    ended: datetime | None = None
+    has_content: bool = True
+
+    @property
+    def held(self) -> Held:
+        return Held(self.owner, self.record.epoch, self.last_sequence, self.record.state is RunState.RUNNING)
+
+
+class MemoryJournal:
+    """A journal for one process, bounded by its retention."""
+
+    is_shared = False
+
+    def __init__(
+        self,
+        retention: Retention = DEFAULT_RETENTION,
+        *,
+        ownership_s: float = OWNERSHIP_S,
+        poll_s: float = 1.0,
+        clock: Clock | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep finished runs within ``retention``; an owner is silent ``ownership_s`` after its last write."""
+        self._retention = retention
+        self._ownership_s = ownership_s
+        self._clock = clock or SystemClock()
+        self._monotonic = monotonic
+        self._followers = Followers(poll_s)
+        self._runs: dict[str, _Run] = {}
+        self._requests: dict[tuple[str, str], str] = {}
+        self._renewed: dict[str, float] = {}
+        self._running: dict[str, _Run] = {}
+        self._cancels: dict[str, str] = {}
+        self._ended: dict[str, _Run] = {}
+        """In the order in which they ended."""
+        self._undropped: dict[str, _Run] = {}
+        """Ended runs that have their contents, in the order in which they ended."""
+        self._count: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+
+    async def submit(self, submission: Submission, owner: str) -> Registered:
+        known = self._known(submission)
+        if known is not None:
+            return self._found(known, submission, owner)
+        self._renewed[owner] = self._monotonic()
+        record = RunRecord(
+            submission.run_id, submission.ticket, submission.plan, RunState.RUNNING, 1, self._clock.now()
+        )
+        run = _Run(record, owner, bytes=size_of(submission.plan))
+        self._runs[record.run_id] = self._running[record.run_id] = run
+        if submission.ticket.request_id:
+            self._requests[submission.ticket.caller, submission.ticket.request_id] = record.run_id
+        return Registered(record, created=True)
+
+    async def write(self, owner: str, appends: Sequence[Append]) -> Written:
+        self._renewed[owner] = self._monotonic()
+        lost: set[str] = set()
+        behind: dict[str, int] = {}
+        for append in appends:
+            run = self._runs.get(append.run_id)
+            verdict = judge(append, None if run is None else run.held, owner)
+            if verdict.lost:
+                lost.add(append.run_id)
+            elif verdict.behind is not None:
+                behind[append.run_id] = verdict.behind
+            elif run is not None and verdict.events:
+                self._append(run, verdict.events)
+        asked = tuple((run_id, by) for run_id, by in self._cancels.items() if self._runs[run_id].owner == owner)
+        return Written(frozenset(lost), tuple(behind.items()), asked)
+
+    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
+        claimed: list[RunRecord] = []
+        for run in self._running.values():
+            if len(claimed) >= limit:
+                break
+            if run.owner != owner and self._is_silent(run.owner):
+                run.owner, run.last_sequence = owner, 0
+                run.record = replace(run.record, epoch=run.record.epoch + 1)
+                claimed.append(self._aged(run))
+        if claimed:
+            self._renewed[owner] = self._monotonic()
+        return claimed
+
+    async def release(self, owner: str, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            run = self._running.get(run_id)
+            if run is not None and run.owner == owner:
+                run.owner = ""
+
+    async def find(self, run_id: str) -> RunRecord | None:
+        run = self._runs.get(run_id)
+        return None if run is None else self._aged(run)
+
+    async def find_request(self, caller: str, request_id: str) -> RunRecord | None:
+        run_id = self._requests.get((caller, request_id))
+        return None if run_id is None else self._aged(self._runs[run_id])
+
+    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+        run = self._runs.get(run_id)
+        if run is None or not run.has_content:
+            raise ResumePointExpired(f"the events of run {run_id} are no longer kept")
+        start = bisect_right(run.events, after, key=lambda event: event.cursor)
+        return run.events[start : start + limit]
+
+    async def cancel(self, run_id: str, by: str) -> None:
+        run = self._running.get(run_id)
+        if run is not None and not run.record.cancel_asked:
+            run.record = replace(run.record, cancel_asked=by)
+            self._cancels[run_id] = by
+
+    def follow(self, run_id: str) -> AsyncGenerator[None, None]:
+        return self._followers.follow(run_id)
+
+    async def purge(self) -> int:
+        stale = list(islice(self._past_retention(), PURGE_STEP))
+        for run in stale:
+            self._remove(run)
+        dropped = list(islice(self._past_content(), PURGE_STEP - len(stale)))
+        for run in dropped:
+            self._drop_content(run)
+        return len(stale) + len(dropped)
+
+    def _known(self, submission: Submission) -> _Run | None:
+        ticket = submission.ticket
+        run_id = self._requests.get((ticket.caller, ticket.request_id), submission.run_id)
+        return self._runs.get(run_id)
+
+    def _found(self, run: _Run, submission: Submission, owner: str) -> Registered:
+        if run.record.ticket.fingerprint != submission.ticket.fingerprint:
+            raise RequestIdReused(f"request id {submission.ticket.request_id} stands for another request")
+        same = run.record.run_id == submission.run_id and run.record.epoch == 1 and run.owner == owner
+        return Registered(self._aged(run), created=same)
+
+    def _is_silent(self, owner: str) -> bool:
+        return not owner or self._monotonic() - self._renewed.get(owner, float("-inf")) > self._ownership_s
+
+    def _aged(self, run: _Run) -> RunRecord:
+        return replace(run.record, age_s=(self._clock.now() - run.record.created).total_seconds())
+
+    def _append(self, run: _Run, events: tuple[Event, ...]) -> None:
+        run.events.extend(events)
+        run.last_sequence = events[-1].sequence
+        run.bytes += sum(size_of(event.fact) for event in events)
+        state, usage = outcome(events)
+        if state is not RunState.RUNNING:
+            self._end(run, replace(run.record, state=state, usage=usage))
+        self._followers.wake((run.record.run_id,))
+
+    def _end(self, run: _Run, record: RunRecord) -> None:
+        run.record, run.ended = record, self._clock.now()
+        self._running.pop(record.run_id)
+        self._cancels.pop(record.run_id, None)
+        self._ended[record.run_id] = self._undropped[record.run_id] = run
+        for scope in _scopes(run):
+            self._count[scope] += 1
+            self._bytes[scope] += run.bytes
+
+    def _past_retention(self) -> Iterator[_Run]:
+        count, size = self._count.copy(), self._bytes.copy()
+        for run in self._ended.values():
+            if self._is_older(run, self._retention.age_s) or any(
+                self._is_over(scope, count, size) for scope in _scopes(run)
+            ):
+                count.subtract(_scopes(run))
+                size.subtract(dict.fromkeys(_scopes(run), run.bytes))
+                yield run
+
+    def _is_over(self, scope: str, count: Counter[str], size: Counter[str]) -> bool:
+        limits = self._retention
+        runs, most = (limits.runs_per_caller, limits.bytes_per_caller) if scope else (limits.runs, limits.bytes)
+        return (runs is not None and count[scope] > runs) or (most is not None and size[scope] > most)
+
+    def _past_content(self) -> Iterable[_Run]:
+        return (run for run in self._undropped.values() if self._is_older(run, self._retention.content_age_s))
+
+    def _is_older(self, run: _Run, age_s: float | None) -> bool:
+        if age_s is None or run.ended is None:
+            return False
+        return (self._clock.now() - run.ended).total_seconds() > age_s
+
+    def _drop_content(self, run: _Run) -> None:
+        run.has_content = False
+        run.events.clear()
+        run.record = replace(run.record, plan=without_content(run.record.plan))
+        self._undropped.pop(run.record.run_id, None)
+        for scope in _scopes(run):
+            self._bytes[scope] -= run.bytes
+        run.bytes = 0
+
+    def _remove(self, run: _Run) -> None:
+        ticket = run.record.ticket
+        self._drop_content(run)
+        self._runs.pop(run.record.run_id)
+        self._ended.pop(run.record.run_id)
+        self._requests.pop((ticket.caller, ticket.request_id), None)
+        for scope in _scopes(run):
+            self._count[scope] -= 1
+            if not self._count[scope]:
+                del self._count[scope], self._bytes[scope]
+
+
+def _scopes(run: _Run) -> tuple[str, str]:
+    """All callers, and the run's own."""
+    return "", "caller " + run.record.ticket.caller

@@ -1,0 +1,60 @@
+"""Makes a run's record from what a store has of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from moa_server.domain.errors import RequestIdReused
+from moa_server.domain.journal import Registered
+from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.journal.codec import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run as both SQL stores have it."""
+
+    run_id: str
+    ticket: bytes
+    plan: bytes
+    state: str
+    epoch: int
+    owner: str
+    fingerprint: str
+    created: datetime
+    age_s: float
+    cancel_asked: str
+    usage: bytes | None
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> "Row":
+        """Return the row of a statement that selected these columns by these names."""
+        return cls(**{name: columns[name] for name in cls.__slots__})
+
+
+def record_of(row: Row, codec: Codec) -> RunRecord:
+    """Return the record."""
+    return RunRecord(
+        row.run_id,
+        codec.read_ticket(row.ticket),
+        codec.read_plan(row.plan),
+        RunState(row.state),
+        row.epoch,
+        row.created,
+        row.age_s,
+        row.cancel_asked,
+        None if row.usage is None else codec.read_usage(row.usage),
+    )
+
+
+def registered(row: Row, submission: Submission, owner: str, codec: Codec) -> Registered:
+    """Compare a submission with the run that is there, which may be the same submission sent before.
+
+    Raises:
+        RequestIdReused: it is the run of another request.
+    """
+    if row.fingerprint != submission.ticket.fingerprint:
+        raise RequestIdReused(f"request id {submission.ticket.request_id} stands for another request")
+    same = row.run_id == submission.run_id and row.epoch == 1 and row.owner == owner
+    return Registered(record_of(row, codec), created=same)

@@ -1,0 +1,212 @@
+"""What a journal does to an SQLite file, each operation inside a transaction of its caller's."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from moa_server.domain.clock import Clock
+from moa_server.domain.errors import ResumePointExpired
+from moa_server.domain.event import Cursor, Event
+from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.journal.codec import Codec
+from moa_server.journal.fence import Held, judge, outcome
+from moa_server.journal.record import Row, record_of, registered
+from moa_server.journal.retention import PURGE_STEP, Retention, without_content
+
+_RUN = """
+SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage
+FROM runs JOIN plans USING (run_id)
+"""
+_CLAIMABLE = """
+SELECT run_id FROM runs LEFT JOIN owners USING (owner)
+WHERE state = 'running' AND runs.owner <> :owner
+  AND (runs.owner = '' OR (:settled AND (renewed IS NULL OR :now - renewed > :ownership_s OR renewed > :now)))
+ORDER BY created LIMIT :limit
+"""
+_REGISTER = """
+INSERT INTO runs (run_id, caller, request_id, fingerprint, ticket, owner, epoch, last_sequence, state, bytes, created)
+VALUES (?, ?, ?, ?, ?, ?, 1, 0, 'running', ?, ?)
+"""
+_RENEW = "INSERT INTO owners VALUES (?, ?) ON CONFLICT DO UPDATE SET renewed = excluded.renewed"
+_PAST_AGE = "SELECT run_id FROM runs WHERE ended < :age ORDER BY ended LIMIT :step"
+_PAST_LIMITS = """
+SELECT run_id FROM (
+  SELECT run_id, ended,
+    row_number() OVER newest AS n, sum(bytes) OVER newest AS size,
+    row_number() OVER own AS own_n, sum(bytes) OVER own AS own_size
+  FROM runs WHERE ended IS NOT NULL
+  WINDOW newest AS (ORDER BY ended DESC, run_id), own AS (PARTITION BY caller ORDER BY ended DESC, run_id)
+) WHERE n > :runs OR size > :bytes OR own_n > :runs_per_caller OR own_size > :bytes_per_caller
+ORDER BY ended LIMIT :step
+"""
+_PAST_CONTENT = """
+SELECT run_id, plan FROM runs JOIN plans USING (run_id)
+WHERE ended < :content AND content = 1 ORDER BY ended LIMIT :step
+"""
+
+
+class Book:
+    """The statements, and the clocks and codec they need."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        retention: Retention,
+        ownership_s: float,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Tell silence by ``monotonic``, which all processes of the machine share, and age by ``clock``."""
+        self._codec = codec
+        self._retention = retention
+        self._ownership_s = ownership_s
+        self._clock = clock
+        self._monotonic = monotonic
+
+    def submit(self, db: sqlite3.Connection, submission: Submission, owner: str) -> Registered:
+        ticket = submission.ticket
+        known = "WHERE runs.run_id = ? OR (caller = ? AND request_id = ?)"
+        key = (submission.run_id, ticket.caller, ticket.request_id)
+        rows = db.execute(_RUN + known, key).fetchall()
+        if rows:
+            return registered(self._row(rows[0]), submission, owner, self._codec)
+        plan, now = self._codec.plan(submission.plan), self._clock.now()
+        request_id = ticket.request_id or None
+        known_now = (submission.run_id, ticket.caller, request_id, ticket.fingerprint, self._codec.ticket(ticket))
+        db.execute(_REGISTER, (*known_now, owner, len(plan), now.timestamp()))
+        db.execute("INSERT INTO plans VALUES (?, ?)", (submission.run_id, plan))
+        db.execute(_RENEW, (owner, self._monotonic()))
+        record = RunRecord(submission.run_id, ticket, submission.plan, RunState.RUNNING, 1, now)
+        return Registered(record, created=True)
+
+    def write(self, db: sqlite3.Connection, owner: str, appends: Sequence[Append]) -> Written:
+        db.execute(_RENEW, (owner, self._monotonic()))
+        lost: set[str] = set()
+        behind: dict[str, int] = {}
+        for append in appends:
+            verdict = judge(append, _held(db, append.run_id), owner)
+            if verdict.lost:
+                lost.add(append.run_id)
+            elif verdict.behind is not None:
+                behind[append.run_id] = verdict.behind
+            elif verdict.events:
+                self._append(db, append.run_id, verdict.events)
+        asked = db.execute(
+            "SELECT run_id, cancel_asked FROM runs WHERE state = 'running' AND cancel_asked <> '' AND owner = ?",
+            (owner,),
+        )
+        return Written(frozenset(lost), tuple(behind.items()), tuple((row[0], row[1]) for row in asked))
+
+    def claim(self, db: sqlite3.Connection, owner: str, limit: int, *, settled: bool) -> Sequence[RunRecord]:
+        terms = {
+            "owner": owner,
+            "settled": settled,
+            "now": self._monotonic(),
+            "ownership_s": self._ownership_s,
+            "limit": limit,
+        }
+        run_ids = [row[0] for row in db.execute(_CLAIMABLE, terms)]
+        for run_id in run_ids:
+            db.execute(
+                "UPDATE runs SET owner = ?, epoch = epoch + 1, last_sequence = 0 WHERE run_id = ?", (owner, run_id)
+            )
+        if run_ids:
+            db.execute(_RENEW, (owner, self._monotonic()))
+        return [record for run_id in run_ids if (record := self.find(db, run_id)) is not None]
+
+    def release(self, db: sqlite3.Connection, owner: str, run_ids: Sequence[str]) -> None:
+        db.executemany(
+            "UPDATE runs SET owner = '' WHERE run_id = ? AND owner = ? AND state = 'running'",
+            [(run_id, owner) for run_id in run_ids],
+        )
+
+    def cancel(self, db: sqlite3.Connection, run_id: str, by: str) -> None:
+        db.execute(
+            "UPDATE runs SET cancel_asked = ? WHERE run_id = ? AND state = 'running' AND cancel_asked = ''",
+            (by, run_id),
+        )
+
+    def find(self, db: sqlite3.Connection, run_id: str) -> RunRecord | None:
+        return self._record(db.execute(_RUN + "WHERE runs.run_id = ?", (run_id,)).fetchone())
+
+    def find_request(self, db: sqlite3.Connection, caller: str, request_id: str) -> RunRecord | None:
+        found = db.execute(_RUN + "WHERE caller = ? AND request_id = ?", (caller, request_id))
+        return self._record(found.fetchone())
+
+    def read(self, db: sqlite3.Connection, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+        kept = db.execute("SELECT 1 FROM runs WHERE run_id = ? AND content = 1", (run_id,)).fetchone()
+        if kept is None:
+            raise ResumePointExpired(f"the events of run {run_id} are no longer kept")
+        pieces = db.execute(
+            "SELECT piece FROM events WHERE run_id = ? AND (epoch, last) > (?, ?) ORDER BY epoch, last",
+            (run_id, after.epoch, after.sequence),
+        )
+        events: list[Event] = []
+        for (piece,) in pieces:
+            events += (event for event in self._codec.read_events(run_id, piece) if event.cursor > after)
+            if len(events) >= limit:
+                break
+        return events[:limit]
+
+    def purge(self, db: sqlite3.Connection) -> int:
+        limits = self._limits()
+        stale = db.execute(_PAST_AGE, limits).fetchall() or self._past_limits(db, limits)
+        db.executemany("DELETE FROM runs WHERE run_id = ?", [(row[0],) for row in stale])
+        dropped = [] if stale else db.execute(_PAST_CONTENT, limits).fetchall()
+        for run_id, plan in dropped:
+            self._drop_content(db, run_id, plan)
+        return len(stale) + len(dropped)
+
+    def places(self, db: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, tuple[object, ...]]:
+        """Return how far runs are."""
+        marks = ", ".join("?" * len(run_ids))
+        found = db.execute(f"SELECT run_id, epoch, last_sequence, content FROM runs WHERE run_id IN ({marks})", run_ids)  # noqa: S608
+        return {row[0]: tuple(row[1:]) for row in found}
+
+    def _append(self, db: sqlite3.Connection, run_id: str, events: tuple[Event, ...]) -> None:
+        piece, last = self._codec.events(events), events[-1].sequence
+        db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (run_id, events[0].epoch, last, piece))
+        db.execute("UPDATE runs SET last_sequence = ?, bytes = bytes + ? WHERE run_id = ?", (last, len(piece), run_id))
+        state, usage = outcome(events)
+        if usage is not None:
+            db.execute(
+                "UPDATE runs SET state = ?, usage = ?, ended = ? WHERE run_id = ?",
+                (state, self._codec.usage(usage), self._clock.now().timestamp(), run_id),
+            )
+
+    def _limits(self) -> dict[str, float | int]:
+        limits, now = self._retention, self._clock.now().timestamp()
+        unlimited = 1 << 62
+        return {
+            "age": -1.0 if limits.age_s is None else now - limits.age_s,
+            "content": -1.0 if limits.content_age_s is None else now - limits.content_age_s,
+            "runs": unlimited if limits.runs is None else limits.runs,
+            "bytes": unlimited if limits.bytes is None else limits.bytes,
+            "runs_per_caller": unlimited if limits.runs_per_caller is None else limits.runs_per_caller,
+            "bytes_per_caller": unlimited if limits.bytes_per_caller is None else limits.bytes_per_caller,
+            "step": PURGE_STEP,
+        }
+
+    def _past_limits(self, db: sqlite3.Connection, limits: dict[str, float | int]) -> list[sqlite3.Row]:
+        return db.execute(_PAST_LIMITS, limits).fetchall() if self._retention.counts else []
+
+    def _drop_content(self, db: sqlite3.Connection, run_id: str, plan: bytes) -> None:
+        bare = self._codec.plan(without_content(self._codec.read_plan(plan)))
+        db.execute("UPDATE plans SET plan = ? WHERE run_id = ?", (bare, run_id))
+        db.execute("DELETE FROM events WHERE run_id = ?", (run_id,))
+        db.execute("UPDATE runs SET content = 0, bytes = ? WHERE run_id = ?", (len(bare), run_id))
+
+    def _record(self, row: sqlite3.Row | None) -> RunRecord | None:
+        return None if row is None else record_of(self._row(row), self._codec)
+
+    def _row(self, row: sqlite3.Row) -> Row:
+        created = datetime.fromtimestamp(row["created"], UTC)
+        age_s = (self._clock.now() - created).total_seconds()
+        return Row.of({**dict(row), "created": created, "age_s": age_s})
+
+
+def _held(db: sqlite3.Connection, run_id: str) -> Held | None:
+    row = db.execute("SELECT owner, epoch, last_sequence, state FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    return None if row is None else Held(row[0], row[1], row[2], row[3] == RunState.RUNNING)
