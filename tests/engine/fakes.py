@@ -39,6 +39,7 @@ class FakeModel:
         self.spec = model_spec
         self.asked: list[Asked] = []
         self.called = asyncio.Event()
+        self.finished = asyncio.Event()
         self._scripts = [*scripts] or [saying(f"from {model_spec.name}")]
 
     async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
@@ -57,6 +58,8 @@ class FakeModel:
         except MoaError:
             entry.close(Usage(input_tokens=10))
             raise
+        finally:
+            self.finished.set()
         entry.close(usage)
         return Utterance("".join(asked.said), asked.finish, usage, self.spec.upstream_model)
 

@@ -14,12 +14,13 @@ from moa_server.domain.event import (
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
 from moa_server.domain.proposal import AgentFailure, Answer, LayerResult
-from moa_server.domain.strategy import Decision, Layer, Strategy
+from moa_server.domain.strategy import Call, Decision, Layer, Strategy
 from moa_server.engine.failing import check_layer
 from moa_server.engine.history import History
 from moa_server.engine.ladder import NextRung, answer_layer
 from moa_server.engine.layer import OpenLayer, quorum_of
 from moa_server.engine.setting import RunSetting
+from moa_server.engine.structured import mismatch, repair_request
 
 _LAST_WORD_S = 0.25
 _LAST_WORD_SHARE = 0.05
@@ -47,7 +48,7 @@ class Carrying:
         Raises:
             RunError, LimitError: it cannot be.
         """
-        answer = await self._answer()
+        answer = await self._held_to_schema(await self._answer())
         if not self.setting.answer.text:
             self.setting.write_answer(answer.text)
         if answer.finish_reason is FinishReason.LENGTH:
@@ -77,6 +78,28 @@ class Carrying:
                 case Degradation():
                     given = None
                     self.degradations.append(step)
+
+    async def _held_to_schema(self, answer: Answer) -> Answer:
+        """Return a structured answer that satisfies its schema, repaired once if need be.
+
+        Raises:
+            AnswerMismatch: it does not, even then.
+        """
+        plan = self.setting.plan
+        schema = plan.response_schema
+        complaint = mismatch(answer.text, schema) if schema is not None else None
+        if schema is None or complaint is None:
+            return answer
+        agent = next((agent for agent in plan.roster.agents() if agent.name == answer.agent), None)
+        if agent is None:
+            raise complaint
+        asked = repair_request(plan.messages, answer.text, complaint, schema)
+        result = await self._layer(Layer((Call(agent, messages=asked, response_schema=schema),)))
+        repaired = Answer.of(result.proposals[0], answer.votes)
+        still = mismatch(repaired.text, schema)
+        if still is not None:
+            raise still
+        return repaired
 
     async def _layer(self, layer: Layer) -> LayerResult:
         index, self.index = self.index, self.index + 1

@@ -166,16 +166,21 @@ class Engine:
     async def cancel(self, run_id: str, by: str) -> None:
         """Cancel a run, wherever it is open, and wait a little for it to end."""
         run = self._registry.get(run_id)
-        if run is not None:
-            run.cancel(by)
-        else:
-            await self._journal.cancel(run_id, by)
         try:
-            async with asyncio.timeout(self._limits.cancel_wait_s), aclosing(self.watch(run_id)) as events:
-                async for _ in events:
-                    pass
+            async with asyncio.timeout(self._limits.cancel_wait_s):
+                if run is not None:
+                    run.cancel(by)
+                    await run.ended.wait()
+                else:
+                    await self._journal.cancel(run_id, by)
+                    await self._end_of(run_id)
         except TimeoutError:
             return
+
+    async def _end_of(self, run_id: str) -> None:
+        async with aclosing(self.watch(run_id)) as events:
+            async for _ in events:
+                pass
 
     async def status(self, run_id: str) -> RunStatus:
         """Return how far a run is.

@@ -14,6 +14,7 @@ from moa_server.domain.event import AgentFailed, AgentStarted, ProposalDelta, Pr
 from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Layer
 from moa_server.engine.setting import RunSetting
+from moa_server.engine.sifting import sift
 from moa_server.engine.turn import Outcome, Place, Turn
 from moa_server.telemetry import names
 
@@ -135,6 +136,8 @@ class OpenLayer:
 
     def _ear(self, call: Call, position: int) -> tuple[Callable[[str], None], float]:
         tell, index, agent = self._setting.tell, self._index, call.agent.name
+        if self._layer.answers and self._setting.plan.response_schema is not None:
+            return _unheard, self._setting.gather_s  # half a document is of no use: it is shown once it is checked
         if self._layer.answers:
             return self._setting.write_answer, self._setting.gather_s
         if self._setting.proposal_deltas:
@@ -143,20 +146,23 @@ class OpenLayer:
 
     def _closed(self, started: datetime) -> LayerResult:
         progress = self._progress
+        needed = len(progress.proposals) if self._layer.answers else self._quorum or 1
+        proposals, declined = sift(progress.proposals, needed)
+        failures = (*progress.failures, *declined)
         return LayerResult(
             self._index,
-            progress.proposals,
-            progress.failures,
+            proposals,
+            tuple(sorted(failures, key=lambda failure: failure.position)),
             started,
             self._setting.clock.now(),
             self._layer.answers,
             tuple(progress.arrival),
-            (*self._failed(), *progress.degradations),
+            (*self._failed(failures), *progress.degradations),
         )
 
-    def _failed(self) -> list[Degradation]:
+    def _failed(self, failures: tuple[AgentFailure, ...]) -> list[Degradation]:
         """Those who failed; a call that was cut because the matter was settled was not missed."""
-        found = [degradation_of(failure, self._index) for failure in self._progress.failures]
+        found = [degradation_of(failure, self._index) for failure in failures]
         if self._is_settled():
             return [one for one in found if one.reason is not DegradationReason.STRAGGLER_CUT]
         return found

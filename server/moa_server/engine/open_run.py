@@ -71,8 +71,8 @@ class OpenRun:
                 raise
             end = None
         finally:
-            self.ended.set()
             self.on_end(self, end)
+            self.ended.set()
 
     async def _spanned(self) -> Terminal:
         plan = self.record.plan

@@ -12,6 +12,7 @@ from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.fitting import fit
 from moa_server.engine.overriding import overridden
 from moa_server.engine.pricing import worst_case
+from moa_server.engine.structured import check_schema
 
 _MARK_BYTES = 8
 _SEED_BITS = 63
@@ -31,6 +32,8 @@ class Planner:
             UnknownMixture, OverrideRefused, InvalidRequest: it asks for what is not to be had.
             BudgetTooSmall: its worst case does not fit, and the mixture does not degrade.
         """
+        if query.overrides.response_schema is not None:
+            check_schema(query.overrides.response_schema)
         mixture = self.catalogue.mixture(query.mixture)
         strategy = self.catalogue.strategies[mixture.strategy]
         roster = overridden(mixture, query.overrides, strategy, self.catalogue, self.limits)
@@ -72,7 +75,8 @@ class Planner:
     def _resolved(self, plan: Plan, strategy: Strategy, roster: Roster) -> Plan:
         stages = strategy.outline(roster, strategy.read(plan.options))
         layers = tuple(_planned(index, stage, plan) for index, stage in enumerate(stages))
-        priced = worst_case(stages, plan.messages, self.catalogue.models)
+        repair = stages[-1:] if plan.response_schema is not None else ()
+        priced = worst_case((*stages, *repair), plan.messages, self.catalogue.models)
         return replace(plan, roster=roster, layers=layers, worst_case=priced)
 
 

@@ -26,10 +26,8 @@ class Shown:
     """The agents whose proposals were cut to fit."""
 
 
-def show(call: Call, conversation: Conversation, spec: ModelSpec, max_output: int, *, tighten: float = 1.0) -> Shown:
-    """Return the messages for a call, references cut fairly where the model's window asks for it.
-
-    ``tighten`` below 1 shrinks the window, for an endpoint that counts more tokens than was estimated.
+def show(call: Call, conversation: Conversation, spec: ModelSpec, room: int) -> Shown:
+    """Return the messages for a call, references cut fairly so that they take no more than ``room`` estimated tokens.
 
     Raises:
         ModelWindowExceeded: not even short references fit beside the conversation.
@@ -37,12 +35,12 @@ def show(call: Call, conversation: Conversation, spec: ModelSpec, max_output: in
     asked = _seen_by(spec, _instructed(call.agent, call.messages or conversation))
     texts = tuple(proposal.text for proposal in call.shown)
     full = call.brief(asked, texts)
-    room = int(spec.window * tighten) - max_output
     if tokens.of_messages(full) <= room:
         return Shown(full)
     bare = tokens.of_messages(call.brief(asked, ("",) * len(texts)))
-    cut = fair_shares([tokens.of_text(text) for text in texts], room - bare)
-    if not texts or min(cut) < _SMALLEST_REFERENCE:
+    sizes = [tokens.of_text(text) for text in texts]
+    cut = fair_shares(sizes, room - bare)
+    if not texts or any(share < min(size, _SMALLEST_REFERENCE) for share, size in zip(cut, sizes, strict=True)):
         raise ModelWindowExceeded(f"the prompt of {call.agent.name} does not fit the window of {spec.name}")
     fitted = tuple(cut_to(text, share) for text, share in zip(texts, cut, strict=True))
     trimmed = tuple(proposal.agent for proposal, text in zip(call.shown, fitted, strict=True) if text != proposal.text)

@@ -14,6 +14,7 @@ from moa_server.domain.limits import EngineLimits
 from moa_server.domain.run import RunRecord
 from moa_server.engine.carrying import Carrying
 from moa_server.engine.catalogue import Catalogue
+from moa_server.engine.estimates import Estimates
 from moa_server.engine.history import History
 from moa_server.engine.log import RunLog
 from moa_server.engine.open_run import OpenRun, abandoned
@@ -58,6 +59,8 @@ class Registry:
         self._group: asyncio.TaskGroup | None = None
         self._emptied = asyncio.Event()
         self._abandoning: dict[str, asyncio.TimerHandle] = {}
+        self._estimates = Estimates()
+        self._journal = journal
         self.scribe = Scribe(
             journal,
             ownership.owner,
@@ -154,12 +157,18 @@ class Registry:
             clock=self._clock,
             deadline=asyncio.get_running_loop().time() + time_s - record.age_s,
             gather_s=self._limits.gather_s,
+            estimates=self._estimates,
+            may_spend=self._may_spend,
             proposal_deltas=record.ticket.proposal_deltas,
         )
         carrying = Carrying(setting, catalogue.strategies[plan.strategy], history)
         if record.epoch > self._ownership.most_epochs:
             return OpenRun(record, setting, carrying, self._closed, at_once=abandoned(record, setting))
         return OpenRun(record, setting, carrying, self._closed)
+
+    def _may_spend(self) -> bool:
+        """Whether no other server can have claimed the runs: nobody can where the journal is not shared."""
+        return not self._journal.is_shared or self.scribe.is_current
 
     def _abandon_later(self, run: OpenRun) -> None:
         """Cancel a run once nobody has watched it for the grace period."""

@@ -8,6 +8,7 @@ from moa_server.domain.degradation import Degradation
 from moa_server.domain.event import AnswerDelta, AnswerRestarted, Fact
 from moa_server.domain.model import Model
 from moa_server.domain.plan import Plan
+from moa_server.engine.estimates import Estimates
 from moa_server.engine.log import RunLog
 from moa_server.engine.purse import Purse
 from moa_server.engine.scribe import Scribe, is_urgent
@@ -40,6 +41,7 @@ class RunSetting:
     """Of the whole run, by asyncio's clock."""
     gather_s: float
     """How long pieces of text that somebody watches may be gathered."""
+    estimates: Estimates = field(default_factory=Estimates)
     answer: AnswerText = field(default_factory=AnswerText)
     proposal_deltas: bool = False
     may_spend: Callable[[], bool] = lambda: True

@@ -6,17 +6,22 @@ from dataclasses import dataclass, replace
 
 from opentelemetry import trace
 
+from moa_server.domain import tokens
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import MoaError, ModelTimeout, ModelUnknown, StragglerCut
+from moa_server.domain.errors import MoaError, ModelTimeout, ModelUnknown, ModelWindowExceeded, StragglerCut
 from moa_server.domain.model import Errand, Model, Prompt, Utterance
 from moa_server.domain.proposal import AgentFailure, Proposal
 from moa_server.domain.strategy import Call
+from moa_server.domain.usage import Certainty
 from moa_server.engine.account import TurnAccount
-from moa_server.engine.references import Shown, show
+from moa_server.engine.references import show
 from moa_server.engine.setting import RunSetting
 from moa_server.telemetry import names
 
 _tracer = trace.get_tracer("moa_server.engine")
+
+_TIGHTER = 0.6
+"""What is left of the room when an endpoint counts more tokens than were estimated."""
 
 Outcome = Proposal | AgentFailure
 
@@ -43,6 +48,7 @@ class Turn:
         self._hear = hear
         self._gather_s = gather_s
         self._account = TurnAccount(setting.purse, setting.clock, place.deadline, setting.may_spend)
+        self._heard = False
         self.degradations: list[Degradation] = []
 
     async def take(self) -> Outcome:
@@ -81,19 +87,42 @@ class Turn:
         model = self._setting.models.get(self._call.agent.model)
         if model is None:
             raise ModelUnknown(f"model {self._call.agent.model} is not configured on this server")
-        prompt = self._prompt(model)
-        errand = Errand(
-            self._hear, self._account, self._place.deadline, gather_s=self._gather_s, run_id=self._setting.run_id
-        )
-        return await model.speak(prompt, errand)
+        try:
+            return await self._ask(model, self._room(model))
+        except ModelWindowExceeded:
+            if self._heard or not self._account.attempts or not self._call.shown:
+                raise
+            return await self._ask(model, int(self._room(model) * _TIGHTER))
 
-    def _prompt(self, model: Model) -> Prompt:
-        max_output = self._call.agent.sampling.max_tokens or model.spec.max_output
-        shown: Shown = show(self._call, self._setting.plan.messages, model.spec, max_output)
+    async def _ask(self, model: Model, room: int) -> Utterance:
+        shown = show(self._call, self._setting.plan.messages, model.spec, room)
         for agent in shown.trimmed:
             self._degrade(DegradationReason.REFERENCES_TRIMMED, f"what {agent} proposed was shortened to fit")
-        sampling = replace(self._call.agent.sampling, max_tokens=max_output)
-        return Prompt(shown.messages, sampling, self._call.response_schema, self._call.logprobs)
+        sampling = replace(self._call.agent.sampling, max_tokens=self._max_output(model))
+        prompt = Prompt(shown.messages, sampling, self._call.response_schema, self._call.logprobs)
+        errand = Errand(
+            self._listen, self._account, self._place.deadline, gather_s=self._gather_s, run_id=self._setting.run_id
+        )
+        utterance = await model.speak(prompt, errand)
+        self._learn(model, prompt, utterance)
+        return utterance
+
+    def _listen(self, piece: str) -> None:
+        self._heard = True
+        self._hear(piece)
+
+    def _max_output(self, model: Model) -> int:
+        return self._call.agent.sampling.max_tokens or model.spec.max_output
+
+    def _room(self, model: Model) -> int:
+        """Return how many estimated tokens of this model's window a prompt may take."""
+        whole = model.spec.window - self._max_output(model)
+        return whole * whole // max(self._setting.estimates.corrected(model.spec.name, whole), 1)
+
+    def _learn(self, model: Model, prompt: Prompt, utterance: Utterance) -> None:
+        if utterance.usage.certainty is Certainty.KNOWN and self._served_by() == model.spec.name:
+            estimate = tokens.of_messages(prompt.messages)
+            self._setting.estimates.learn(model.spec.name, estimate, utterance.usage.input_tokens)
 
     def _proposal(self, utterance: Utterance) -> Proposal:
         served = self._served_by()

@@ -1,0 +1,42 @@
+"""Leaves the proposals of agents that declined out of a layer, while enough others hold."""
+
+import re
+from collections.abc import Sequence
+
+from moa_server.domain.errors import ModelRefused
+from moa_server.domain.proposal import AgentFailure, Proposal
+
+_LONGEST_REFUSAL = 400
+"""A text that goes on after its apology is taken for an answer."""
+_OPENINGS = re.compile(
+    r"\s*(?:i['’]?m (?:very )?sorry,? (?:but )?|sorry,? (?:but )?|i apologi[sz]e,? (?:but )?|unfortunately,? )?"
+    r"(?:i (?:can(?:not|['’]t| not)|am (?:unable|not able)|['’]m (?:unable|not able)|won['’]?t|must decline)"
+    r"(?: to)? (?:help|assist|comply|answer|provide|fulfil|engage|do that|with that|discuss|respond|continue))",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text does nothing but decline, as far as its opening tells."""
+    return len(text) <= _LONGEST_REFUSAL and _OPENINGS.match(text) is not None
+
+
+def sift(proposals: Sequence[Proposal], needed: int) -> tuple[tuple[Proposal, ...], tuple[AgentFailure, ...]]:
+    """Part the proposals from the refusals; if too few would be left, the refusals stay what they are."""
+    refused = [proposal for proposal in proposals if is_refusal(proposal.text)]
+    kept = [proposal for proposal in proposals if proposal not in refused]
+    if len(kept) < max(needed, 1):
+        return tuple(proposals), ()
+    return tuple(kept), tuple(_declined(proposal) for proposal in refused)
+
+
+def _declined(proposal: Proposal) -> AgentFailure:
+    return AgentFailure(
+        proposal.agent,
+        proposal.position,
+        proposal.model,
+        ModelRefused.reason(),
+        f"{proposal.agent} declined to answer",
+        proposal.attempts,
+        proposal.usage,
+    )

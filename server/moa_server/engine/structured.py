@@ -1,0 +1,78 @@
+"""Holds a structured answer to its schema."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.validators import extend
+
+from moa_server.domain.conversation import Conversation, Message, Role
+from moa_server.domain.errors import AnswerMismatch, InvalidRequest, Violation
+
+_LONGEST_COMPLAINT = 200
+_FIELD = "query.overrides.response_schema"
+_SUBJECT_TO_FOREIGN_EXPRESSIONS = "patternProperties"
+
+_Validator = extend(Draft202012Validator, {"pattern": lambda *_: None})
+"""A caller's regular expression can keep Python's engine busy for ever: those are for the endpoint to hold to."""
+
+
+def check_schema(schema: str) -> None:
+    """Make sure that a schema can be held to.
+
+    Raises:
+        InvalidRequest: it is not a JSON Schema.
+    """
+    try:
+        Draft202012Validator.check_schema(_harmless(json.loads(schema)))
+    except (TypeError, ValueError, SchemaError, RecursionError) as error:
+        complaint = error.message if isinstance(error, SchemaError) else "is no JSON Schema of draft 2020-12"
+        raise InvalidRequest(
+            "the response schema cannot be used",
+            metadata={"field": _FIELD},
+            violations=(Violation(_FIELD, complaint[:_LONGEST_COMPLAINT]),),
+        ) from error
+
+
+def mismatch(text: str, schema: str) -> AnswerMismatch | None:
+    """Return how an answer fails its schema, or None if it does not."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return AnswerMismatch("the answer is not JSON", metadata={"path": "$"})
+    found: ValidationError | None = best_match(_Validator(json.loads(schema)).iter_errors(document))
+    if found is None:
+        return None
+    return AnswerMismatch(
+        f"the answer does not satisfy its schema at {found.json_path}", metadata={"path": found.json_path}
+    )
+
+
+def repair_request(asked: Conversation, text: str, complaint: AnswerMismatch, schema: str) -> Conversation:
+    """Return the conversation in which an agent is asked to put its answer right."""
+    request = (
+        f"Your answer cannot be used: {complaint.detail}. Give the same answer again as one JSON document that "
+        f"satisfies this JSON Schema, and nothing beside it:\n{schema}"
+    )
+    return (*asked, Message.of(Role.ASSISTANT, text), Message.of(Role.USER, request))
+
+
+def _harmless(schema: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Refuse what would have the server fetch something, or search with a caller's expression."""
+    if not isinstance(schema, dict):
+        raise TypeError("a schema is an object")
+    for node in _objects(schema):
+        if any(not str(node.get(key, "#")).startswith("#") for key in ("$ref", "$dynamicRef")):
+            raise ValueError("a schema may refer to itself only")
+        if _SUBJECT_TO_FOREIGN_EXPRESSIONS in node:
+            raise ValueError(f"{_SUBJECT_TO_FOREIGN_EXPRESSIONS} is not checked here")
+    return schema
+
+
+def _objects(node: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _objects(child)

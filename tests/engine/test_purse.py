@@ -1,0 +1,53 @@
+"""No run spends more than its budget."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moa_server.domain.budget import Budget
+from moa_server.domain.errors import BudgetExceeded
+from moa_server.domain.usage import Certainty, Usage
+from moa_server.engine.purse import Purse
+
+WORST = Usage(calls=1, input_tokens=10, output_tokens=10, cost_nanousd=100)
+
+
+def test_what_is_reserved_counts_until_it_is_settled() -> None:
+    purse = Purse(Budget(tokens=30))
+    purse.reserve(WORST)
+    with pytest.raises(BudgetExceeded):
+        purse.reserve(WORST)
+    purse.settle(WORST, Usage(calls=1, input_tokens=5, output_tokens=5, cost_nanousd=50))
+    purse.reserve(WORST)
+    assert purse.spent == Usage(calls=1, input_tokens=5, output_tokens=5, cost_nanousd=50)
+
+
+def test_a_call_of_unknown_price_cannot_be_kept_within_a_limit_of_money() -> None:
+    with pytest.raises(BudgetExceeded):
+        Purse(Budget(cost_nanousd=10**9)).reserve(Usage(calls=1, cost_nanousd=None))
+
+
+def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
+    total = Usage(calls=1, cost_nanousd=5) + Usage(calls=1, cost_nanousd=None, certainty=Certainty.ESTIMATED)
+    assert total == Usage(calls=2, cost_nanousd=None, certainty=Certainty.ESTIMATED)
+
+
+@given(
+    st.integers(0, 200),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.booleans()), max_size=30),
+)
+def test_spending_never_exceeds_the_budget(limit: int, calls: list[tuple[int, int, int, bool]]) -> None:
+    purse, waiting = Purse(Budget(tokens=limit)), []
+    for worst_input, worst_output, used, settle in calls:
+        worst = Usage(1, worst_input, worst_output)
+        try:
+            purse.reserve(worst)
+        except BudgetExceeded:
+            continue
+        waiting.append((worst, Usage(1, min(used, worst_input), min(used, worst_output))))
+        if settle:
+            purse.settle(*waiting.pop(0))
+        assert purse.spent.tokens <= limit
+    for worst, actual in waiting:
+        purse.settle(worst, actual)
+    assert purse.spent.tokens <= limit

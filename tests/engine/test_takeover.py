@@ -1,0 +1,169 @@
+"""Runs that outlive their server: nothing that was answered is asked again, and no event is lost or doubled."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.event import AgentStarted, AnswerDelta, Cursor, RunAdopted, RunFailed, RunSucceeded
+from moa_server.domain.journal import Append, Written
+from moa_server.engine.registry import Ownership
+from moa_server.journal.memory import MemoryJournal
+from tests.engine.conftest import House, OpenHouse
+from tests.engine.fakes import FakeModel, once, saying, silent, spec
+
+OWNERSHIP_S = 0.2
+
+
+class SharedJournal(MemoryJournal):
+    """The memory journal, as if other servers could see it."""
+
+    is_shared = True
+
+
+class CutOff:
+    """A server's way to the journal, until it is cut."""
+
+    def __init__(self, journal: SharedJournal) -> None:
+        self._journal = journal
+        self.is_cut = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._journal, name)
+
+    async def write(self, owner: str, appends: Sequence[Append]) -> Written:
+        if self.is_cut:
+            raise JournalUnavailable("the way to the journal is cut")
+        return await self._journal.write(owner, appends)
+
+
+def ownership(name: str, **more: int) -> Ownership:
+    return Ownership(name, seconds=OWNERSHIP_S, lazy_s=0.01, **more)
+
+
+async def two_servers(
+    open_house: OpenHouse, first: dict[str, FakeModel], second: dict[str, FakeModel], layers: list[list[str]]
+) -> tuple[House, House, CutOff]:
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    way = CutOff(journal)
+    one = await open_house(first, layers, journal=way, ownership=ownership("one"))
+    two = await open_house(second, layers, journal=journal, ownership=ownership("two"))
+    return one, two, way
+
+
+async def journaled(house: House, run_id: str, kind: type, count: int) -> None:
+    """Wait until the journal has so many facts of a kind."""
+    async with aclosing(house.journal.follow(run_id)) as follow:
+        async for _ in follow:
+            events = await house.journal.read(run_id, Cursor(), 1000)
+            if sum(isinstance(event.fact, kind) for event in events) >= count:
+                return
+
+
+async def test_a_silent_servers_run_is_carried_on_without_asking_again_who_has_answered(open_house: OpenHouse) -> None:
+    stuck = FakeModel(spec("boss"), silent())
+    first = {"a": FakeModel(spec("a"), saying("A")), "b": FakeModel(spec("b"), saying("B")), "boss": stuck}
+    second = {name: FakeModel(spec(name), saying("fresh")) for name in ("a", "b", "boss")}
+    one, two, way = await two_servers(open_house, first, second, [["a", "b"]])
+    run = await one.start(detached=True)
+    await journaled(two, run.run_id, AgentStarted, 3)
+    way.is_cut = True
+    events = await two.events(run.run_id)
+    assert isinstance(events[-1].fact, RunSucceeded)
+    assert events[-1].fact.answer.text == "fresh"
+    assert [second[name].asked for name in ("a", "b")] == [[], []]
+    assert "A" in second["boss"].asked[0].prompt.messages[-1].text
+    assert [event.epoch for event in events] == sorted(event.epoch for event in events)
+    assert sum(isinstance(event.fact, RunAdopted) for event in events) == 1
+    assert events[-1].fact.usage.calls == 4, "the call that was lost is counted too"
+
+
+async def test_the_old_owner_is_refused_and_cancels_its_calls(open_house: OpenHouse) -> None:
+    stuck = FakeModel(spec("boss"), silent())
+    first = {"a": FakeModel(spec("a")), "boss": stuck}
+    second = {name: FakeModel(spec(name)) for name in ("a", "boss")}
+    one, two, way = await two_servers(open_house, first, second, [["a"]])
+    run = await one.start(detached=True)
+    await stuck.called.wait()
+    way.is_cut = True
+    whole = await two.events(run.run_id)
+    way.is_cut = False
+    await stuck.finished.wait()
+    assert stuck.asked[0].cancelled
+    assert await one.events(run.run_id) == whole
+
+
+async def test_a_watcher_ahead_of_the_dead_owners_journal_sees_the_takeover(open_house: OpenHouse) -> None:
+    gate = asyncio.Event()
+
+    async def babble(asked: object) -> None:
+        asked.say("one ", "two ", "three ")  # type: ignore[attr-defined]
+        gate.set()
+        await asyncio.Event().wait()
+
+    first = {"boss": FakeModel(spec("boss"), babble)}
+    second = {"boss": FakeModel(spec("boss"), saying("again"))}
+    one, two, _ = await two_servers(open_house, first, second, [])
+    run = await one.start(detached=True)
+    await gate.wait()
+    ahead = Cursor(1, 40)
+    await one.engine.close(0)
+    events = await two.events(run.run_id, ahead)
+    assert isinstance(events[0].fact, RunAdopted)
+    assert [event.fact.text for event in events if isinstance(event.fact, AnswerDelta)] == ["again"]
+
+
+async def test_a_stopping_server_hands_its_runs_over_at_once(open_house: OpenHouse) -> None:
+    stuck = FakeModel(spec("boss"), silent())
+    one, two, _ = await two_servers(
+        open_house, {"boss": stuck}, {"boss": FakeModel(spec("boss"), saying("carried on"))}, []
+    )
+    run = await one.start(detached=True)
+    await stuck.called.wait()
+    await one.engine.close(0)
+    assert (await two.events(run.run_id))[-1].fact.answer.text == "carried on"
+
+
+async def test_a_run_that_lost_too_many_owners_fails_with_a_typed_error(open_house: OpenHouse) -> None:
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    stuck = {"boss": FakeModel(spec("boss"), silent())}
+    one = await open_house(stuck, [], journal=journal, ownership=ownership("one"))
+    run = await one.start(detached=True)
+    await stuck["boss"].called.wait()
+    await one.engine.close(0)
+    two = await open_house(stuck, [], journal=journal, ownership=ownership("two", most_epochs=1))
+    end = (await two.events(run.run_id))[-1].fact
+    assert isinstance(end, RunFailed)
+    assert end.reason == "RUN_ABANDONED"
+
+
+async def test_a_cancel_on_another_server_reaches_the_owner(open_house: OpenHouse) -> None:
+    stuck = FakeModel(spec("boss"), silent())
+    one, two, _ = await two_servers(open_house, {"boss": stuck}, {"boss": FakeModel(spec("boss"), silent())}, [])
+    run = await one.start(detached=True)
+    await stuck.called.wait()
+    await two.engine.cancel(run.run_id, "caller")
+    assert (await two.events(run.run_id))[-1].fact.by == "caller"
+    assert stuck.asked[0].cancelled
+
+
+async def test_tokens_flow_while_the_journal_is_out_and_the_run_ends_when_it_is_back(open_house: OpenHouse) -> None:
+    gate = asyncio.Event()
+    one, _, way = await two_servers(
+        open_house,
+        {"boss": FakeModel(spec("boss"), once(gate, "all ", "of it"))},
+        {"boss": FakeModel(spec("boss"))},
+        [],
+    )
+    run = await one.start(detached=True)
+    seen = []
+    async for event in one.engine.watch(run.run_id):
+        if event is None:
+            continue
+        seen.append(event)
+        if len(seen) == 2:
+            way.is_cut = True
+            gate.set()
+        if isinstance(event.fact, AnswerDelta) and event.fact.text == "of it":
+            way.is_cut = False
+    assert isinstance(seen[-1].fact, RunSucceeded)
