@@ -88,7 +88,7 @@ async def test_the_old_owner_is_refused_and_cancels_its_calls(open_house: OpenHo
     way.is_cut = True
     whole = await two.events(run.run_id)
     way.is_cut = False
-    await stuck.finished.wait()
+    await one.engine.close(5)
     assert stuck.asked[0].cancelled
     assert await one.events(run.run_id) == whole
 

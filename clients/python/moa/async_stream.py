@@ -1,0 +1,137 @@
+"""Reads a run's events in a coroutine, across broken connections."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+import grpc
+
+from moa.border import translated
+from moa.errors import MoaError, StreamCut
+from moa.outcome import answer_of
+from moa.resume import Resume
+from moa.v1.event_pb2 import Event
+from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
+from moa.v1.run_pb2 import Answer
+
+
+class AsyncCall(Protocol):
+    """A streaming call of gRPC, as far as it is used here."""
+
+    def __aiter__(self) -> AsyncIterator[SynthesizeResponse | WatchRunResponse]: ...
+    def cancel(self) -> bool: ...
+    async def code(self) -> grpc.StatusCode: ...
+
+
+AsyncOpener = Callable[[WatchRunRequest | None, float | None], AsyncCall]
+
+_FAREWELL = 0.5
+"""Seconds a server has to end the call after the terminal event, before it is cancelled."""
+
+
+class AsyncStream:
+    """The events of a run, each once, the terminal one last.
+
+    A broken connection is mended by itself. Leaving the stream cancels the call: use ``async with``, or call
+    ``aclose``, when it is kept in a variable.
+    """
+
+    def __init__(self, resume: Resume, opener: AsyncOpener) -> None:
+        self._resume = resume
+        self._open = opener
+        self._call: AsyncCall | None = None
+        self._responses: AsyncIterator[SynthesizeResponse | WatchRunResponse] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, empty before the first event."""
+        return self._resume.run_id
+
+    async def answer(self) -> Answer:
+        """Read to the end and return the answer, or raise why there is none."""
+        try:
+            async for _ in self:
+                pass
+            return answer_of(self._resume.end)
+        finally:
+            await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._closed and not self._resume.end:
+            event = await self._read()
+            if event is not None and self._resume.accept(event):
+                return event
+        if not self._closed:
+            await self._finish()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Leave the stream; the call is cancelled."""
+        self._closed = True
+        self._drop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        call, loop = self._call, self._loop
+        if call is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(call.cancel)  # garbage is collected on any thread
+
+    async def _read(self) -> Event | None:
+        """Return the next event, or None after a break that was waited out."""
+        try:
+            with translated():
+                return await self._receive()
+        except MoaError as error:
+            self._drop()
+            delay = self._resume.delay(error)
+        except asyncio.CancelledError:
+            self._drop()
+            if self._closed and not _cancelling():  # closed by another task while this one was reading
+                return None
+            raise
+        await asyncio.sleep(delay)
+        return None
+
+    async def _receive(self) -> Event:
+        if self._responses is None:
+            self._loop = asyncio.get_running_loop()
+            self._call = self._open(self._resume.request(), self._resume.deadline.remaining())
+            # Not read(): that forgets messages which arrived together with the status.
+            self._responses = aiter(self._call)
+        try:
+            response = await anext(self._responses)
+        except StopAsyncIteration:
+            raise StreamCut("the stream ended before its terminal event") from None
+        return response.event
+
+    async def _finish(self) -> None:
+        """Let the server end the call, so that it does not look left."""
+        if self._call is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    await self._call.code()
+        await self.aclose()
+
+    def _drop(self) -> None:
+        call, self._call, self._responses = self._call, None, None
+        if call is not None:
+            call.cancel()
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,93 @@
+"""Decides what follows when a stream of events breaks."""
+
+import random
+from collections.abc import Callable
+
+from grpc import StatusCode
+
+from moa.errors import JournalUnavailable, MoaError, Overloaded, ShuttingDown, StreamCut, Unreachable
+from moa.outcome import is_terminal
+from moa.terms import Deadline
+from moa.v1.event_pb2 import Event
+from moa.v1.moa_service_pb2 import WatchRunRequest
+from moa.v1.run_pb2 import Cursor
+
+PATIENCE = 60.0
+"""Seconds without a new event after which a caller who named no time limit is told."""
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 2.0
+_MOST_DOUBLINGS = 10
+
+_PASSING = (Unreachable, StreamCut, ShuttingDown, JournalUnavailable)
+_BROKEN = frozenset({StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.CANCELLED, StatusCode.ABORTED})
+
+
+class Resume:
+    """Knows a caller's place in a run; is told events and failures, and does no I/O."""
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        watching: WatchRunRequest | None = None,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.deadline = deadline
+        self.end: Event | None = None
+        """The terminal event, once it has come."""
+        self._target = WatchRunRequest()
+        if watching:
+            self._target.CopyFrom(watching)
+        self._attached = False
+        self._failures = 0
+        self._progress = deadline.clock()
+        self._jitter = jitter
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, empty before the first event when it was not given."""
+        return self._target.run_id
+
+    def request(self) -> WatchRunRequest | None:
+        """Return what to attach with; None when the run's id is not known and it has to be started again."""
+        return self._target if self._target.WhichOneof("run") else None
+
+    def accept(self, event: Event) -> bool:
+        """Note an event; return whether it is new to the caller."""
+        self._heard(event)
+        if event.HasField("heartbeat"):
+            return True
+        place = (event.epoch, event.sequence)
+        if self._target.HasField("after") and place <= (self._target.after.epoch, self._target.after.sequence):
+            return False
+        self._target.after.CopyFrom(Cursor(epoch=event.epoch, sequence=event.sequence))
+        if is_terminal(event):
+            self.end = event
+        return True
+
+    def delay(self, error: MoaError) -> float:
+        """Return the seconds to wait before attaching again; raise the error when that is no use."""
+        self._failures += 1
+        longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(self._failures - 1, _MOST_DOUBLINGS))
+        delay = max(self._jitter(0.0, longest), error.retry_after or 0.0)
+        if not self._passes(error) or delay >= self._patience():
+            raise error
+        return delay
+
+    def _heard(self, event: Event) -> None:
+        self._attached = True
+        self._failures = 0
+        self._progress = self.deadline.clock()
+        if event.run_id:
+            self._target.run_id = event.run_id
+
+    def _passes(self, error: MoaError) -> bool:
+        """Return whether asking again can help; a server never reached is the channel's business."""
+        if not self._attached:
+            return isinstance(error, StreamCut)
+        cut = not error.reason and error.code in _BROKEN
+        return cut or isinstance(error, (*_PASSING, Overloaded))
+
+    def _patience(self) -> float:
+        left = self.deadline.remaining()
+        return PATIENCE - (self.deadline.clock() - self._progress) if left is None else left

@@ -1,0 +1,109 @@
+"""The client for threads."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, Unpack
+
+import grpc
+
+from moa import requests
+from moa.border import translated
+from moa.channel import Tls, open_sync
+from moa.query_form import QueryOptions, Question, RunOptions, StreamOptions, query_request, synthesize_request
+from moa.resume import Resume
+from moa.sync_stream import Stream, SyncCall
+from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
+from moa.v1.moa_service_pb2 import ListMixturesRequest, QueryResponse, WatchRunRequest
+from moa.v1.moa_service_pb2_grpc import MoaServiceStub
+from moa.v1.plan_pb2 import Mixture, Plan
+from moa.v1.run_pb2 import Cursor, LayerResult, Run
+
+
+class Client:
+    """Asks moa, from any thread. Everything that goes wrong is raised as a ``MoaError``.
+
+    The target is ``host:port``, which is resolved to all its addresses, or a channel, which stays its owner's to close.
+    """
+
+    def __init__(
+        self,
+        target: str | grpc.Channel,
+        *,
+        token: Token | None = None,
+        tls: Tls | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> None:
+        self._channel = open_sync(target, tls) if isinstance(target, str) else target
+        self._owned = isinstance(target, str)
+        self._stub = MoaServiceStub(self._channel)
+        self._terms = Terms(token, timeout)
+
+    def query(self, question: Question, **options: Unpack[RunOptions]) -> QueryResponse:
+        """Ask, wait for the end, and return the answer with its layers; raise why there is none."""
+        request = query_request(question, options)
+        with translated():
+            return self._stub.Query(request, **self._terms.of(options.get("timeout")))
+
+    def synthesize(self, question: Question, **options: Unpack[StreamOptions]) -> Stream:
+        """Ask, and return the events of the run as they happen."""
+        request = synthesize_request(question, options)
+
+        def attach(watching: WatchRunRequest | None, timeout: float | None) -> SyncCall:
+            if watching is None:
+                return self._stub.Synthesize(request, **self._terms.of(timeout))
+            return self._stub.WatchRun(watching, **self._terms.of(timeout))
+
+        return Stream(Resume(Deadline.after(self._terms.limit(options.get("timeout")))), attach)
+
+    def watch(
+        self, run_id: str = "", *, request_id: str = "", after: Cursor | None = None, timeout: float | None = None
+    ) -> Stream:
+        """Return the events of a run after a place in it, all of them without one."""
+
+        def attach(watching: WatchRunRequest | None, timeout: float | None) -> SyncCall:
+            return self._stub.WatchRun(watching or request, **self._terms.of(timeout))
+
+        request = requests.watch(run_id, request_id, after)
+        return Stream(Resume(Deadline.after(self._terms.limit(timeout)), request), attach)
+
+    def layer_result(
+        self, run_id: str, index: int, *, wait: float | None = None, timeout: float | None = None
+    ) -> LayerResult:
+        """Return a closed layer of a run; wait that many seconds for it to close."""
+        request = requests.layer_result(run_id, index, wait)
+        with translated():
+            response = self._stub.LayerResult(request, **self._terms.of(timeout))
+        return response.layer
+
+    def cancel(self, run_id: str = "", *, request_id: str = "", timeout: float | None = None) -> Run:
+        """Cancel a run and every model call under it; return the run."""
+        request = requests.cancel(run_id, request_id)
+        with translated():
+            response = self._stub.CancelRun(request, **self._terms.of(timeout))
+        return response.run
+
+    def explain(self, question: Question, **options: Unpack[QueryOptions]) -> Plan:
+        """Return what would be carried out, and what it could use at most. No model is called."""
+        request = requests.explain(question, options)
+        with translated():
+            response = self._stub.ExplainPlan(request, **self._terms.of(options.get("timeout")))
+        return response.plan
+
+    def mixtures(self, *, timeout: float | None = None) -> Sequence[Mixture]:
+        """Return the mixtures the caller may use."""
+        with translated():
+            response = self._stub.ListMixtures(ListMixturesRequest(), **self._terms.of(timeout))
+        return response.mixtures
+
+    def close(self) -> None:
+        """Close the channel; calls under way end with it."""
+        if self._owned:
+            self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Mixture of Agents as a gRPC microservice."""

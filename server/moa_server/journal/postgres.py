@@ -1,0 +1,209 @@
+"""Keeps runs in PostgreSQL, which any number of servers share. Only its clock counts."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from moa_server.domain.errors import JournalUnavailable, ResumePointExpired
+from moa_server.domain.event import Cursor, Event
+from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.journal import postgres_statements as sql
+from moa_server.journal.codec import Codec
+from moa_server.journal.fence import Held, judge, outcome, up_to_the_end
+from moa_server.journal.followers import Followers
+from moa_server.journal.health import Health
+from moa_server.journal.lookout import look_out
+from moa_server.journal.memory import OWNERSHIP_S
+from moa_server.journal.postgres_hints import listening, payloads
+from moa_server.journal.postgres_store import Store
+from moa_server.journal.record import Row, record_of, registered
+from moa_server.journal.retention import PURGE_STEP, Retention, without_content
+
+_LOOK_S = 0.5
+_LOOK_ALONE_S = 0.2
+"""Where no hints can be heard."""
+_POLL_S = 2.0
+_TRIES = 3
+_PIECES = 100
+
+
+class PostgresJournal:
+    """A journal in PostgreSQL. Enter it before use; the store need not be there then."""
+
+    is_shared = True
+
+    def __init__(
+        self,
+        dsn: str,
+        retention: Retention = Retention(),  # noqa: B008 - frozen
+        *,
+        codec: Codec | None = None,
+        transaction_pooling: bool = False,
+        ownership_s: float = OWNERSHIP_S,
+        operation_s: float = 3.0,
+        health: Health | None = None,
+    ) -> None:
+        """Keep runs in the database of ``dsn``, whose schema has been migrated.
+
+        ``transaction_pooling`` tells that a pooler in transaction mode stands before it: hints of news cannot be heard
+        there, so that followers on other servers learn of news by looking.
+        """
+        self._dsn = dsn
+        self._retention = retention
+        self._codec = codec or Codec()
+        self._transaction_pooling = transaction_pooling
+        self._ownership_s = ownership_s
+        self._health = health or Health(ownership_s)
+        self._store = Store(dsn, self._health, transaction_pooling=transaction_pooling, operation_s=operation_s)
+        self._followers = Followers(_POLL_S)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._store)
+            look_s = _LOOK_ALONE_S if self._transaction_pooling else _LOOK_S
+            await stack.enter_async_context(look_out(self._followers, self._places, look_s))
+            if not self._transaction_pooling:
+                await stack.enter_async_context(listening(self._dsn, self._followers))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def submit(self, submission: Submission, owner: str) -> Registered:
+        ticket = submission.ticket
+        known = "WHERE run_id = $1 OR (caller = $2 AND request_id = $3)"
+        key = (submission.run_id, ticket.caller, ticket.request_id or None)
+        written = (ticket.fingerprint, self._codec.ticket(ticket), owner, self._codec.plan(submission.plan))
+        for _ in range(_TRIES):
+            created = await self._store.fetch(sql.SUBMIT, *key, *written, self._ownership_s / 3)
+            if created:
+                record = RunRecord(
+                    submission.run_id, ticket, submission.plan, RunState.RUNNING, 1, created[0]["created"]
+                )
+                return Registered(record, created=True)
+            rows = await self._store.fetch(sql.RUN + known, *key)
+            if rows:
+                return registered(Row.of(rows[0]), submission, owner, self._codec)
+        raise JournalUnavailable(f"run {submission.run_id} can neither be registered nor found")
+
+    async def write(self, owner: str, appends: Sequence[Append]) -> Written:
+        lost: set[str] = set()
+        behind: dict[str, int] = {}
+        cancelled: dict[str, str] = {}
+        open_appends = list(appends)
+        for _ in range(_TRIES):
+            taken = await self._take(owner, open_appends, cancelled)
+            rest = [append for append in open_appends if not append.events or _key(append) not in taken]
+            open_appends = await self._examine(owner, rest, lost, behind) if rest else []
+            if not open_appends:
+                break
+        else:
+            raise JournalUnavailable("the journal's runs change while they are written")
+        self._followers.wake(append.run_id for append in appends)
+        return Written(frozenset(lost), tuple(behind.items()), tuple(cancelled.items()))
+
+    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
+        rows = await self._store.fetch(sql.CLAIM, owner, limit, self._health.is_settled, self._ownership_s)
+        return [record_of(Row.of(row), self._codec) for row in rows]
+
+    async def release(self, owner: str, run_ids: Sequence[str]) -> None:
+        await self._store.fetch(sql.RELEASE, owner, list(run_ids))
+
+    async def cancel(self, run_id: str, by: str) -> None:
+        await self._store.fetch(sql.CANCEL, run_id, by)
+
+    async def find(self, run_id: str) -> RunRecord | None:
+        return self._record(await self._store.fetch(sql.RUN + "WHERE run_id = $1", run_id))
+
+    async def find_request(self, caller: str, request_id: str) -> RunRecord | None:
+        return self._record(
+            await self._store.fetch(sql.RUN + "WHERE caller = $1 AND request_id = $2", caller, request_id)
+        )
+
+    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+        events: list[Event] = []
+        place, most = after, min(limit, _PIECES)
+        while len(events) < limit:
+            rows = await self._store.fetch(sql.READ, run_id, place.epoch, place.sequence, most)
+            if not rows or not rows[0]["content"]:
+                raise ResumePointExpired(f"the events of run {run_id} are no longer kept")
+            for row in rows:
+                if row["piece"] is not None:
+                    read = self._codec.read_events(run_id, row["piece"])
+                    events += (event for event in read if event.cursor > after)
+                    place = Cursor(row["at_epoch"], row["last"])
+            if len(rows) < most or rows[-1]["piece"] is None:
+                break
+        return events[:limit]
+
+    def follow(self, run_id: str) -> AsyncGenerator[None, None]:
+        return self._followers.follow(run_id)
+
+    async def purge(self) -> int:
+        limits = self._retention
+        gone = await self._store.fetch(sql.PURGE_AGED, limits.age_s, PURGE_STEP)
+        if not gone and limits.counts:
+            most = (limits.runs, limits.bytes, limits.runs_per_caller, limits.bytes_per_caller)
+            gone = await self._store.fetch(sql.PURGE_EXCESS, *most, PURGE_STEP)
+        if not gone and limits.content_age_s is not None:
+            gone = await self._drop_contents(limits.content_age_s)
+        if not gone:
+            await self._store.fetch(sql.PURGE_OWNERS)
+        return len(gone)
+
+    async def _take(self, owner: str, appends: Sequence[Append], cancelled: dict[str, str]) -> set[tuple[str, int]]:
+        """Write what follows directly on what is there; return which runs were written, and up to where."""
+        given = [self._given(append) for append in appends if append.events]
+        columns = [list(column) for column in zip(*given, strict=True)] or [[]] * 7
+        told = payloads([append.run_id for append in appends if append.events])
+        rows = await self._store.fetch(sql.WRITE, owner, *columns, told)
+        taken = {(row["run_id"], row["last_sequence"]) for row in rows if row["last_sequence"] is not None}
+        cancelled |= {row["run_id"]: row["cancel_asked"] for row in rows if row["run_id"] and row["cancel_asked"]}
+        return taken
+
+    def _given(self, append: Append) -> tuple[Any, ...]:
+        events = up_to_the_end(append.events)
+        state, usage = outcome(events)
+        packed = None if usage is None else self._codec.usage(usage)
+        first, last = events[0].sequence, events[-1].sequence
+        return append.run_id, append.epoch, first, last, self._codec.events(events), state.value, packed
+
+    async def _examine(
+        self, owner: str, appends: Sequence[Append], lost: set[str], behind: dict[str, int]
+    ) -> list[Append]:
+        """Find out why appends were not taken; return what of them is still to be written."""
+        rows = await self._store.fetch(sql.HELD, [append.run_id for append in appends])
+        held = {row["run_id"]: _held(row) for row in rows}
+        still = []
+        for append in appends:
+            verdict = judge(append, held.get(append.run_id), owner)
+            if verdict.lost:
+                lost.add(append.run_id)
+            elif verdict.behind is not None:
+                behind[append.run_id] = verdict.behind
+            elif verdict.events:
+                still.append(Append(append.run_id, append.epoch, verdict.events))
+        return still
+
+    async def _drop_contents(self, age_s: float) -> list[Any]:
+        rows = await self._store.fetch(sql.PAST_CONTENT, age_s, PURGE_STEP)
+        bare = [self._codec.plan(without_content(self._codec.read_plan(row["plan"]))) for row in rows]
+        return await self._store.fetch(sql.DROP_CONTENT, [row["run_id"] for row in rows], bare) if rows else []
+
+    async def _places(self, run_ids: Sequence[str]) -> dict[str, object]:
+        rows = await self._store.fetch(sql.PLACES, list(run_ids))
+        return {row["run_id"]: tuple(row) for row in rows}
+
+    def _record(self, rows: Sequence[Any]) -> RunRecord | None:
+        return record_of(Row.of(rows[0]), self._codec) if rows else None
+
+
+def _key(append: Append) -> tuple[str, int]:
+    return append.run_id, up_to_the_end(append.events)[-1].sequence
+
+
+def _held(row: Any) -> Held:  # noqa: ANN401 - a row of the driver
+    return Held(row["owner"], row["epoch"], row["last_sequence"], row["state"] == RunState.RUNNING)

@@ -1,0 +1,132 @@
+"""The statements of the PostgreSQL journal. Each is atomic by itself, and every moment in them is the store's."""
+
+RUN = """
+SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage,
+  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s
+FROM moa_runs JOIN moa_plans USING (run_id)
+"""
+
+SUBMIT = """
+WITH registered AS (
+  INSERT INTO moa_runs (run_id, caller, request_id, fingerprint, ticket, owner, bytes)
+  VALUES ($1, $2, $3, $4, $5, $6, length($7::bytea))
+  ON CONFLICT DO NOTHING RETURNING run_id, created
+), planned AS (
+  INSERT INTO moa_plans SELECT run_id, $7 FROM registered
+), renewed AS (
+  INSERT INTO moa_owners (owner) SELECT $6 FROM registered
+  WHERE NOT EXISTS (  -- so that submissions at once do not wait for one another
+    SELECT FROM moa_owners WHERE owner = $6 AND renewed > clock_timestamp() - make_interval(secs => $8)
+  )
+  ON CONFLICT (owner) DO UPDATE SET renewed = clock_timestamp()
+)
+SELECT created FROM registered
+"""
+
+WRITE = """
+WITH renewed AS (
+  INSERT INTO moa_owners (owner) VALUES ($1) ON CONFLICT (owner) DO UPDATE SET renewed = clock_timestamp()
+), given AS (
+  SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[])
+    AS given (run_id, epoch, first, last, piece, state, usage)
+), held AS (
+  UPDATE moa_runs SET last_sequence = given.last, bytes = bytes + length(given.piece), state = given.state,
+    usage = given.usage, ended = CASE WHEN given.state <> 'running' THEN clock_timestamp() END
+  FROM given
+  WHERE moa_runs.run_id = given.run_id AND moa_runs.epoch = given.epoch AND moa_runs.owner = $1
+    AND moa_runs.state = 'running' AND moa_runs.last_sequence = given.first - 1
+  RETURNING moa_runs.run_id, moa_runs.last_sequence
+), stored AS (
+  INSERT INTO moa_events SELECT given.run_id, given.epoch, given.last, given.piece
+  FROM given JOIN held ON held.run_id = given.run_id AND held.last_sequence = given.last
+)
+SELECT run_id, last_sequence, NULL AS cancel_asked FROM held
+UNION ALL SELECT run_id, NULL, cancel_asked FROM moa_runs WHERE state = 'running' AND cancel_asked <> '' AND owner = $1
+UNION ALL SELECT NULL, NULL, pg_notify('moa_runs', told)::text FROM unnest($9::text[]) AS told
+"""
+"""Takes what follows directly on what is there, from the right owner in the right epoch, and says what it took."""
+
+HELD = "SELECT run_id, owner, epoch, last_sequence, state FROM moa_runs WHERE run_id = ANY($1)"
+
+CLAIM = """
+WITH silent AS (  -- the lock keeps them from being renewed until their runs are claimed
+  SELECT owner FROM moa_owners WHERE $3 AND owner <> $1 AND renewed < clock_timestamp() - make_interval(secs => $4)
+  FOR SHARE SKIP LOCKED
+), chosen AS (
+  SELECT run_id FROM moa_runs
+  WHERE state = 'running' AND owner <> $1 AND (owner = '' OR owner IN (SELECT owner FROM silent))
+  ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED
+), claimed AS (
+  UPDATE moa_runs SET owner = $1, epoch = epoch + 1, last_sequence = 0 FROM chosen
+  WHERE moa_runs.run_id = chosen.run_id
+  RETURNING moa_runs.*
+), renewed AS (
+  INSERT INTO moa_owners (owner) SELECT $1 FROM claimed LIMIT 1
+  ON CONFLICT (owner) DO UPDATE SET renewed = clock_timestamp()
+)
+SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage,
+  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s
+FROM claimed JOIN moa_plans USING (run_id) ORDER BY created
+"""
+
+RELEASE = "UPDATE moa_runs SET owner = '' WHERE run_id = ANY($2) AND owner = $1 AND state = 'running'"
+
+CANCEL = "UPDATE moa_runs SET cancel_asked = $2 WHERE run_id = $1 AND state = 'running' AND cancel_asked = ''"
+
+READ = """
+SELECT content, piece, at_epoch, last FROM moa_runs LEFT JOIN LATERAL (
+  SELECT moa_events.epoch, last, piece FROM moa_events
+  WHERE moa_events.run_id = $1 AND (moa_events.epoch, last) > ($2, $3) ORDER BY moa_events.epoch, last LIMIT $4
+) AS pieces (at_epoch, last, piece) ON true
+WHERE run_id = $1 ORDER BY at_epoch, last
+"""
+
+PLACES = "SELECT run_id, epoch, last_sequence, content FROM moa_runs WHERE run_id = ANY($1)"
+
+_REMOVE = """
+, events AS (DELETE FROM moa_events USING stale WHERE moa_events.run_id = stale.run_id)
+, plans AS (DELETE FROM moa_plans USING stale WHERE moa_plans.run_id = stale.run_id)
+DELETE FROM moa_runs USING stale WHERE moa_runs.run_id = stale.run_id RETURNING moa_runs.run_id
+"""
+
+_AGED = """
+WITH stale AS (
+  SELECT run_id FROM moa_runs WHERE ended < clock_timestamp() - make_interval(secs => $1)
+  ORDER BY ended LIMIT $2 FOR UPDATE SKIP LOCKED
+)"""
+PURGE_AGED = _AGED + _REMOVE
+
+_EXCESS = """
+WITH stale AS (
+  SELECT run_id FROM (
+    SELECT run_id, ended,
+      row_number() OVER newest AS n, sum(bytes) OVER newest AS size,
+      row_number() OVER own AS own_n, sum(bytes) OVER own AS own_size
+    FROM moa_runs WHERE ended IS NOT NULL
+    WINDOW newest AS (ORDER BY ended DESC, run_id), own AS (PARTITION BY caller ORDER BY ended DESC, run_id)
+  ) AS counted WHERE n > $1 OR size > $2 OR own_n > $3 OR own_size > $4
+  ORDER BY ended LIMIT $5
+)"""
+PURGE_EXCESS = _EXCESS + _REMOVE
+
+PAST_CONTENT = """
+SELECT run_id, plan FROM moa_runs JOIN moa_plans USING (run_id)
+WHERE content AND ended < clock_timestamp() - make_interval(secs => $1) ORDER BY ended LIMIT $2
+"""
+
+DROP_CONTENT = """
+WITH dropped AS (
+  SELECT * FROM unnest($1::text[], $2::bytea[]) AS dropped (run_id, plan)
+), plans AS (
+  UPDATE moa_plans SET plan = dropped.plan FROM dropped WHERE moa_plans.run_id = dropped.run_id
+), events AS (
+  DELETE FROM moa_events USING dropped WHERE moa_events.run_id = dropped.run_id
+)
+UPDATE moa_runs SET content = false, bytes = length(dropped.plan) FROM dropped
+WHERE moa_runs.run_id = dropped.run_id AND content RETURNING moa_runs.run_id
+"""
+
+PURGE_OWNERS = """
+DELETE FROM moa_owners WHERE renewed < clock_timestamp() - interval '1 day'
+  AND NOT EXISTS (SELECT FROM moa_runs WHERE moa_runs.owner = moa_owners.owner AND state = 'running')
+"""

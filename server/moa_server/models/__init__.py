@@ -1,0 +1,7 @@
+"""Wraps providers: what each wrapper adds is one thing, and each is a model again."""
+
+from moa_server.models.building import breaker_state, build_models
+from moa_server.models.circuit import BreakerState
+from moa_server.models.stack import wrap
+
+__all__ = ["BreakerState", "breaker_state", "build_models", "wrap"]

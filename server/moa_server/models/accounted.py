@@ -1,0 +1,157 @@
+"""Enters every physical call in the account before it is made, and closes it whatever becomes of it."""
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from moa_server.domain import tokens
+from moa_server.domain.errors import (
+    ModelCredentialsRefused,
+    ModelError,
+    ModelProtocolBroken,
+    ModelQuotaExhausted,
+    ModelRejectedRequest,
+    ModelThrottled,
+    ModelUnavailable,
+    ModelUnknown,
+    ModelUnreachable,
+    ModelWindowExceeded,
+    StragglerCut,
+)
+from moa_server.domain.model import Errand, Model, ModelSpec, OpenAttempt, Prompt, Utterance
+from moa_server.domain.usage import Certainty, Usage
+from moa_server.telemetry import names
+
+_tracer = trace.get_tracer("moa_server.models")
+
+_NOTHING_USED: Final = (
+    ModelUnreachable,
+    ModelCredentialsRefused,
+    ModelUnknown,
+    ModelThrottled,
+    ModelQuotaExhausted,
+    ModelRejectedRequest,
+    ModelWindowExceeded,
+)
+"""Failures after which the model itself cannot have read the prompt."""
+_GATEWAY_STATUSES: Final = ("502", "504", "524")
+"""Said by somebody before the endpoint, who cannot know what the model did."""
+
+
+class Accounted:
+    """A provider whose every call is in the account and in the trace. It stands directly around the provider."""
+
+    def __init__(self, provider: Model) -> None:
+        self._provider = provider
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._provider.spec
+
+    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+        entry = errand.account.open(self.spec, errand.kind, prompt)
+        with _tracer.start_as_current_span(
+            names.chat_span(self.spec.upstream_model),
+            kind=SpanKind.CLIENT,
+            attributes=self._attributes(prompt, errand),
+            record_exception=False,  # its text and trace may quote the prompt
+            set_status_on_exception=False,
+        ) as span:
+            call = _Call(self.spec, prompt, errand, entry, span)
+            try:
+                utterance = await self._provider.speak(prompt, replace(errand, hear=call.hear))
+                call.succeeded(utterance)
+                return utterance
+            except ModelError as error:
+                call.failed(error)
+                raise
+            except asyncio.CancelledError:
+                call.failed(StragglerCut(f"the call of {self.spec.name} was cancelled"))
+                raise
+            finally:
+                call.failed(ModelProtocolBroken(f"the call of {self.spec.name} ended in a fault of the server's own"))
+
+    def _attributes(self, prompt: Prompt, errand: Errand) -> dict[str, str | int | float]:
+        attributes: dict[str, str | int | float] = {
+            names.OPERATION_NAME: names.CHAT,
+            names.PROVIDER_NAME: self.spec.provider,
+            names.MODEL: self.spec.name,
+            names.REQUEST_MODEL: self.spec.upstream_model,
+            names.ATTEMPT_KIND: errand.kind.value,
+        }
+        if prompt.sampling.max_tokens is not None:
+            attributes[names.REQUEST_MAX_TOKENS] = prompt.sampling.max_tokens
+        if prompt.sampling.temperature is not None:
+            attributes[names.REQUEST_TEMPERATURE] = prompt.sampling.temperature
+        return attributes
+
+
+class _Call:
+    """One physical call under way: what it was sent, what was heard of it, and where that is written down."""
+
+    def __init__(self, spec: ModelSpec, prompt: Prompt, errand: Errand, entry: OpenAttempt, span: Span) -> None:
+        self._spec = spec
+        self._prompt = prompt
+        self._hear = errand.hear
+        self._entry = entry
+        self._span = span
+        self._heard: list[str] = []
+        self._closed = False
+
+    def hear(self, text: str) -> None:
+        if not self._heard:
+            self._entry.first_token()
+        self._heard.append(text)
+        self._hear(text)
+
+    def succeeded(self, utterance: Utterance) -> None:
+        self._closed = True
+        self._entry.close(utterance.usage, served_model=utterance.served_model)
+        self._trace(utterance.usage)
+        self._span.set_attribute(names.RESPONSE_MODEL, utterance.served_model)
+        self._span.set_attribute(names.FINISH_REASONS, (utterance.finish_reason.value,))
+
+    def failed(self, error: ModelError) -> None:
+        """Close it as failed, unless it is closed."""
+        if self._closed:
+            return
+        self._closed = True
+        usage = self._used(error)
+        self._entry.close(usage, failure=error)
+        self._trace(usage)
+        self._span.set_attribute(names.ERROR_TYPE, error.reason())
+        self._span.set_status(Status(StatusCode.ERROR))
+
+    def _used(self, error: ModelError) -> Usage:
+        """Return what a failed call used: as the endpoint said, or by what was sent and heard."""
+        if error.usage is not None:
+            return error.usage
+        if not self._heard and _turned_away(error):
+            return Usage()
+        most = self._prompt.sampling.max_tokens or self._spec.max_output
+        return Usage(
+            input_tokens=tokens.of_messages(self._prompt.messages),
+            output_tokens=min(tokens.of_text("".join(self._heard)), most),
+            certainty=Certainty.ESTIMATED,
+        )
+
+    def _trace(self, usage: Usage) -> None:
+        self._span.set_attributes(
+            {
+                names.INPUT_TOKENS: usage.input_tokens,
+                names.OUTPUT_TOKENS: usage.output_tokens,
+                names.CACHED_INPUT_TOKENS: usage.cached_input_tokens,
+                names.REASONING_TOKENS: usage.reasoning_tokens,
+                names.USAGE_CERTAINTY: usage.certainty.name.lower(),
+            }
+        )
+
+
+def _turned_away(error: ModelError) -> bool:
+    """Tell whether a call ended before any model worked on it, so that nobody is billed for it."""
+    if isinstance(error, ModelUnavailable):
+        return error.metadata.get("status", _GATEWAY_STATUSES[0]) not in _GATEWAY_STATUSES
+    return isinstance(error, _NOTHING_USED)

@@ -1,0 +1,124 @@
+"""Knows whether an endpoint keeps failing, and lets a single call try it before it is trusted again."""
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from moa_server.domain.errors import ModelBreakerOpen
+from moa_server.domain.reliability import BreakerRule
+from moa_server.models.window import Window
+
+_PROBE_HINT_S: Final = 1.0
+"""What to wait while somebody else's probe is under way."""
+
+
+class BreakerState(StrEnum):
+    """Whether calls are let through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    """A probe is under way; no other call is let through."""
+
+
+Watch = Callable[[str, BreakerState], None]
+"""Told the model's name and the new state of its breaker."""
+
+
+class Circuit:
+    """The health of one model at one endpoint. It changes only when calls come and go, never by itself."""
+
+    def __init__(self, name: str, rule: BreakerRule, watch: Watch) -> None:
+        self._name = name
+        self._rule = rule
+        self._watch = watch
+        self._window = Window(rule.window_s)
+        self._open_until = 0.0
+        self._probe: Pass | None = None
+        self.state = BreakerState.CLOSED
+
+    def check(self) -> None:
+        """Do nothing if a call would be let through now.
+
+        Raises:
+            ModelBreakerOpen: it is open, or a probe is under way.
+        """
+        left = self._open_until - _now()
+        if self.state is BreakerState.OPEN and left > 0:
+            raise ModelBreakerOpen(f"{self._name} failed too often and is left alone", retry_after_s=left)
+        if self.state is BreakerState.HALF_OPEN:
+            raise ModelBreakerOpen(f"{self._name} is being tried after its failures", retry_after_s=_PROBE_HINT_S)
+
+    def enter(self) -> "Pass":
+        """Let a call through; the first after the break is the probe.
+
+        Raises:
+            ModelBreakerOpen: as ``check``.
+        """
+        self.check()
+        entered = Pass(self)
+        if self.state is BreakerState.OPEN:
+            self._probe = entered
+            self._turn(BreakerState.HALF_OPEN)
+        return entered
+
+    def count(self, *, failed: bool) -> None:
+        """Note how a call ended that says something about the endpoint, and open if too many failed."""
+        self._window.add(calls=1, marked=int(failed))
+        calls, failures = self._window.counts()
+        too_many = calls >= self._rule.least_calls and failures >= self._rule.share * calls
+        if failed and too_many and self.state is BreakerState.CLOSED:
+            self._open(_now() + self._rule.open_s)
+
+    def settle(self, probe: "Pass", *, healthy: bool | None) -> None:
+        """Draw the conclusion from a probe, if it is one; None means that it tells nothing and another is made."""
+        if self._probe is not probe:
+            return
+        self._probe = None
+        if healthy:
+            self._window.clear()
+            self._turn(BreakerState.CLOSED)
+        else:
+            self._open(_now() + self._rule.open_s if healthy is False else self._open_until)
+
+    def _open(self, until: float) -> None:
+        self._open_until = until
+        self._turn(BreakerState.OPEN)
+
+    def _turn(self, state: BreakerState) -> None:
+        self.state = state
+        self._watch(self._name, state)
+
+
+class Pass:
+    """One call that was let through, and what it says of the endpoint."""
+
+    __slots__ = ("_circuit",)
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit = circuit
+
+    def begun(self) -> None:
+        """The model speaks: proof enough for a probe, so that nobody has to wait for its end."""
+        self._circuit.settle(self, healthy=True)
+
+    def well(self) -> None:
+        self._circuit.settle(self, healthy=True)
+        self._circuit.count(failed=False)
+
+    def failed(self) -> None:
+        self._circuit.settle(self, healthy=False)
+        self._circuit.count(failed=True)
+
+    def answered(self) -> None:
+        """The endpoint does its work, though this call was in vain."""
+        self._circuit.settle(self, healthy=True)
+
+    def over(self) -> None:
+        """It has ended; if nothing was said by now, it tells nothing."""
+        self._circuit.settle(self, healthy=None)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,45 @@
+"""Asks other models in place of one that has failed for good, as long as it has not begun to speak."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from moa_server.domain.errors import LimitError, ModelError
+from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.models.fitting import fitted
+from moa_server.models.hearing import Ear
+
+
+class Fallback:
+    """A model and those that stand in for it, in the operator's order; no others ever do.
+
+    Who stood in is told by the account: its successful attempt bears the name of the model that served.
+    """
+
+    def __init__(self, model: Model, others: Sequence[Model]) -> None:
+        self._model = model
+        self._others = tuple(others)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._model.spec
+
+    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+        ear = Ear(errand.hear)
+        errand = replace(errand, hear=ear)
+        try:
+            return await self._model.speak(prompt, errand)
+        except ModelError as error:
+            if ear.heard:
+                raise
+            failure = error
+        errand = replace(errand, kind=AttemptKind.FALLBACK)
+        for other in self._others:
+            suited = fitted(prompt, other.spec)
+            if suited is None:
+                continue
+            try:
+                return await other.speak(suited, errand)
+            except (ModelError, LimitError):
+                if ear.heard:
+                    raise
+        raise failure

@@ -1,0 +1,77 @@
+"""Lets models speak against one another: the first to speak is heard, the others are stopped at its first word."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from moa_server.domain.model import Errand, Model, Prompt, Utterance
+
+
+class Race:
+    """Some calls of which one is to win. When it is left, none of them goes on."""
+
+    def __init__(self) -> None:
+        self._runners: list[asyncio.Task[Utterance]] = []
+        self._winner: int | None = None
+        self._spoken = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop_others(None)
+        await asyncio.gather(*self._runners, return_exceptions=True)
+
+    def enter(self, model: Model, prompt: Prompt, errand: Errand) -> None:
+        """Let one more model speak."""
+        place = len(self._runners)
+        own = replace(errand, hear=partial(self._hear, place, errand.hear))
+        self._runners.append(asyncio.create_task(model.speak(prompt, own), name=f"race-{model.spec.name}"))
+
+    async def silent_for(self, seconds: float) -> bool:
+        """Wait so long for somebody to speak or the first to end; tell whether neither has happened."""
+        done, _ = await asyncio.wait(
+            {self._spoken, self._runners[0]}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        return not done
+
+    async def result(self) -> Utterance:
+        """Return what the winner said.
+
+        Raises:
+            MoaError: the winner failed, or all did; then it is the error of the first that was entered.
+        """
+        running = set(self._runners)
+        while running:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for place, runner in enumerate(self._runners):
+                if runner in done and self._decides(place, runner):
+                    return runner.result()
+        return self._runners[0].result()
+
+    def _decides(self, place: int, runner: asyncio.Task[Utterance]) -> bool:
+        """Tell whether a call that has ended ends the race: the winner's does, and a success without a word."""
+        if self._winner is None and not runner.cancelled() and runner.exception() is None:
+            self._win(place)
+        return self._winner == place
+
+    def _hear(self, place: int, hear: Callable[[str], None], text: str) -> None:
+        if self._winner is None:
+            self._win(place)
+        if self._winner == place:
+            hear(text)
+
+    def _win(self, place: int) -> None:
+        self._winner = place
+        self._spoken.set_result(None)
+        self._stop_others(place)
+
+    def _stop_others(self, place: int | None) -> None:
+        for other, runner in enumerate(self._runners):
+            if other != place:
+                runner.cancel()

@@ -1,0 +1,88 @@
+"""Asks a model again that failed before its first word, as long as that is polite, affordable and in time."""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from moa_server.domain.errors import LimitError, ModelBreakerOpen, ModelError
+from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.reliability import RetryRule
+from moa_server.models.hearing import Ear
+from moa_server.models.window import Allowance
+
+_SHORTEST_CALL_S = 0.01
+"""With less time left after the wait, no call is made: it could not finish."""
+_RUNS_REMEMBERED = 4096
+
+
+class Retry:
+    """A model that is asked again. While it waits to be, it holds no place."""
+
+    def __init__(self, model: Model, rule: RetryRule, chance: Callable[[], float] = random.random) -> None:
+        self._model = model
+        self._rule = rule
+        self._chance = chance
+        self._of_model = Allowance(rule.share, rule.window_s, rule.least_in_window)
+        self._of_runs = _RunCounts(rule.per_run)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._model.spec
+
+    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+        self._of_model.count()
+        ear = Ear(errand.hear)
+        errand = replace(errand, hear=ear)
+        failure: ModelError | None = None
+        for retries in range(self._rule.attempts + 1):
+            try:
+                return await self._model.speak(prompt, errand)
+            except LimitError as limit:
+                if failure is None:
+                    raise
+                raise failure from limit
+            except ModelError as error:
+                wait = self._wait(error, retries)
+                if ear.heard or retries == self._rule.attempts or not self._granted(error, wait, errand):
+                    raise
+                failure = error
+            await asyncio.sleep(wait)
+            errand = replace(errand, kind=AttemptKind.RETRY)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _wait(self, error: ModelError, retries: int) -> float:
+        """Return the wait before the next attempt: never less than the endpoint asked for, and never in step."""
+        if error.retry_after_s is not None:
+            return error.retry_after_s + self._chance() * self._rule.base_s
+        return self._chance() * min(self._rule.most_s, self._rule.base_s * 2.0**retries)
+
+    def _granted(self, error: ModelError, wait: float, errand: Errand) -> bool:
+        if error.permanent or isinstance(error, ModelBreakerOpen):
+            return False
+        if error.retry_after_s is not None and error.retry_after_s > self._rule.longest_hint_s:
+            return False
+        if asyncio.get_running_loop().time() + wait + _SHORTEST_CALL_S > errand.deadline:
+            return False
+        return self._of_runs.has(errand.run_id) and self._of_model.take() and self._of_runs.take(errand.run_id)
+
+
+class _RunCounts:
+    """How many retries each of the latest runs has had."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def has(self, run_id: str) -> bool:
+        """Tell whether the run has a retry left."""
+        return self._counts.get(run_id, 0) < self._most
+
+    def take(self, run_id: str) -> bool:
+        if not self.has(run_id):
+            return False
+        self._counts[run_id] = self._counts.pop(run_id, 0) + 1
+        if len(self._counts) > _RUNS_REMEMBERED:
+            self._counts.popitem(last=False)
+        return True

@@ -1,0 +1,97 @@
+"""Puts the wrappers around a provider, in the one order in which they make sense.
+
+From the outside in:
+
+    Fallback    asks other models once all below has failed for good
+    Hedge       races a rival against a slow call, its waits and retries included
+    Retry       asks again; above the queue, so that back-off holds no place
+    Gate        turns calls away while the circuit is open; above the queue, so that nobody waits in vain
+    Limit       hands out places; a place is held as long as a physical call lasts, and no longer
+    Breaker     lets one probe through and notes how physical calls end; below the queue, whose waits say nothing
+    Accounted   enters the physical call in account and trace
+    provider    makes it
+
+A rule that is absent leaves its wrapper out. Rivals are asked below their own Retry: a hedge is one more call at most.
+Fallbacks are asked with their retries, but never with their own rivals and fallbacks: who may stand in for a model is
+that model's list and nothing else, so that two models can stand in for one another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.models.accounted import Accounted
+from moa_server.models.breaker import Breaker, Gate
+from moa_server.models.circuit import BreakerState, Circuit, Watch
+from moa_server.models.fallback import Fallback
+from moa_server.models.hedge import Hedge
+from moa_server.models.limit import Limit
+from moa_server.models.retry import Retry
+
+
+def unwatched(name: str, state: BreakerState) -> None:
+    """Let a breaker turn without telling anybody."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Core:
+    """A model as far as it needs no other: its physical calls, and itself asked again."""
+
+    spec: ModelSpec
+    """As the operator wrote it; a provider may complete its own copy."""
+    once: Model
+    """One call at most."""
+    patient: Model
+    """With retries."""
+    circuit: Circuit | None
+
+
+def core(provider: Model, spec: ModelSpec, watch: Watch = unwatched) -> Core:
+    """Wrap a provider in what needs no other model."""
+    rules = spec.reliability
+    circuit = Circuit(spec.name, rules.breaker, watch) if rules.breaker else None
+    model: Model = Accounted(provider)
+    if circuit is not None:
+        model = Breaker(model, circuit)
+    if rules.concurrency.limit is not None or rules.concurrency.adaptive:
+        model = Limit(model, rules.concurrency)
+    if circuit is not None:
+        model = Gate(model, circuit)
+    patient = Retry(model, rules.retry) if rules.retry.attempts else model
+    return Core(spec, model, patient, circuit)
+
+
+class Wrapped:
+    """A model as the engine is given it: the whole stack."""
+
+    def __init__(self, own: Core, others: Mapping[str, Core]) -> None:
+        self.core = own
+        self._others = dict(others)
+        self._model = own.patient
+        rules = self.spec.reliability
+        if rules.hedge is not None:
+            self._model = Hedge(self._model, others[rules.hedge.model].once, rules.hedge)
+        if rules.fallbacks:
+            self._model = Fallback(self._model, [others[name].patient for name in rules.fallbacks])
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.core.spec
+
+    @property
+    def breaker(self) -> BreakerState | None:
+        """The state of its breaker; None if it has none."""
+        return self.core.circuit.state if self.core.circuit else None
+
+    def made_of(self, own: Core, others: Mapping[str, Core]) -> bool:
+        """Tell whether it is the wrapping of just these."""
+        return self.core == own and self._others == others
+
+    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+        return await self._model.speak(prompt, errand)
+
+
+def wrap(provider: Model, *others: Model, watch: Watch = unwatched) -> Wrapped:
+    """Wrap one provider; the others are those of the models its rules name."""
+    named = {other.spec.name: core(other, other.spec, watch) for other in others}
+    return Wrapped(core(provider, provider.spec, watch), named)

@@ -1,0 +1,74 @@
+"""Reads when an endpoint wants to be asked again, in all the forms in which endpoints say it."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_EPOCH_S = 1e9
+"""A number of seconds above it is a moment, not a length of time."""
+_EPOCH_MS = 1e12
+
+
+def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Return how long to wait, or None when nothing readable is said. ``headers`` takes lower-case names."""
+    for read in (_milliseconds, _retry_after, _reset):
+        with suppress(ValueError, OverflowError, TypeError):
+            wait = read(headers, now)
+            if wait is not None and wait == wait and wait != float("inf"):  # noqa: PLR0124 - nan
+                return max(0.0, wait)
+    return None
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Return what the endpoint says of trying again, or None."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
+
+
+def _milliseconds(headers: Mapping[str, str], _: Callable[[], float]) -> float | None:
+    text = headers.get("retry-after-ms")
+    return None if text is None else float(text) / 1000
+
+
+def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    with suppress(ValueError):
+        return float(text)
+    moment = parsedate_to_datetime(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now()
+
+
+def _reset(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
+    """Return the longest wait for a limit of which nothing remains, or for any limit when no remainder is told."""
+    waits: list[float] = []
+    used_up: list[float] = []
+    for name, text in headers.items():
+        if "ratelimit" not in name or "-reset" not in name:
+            continue
+        with suppress(ValueError):
+            wait = _length(text, now)
+            waits.append(wait)
+            if headers.get(name.replace("-reset", "-remaining"), "").strip() in {"0", "0.0"}:
+                used_up.append(wait)
+    return max(used_up or waits, default=None)
+
+
+def _length(text: str, now: Callable[[], float]) -> float:
+    """Return the seconds of ``6m0s``, ``20ms``, ``1.5``, a moment since the epoch, or a date of RFC 3339."""
+    text = text.strip()
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    with suppress(ValueError):
+        number = float(text)
+        if number < _EPOCH_S:
+            return number
+        return (number / 1000 if number >= _EPOCH_MS else number) - now()
+    return datetime.fromisoformat(text).timestamp() - now()

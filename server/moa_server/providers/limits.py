@@ -1,0 +1,57 @@
+"""Holds one attempt to its time limits: the first token, the silence between tokens, the whole, the deadline."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from moa_server.domain.errors import ModelTimeout
+from moa_server.domain.model import ModelSpec
+
+
+class Patience:
+    """How long is still waited. A connection that is kept alive without a token gains nothing."""
+
+    def __init__(self, spec: ModelSpec, deadline: float) -> None:
+        self._spec = spec
+        self._loop = asyncio.get_running_loop()
+        self._opened = self._loop.time()
+        self._end = min(self._opened + spec.times.total, deadline)
+        self._deadline = deadline
+        self._spoken = False
+        self._timer = asyncio.timeout_at(min(self._end, self._opened + spec.times.first_token))
+
+    @property
+    def timer(self) -> asyncio.Timeout:
+        """The time limit that is enforced now."""
+        return self._timer
+
+    def token(self) -> None:
+        """Note that at least one token has come."""
+        self._spoken = True
+        self._timer.reschedule(min(self._end, self._loop.time() + self._spec.times.idle))
+
+    def failure(self) -> ModelTimeout:
+        """Return what ran out."""
+        name, times = self._spec.name, self._spec.times
+        if (self._timer.when() or 0.0) < self._end:
+            if self._spoken:
+                return ModelTimeout(f"{name} was silent for {times.idle:g} s between two tokens")
+            return ModelTimeout(f"{name} gave no token within {times.first_token:g} s")
+        if self._end == self._deadline:
+            return ModelTimeout(f"{name} had not finished at the deadline")
+        return ModelTimeout(f"{name} had not finished after {times.total:g} s")
+
+
+@asynccontextmanager
+async def patience(spec: ModelSpec, deadline: float) -> AsyncIterator[Patience]:
+    """Limit the time of what is done inside.
+
+    Raises:
+        ModelTimeout: one of the limits was met.
+    """
+    patient = Patience(spec, deadline)
+    try:
+        async with patient.timer:
+            yield patient
+    except TimeoutError:
+        raise patient.failure() from None

@@ -1,0 +1,74 @@
+"""What is known of common endpoints: where they are, and how each differs from the dialect it speaks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A name that a configuration may give as a model's provider."""
+
+    dialect: str
+    """``openai`` or ``anthropic``."""
+    endpoint: str = ""
+    """Where it is when the configuration does not say; empty means that it has to."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The dialect's settings that differ; the configuration's own come before them."""
+    at_home: Mapping[str, Any] = field(default_factory=dict)
+    """Those that differ at its own endpoint only: the plain dialect's name serves for any other endpoint as well."""
+
+
+_NO_TAGS: Final[Mapping[str, Any]] = {"think_tags": ()}
+_LOCAL: Final[Mapping[str, Any]] = {"strict_schema": False}
+
+PRESETS: Final[Mapping[str, Preset]] = {
+    "openai": Preset(
+        "openai",
+        "https://api.openai.com/v1",
+        at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True},
+    ),
+    # The endpoint names the resource and the deployment: https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT
+    "azure": Preset(
+        "openai",
+        "",
+        {
+            **_NO_TAGS,
+            "key_header": "api-key",
+            "query": {"api-version": "2024-10-21"},
+            "max_tokens_field": "max_completion_tokens",
+        },
+    ),
+    "gemini": Preset(
+        "openai",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        {
+            **_NO_TAGS,
+            "reasoning_in_completion": False,
+            "sends_seed": False,
+            "sends_penalties": False,
+            "logprobs": False,
+            "strict_schema": False,
+        },
+    ),
+    # It names the seed differently, and refuses fields that it does not know.
+    "mistral": Preset(
+        "openai",
+        "https://api.mistral.ai/v1",
+        {**_NO_TAGS, "sends_seed": False, "usage_in_stream": False, "logprobs": False},
+    ),
+    "groq": Preset(
+        "openai",
+        "https://api.groq.com/openai/v1",
+        {"max_tokens_field": "max_completion_tokens", "logprobs": False, "sends_penalties": False},
+    ),
+    "together": Preset("openai", "https://api.together.xyz/v1", {"strict_schema": False, "logprobs": False}),
+    "openrouter": Preset("openai", "https://openrouter.ai/api/v1", {**_NO_TAGS, "logprobs": False}),
+    "deepseek": Preset("openai", "https://api.deepseek.com/v1", {"schema": "json_object", "sends_seed": False}),
+    "vllm": Preset("openai", "http://localhost:8000/v1", _LOCAL),
+    "sglang": Preset("openai", "http://localhost:30000/v1", _LOCAL),
+    "llama.cpp": Preset("openai", "http://localhost:8080/v1", _LOCAL),
+    "ollama": Preset("openai", "http://localhost:11434/v1", {**_LOCAL, "logprobs": False}),
+    "anthropic": Preset("anthropic", "https://api.anthropic.com/v1"),
+}
+"""By name."""

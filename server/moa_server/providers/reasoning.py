@@ -1,0 +1,82 @@
+"""Takes reasoning between tags out of a text that comes in any pieces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What stands before and after reasoning."""
+
+    opening: str
+    closing: str
+
+
+THINK = Tags("<think>", "</think>")
+
+
+class ReasoningFilter:
+    """Tells text to be heard from reasoning. The start of what may become a tag is held back until it is clear."""
+
+    def __init__(self, tags: Sequence[Tags], *, begins_inside: bool = False) -> None:
+        self._tags = tags
+        self._starts = {tag.opening[0] for tag in tags}
+        self._inside = tags[0] if begins_inside and tags else None
+        self._held = ""
+        self._strips = False
+        """Whether white space is dropped: between reasoning and a text that has not begun."""
+        self._spoken = False
+
+    def feed(self, piece: str) -> tuple[str, str]:
+        """Take the next piece; return what is to be heard of it, and what is reasoning."""
+        if not (self._held or self._inside or self._strips or any(start in piece for start in self._starts)):
+            self._spoken = self._spoken or bool(piece.strip())
+            return piece, ""
+        return self._sort(self._held + piece)
+
+    def end(self) -> tuple[str, str]:
+        """Return what was held back, now that nothing more comes."""
+        rest, self._held = self._held, ""
+        return ("", rest) if self._inside is not None else (self._shown(rest), "")
+
+    def _sort(self, text: str) -> tuple[str, str]:
+        said: list[str] = []
+        thought: list[str] = []
+        while True:
+            wanted = [tag.opening for tag in self._tags] if self._inside is None else [self._inside.closing]
+            at, found = _first(text, wanted)
+            into = said if self._inside is None else thought
+            if not found:
+                held = _held(text, wanted)
+                self._held = text[len(text) - held :]
+                into.append(self._shown(text[: len(text) - held]) if into is said else text[: len(text) - held])
+                return "".join(said), "".join(thought)
+            into.append(self._shown(text[:at]) if into is said else text[:at])
+            text = text[at + len(found) :]
+            self._cross(found)
+
+    def _cross(self, found: str) -> None:
+        if self._inside is None:
+            self._inside = next(tag for tag in self._tags if tag.opening == found)
+        else:
+            self._inside = None
+            self._strips = not self._spoken
+
+    def _shown(self, text: str) -> str:
+        if self._strips:
+            text = text.lstrip()
+            self._strips = not text
+        self._spoken = self._spoken or bool(text.strip())
+        return text
+
+
+def _first(text: str, wanted: Sequence[str]) -> tuple[int, str]:
+    """Return where the first of some tags stands, and which; ``""`` when none does."""
+    found = [(at, tag) for tag in wanted if (at := text.find(tag)) >= 0]
+    return min(found, key=lambda place: (place[0], -len(place[1])), default=(-1, ""))
+
+
+def _held(text: str, wanted: Sequence[str]) -> int:
+    """Return the length of the longest end of the text that may be the start of a tag."""
+    longest = min(len(text), max((len(tag) for tag in wanted), default=0))
+    return next((size for size in range(longest, 0, -1) if any(tag.startswith(text[-size:]) for tag in wanted)), 0)

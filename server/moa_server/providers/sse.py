@@ -1,0 +1,107 @@
+"""Reads server-sent events from bytes that come in any pieces."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from moa_server.domain.errors import ModelProtocolBroken
+
+LARGEST_EVENT: Final = 4 * 1024 * 1024
+"""Of its data, in bytes; many times what any endpoint sends."""
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event."""
+
+    name: bytes
+    """Empty when it has none."""
+    data: bytes
+    """Its lines of data, joined; always UTF-8."""
+
+
+class EventReader:
+    """Takes bytes in, gives events out. What is unfinished at the end is no event."""
+
+    def __init__(self, largest: int = LARGEST_EVENT) -> None:
+        self._largest = largest
+        self._begun = False
+        self._ended_in_cr = False
+        self._tail: list[bytes] = []
+        """The beginning of a line that has not ended yet."""
+        self._tail_size = 0
+        self._name = b""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        """Take the next bytes.
+
+        Raises:
+            ModelProtocolBroken: an event is too large, or is not UTF-8.
+        """
+        for line in self._lines(piece):
+            if line:
+                self._take(line)
+            elif self._data:
+                yield self._dispatch()
+            else:
+                self._name = b""
+
+    def _lines(self, piece: bytes) -> Iterator[bytes]:
+        if self._ended_in_cr and piece:
+            piece = piece[1:] if piece[:1] == b"\n" else piece
+            self._ended_in_cr = False
+        for line in piece.splitlines(keepends=True):  # of bytes: at LF, CR and CRLF, and nowhere else
+            end = line[-1:]
+            if end not in {b"\n", b"\r"}:
+                self._keep(line)
+                return
+            if self._tail:
+                line = b"".join([*self._tail, line])  # noqa: PLW2901 - the same line, whole
+                self._tail.clear()
+                self._tail_size = 0
+            yield self._without_bom(line.rstrip(b"\r\n"))
+        self._ended_in_cr = piece[-1:] == b"\r"
+
+    def _keep(self, part: bytes) -> None:
+        self._tail.append(part)
+        self._tail_size += len(part)
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if self._size + self._tail_size > self._largest:
+            raise ModelProtocolBroken(f"an event is larger than {self._largest} bytes")
+
+    def _without_bom(self, line: bytes) -> bytes:
+        if self._begun:
+            return line
+        self._begun = True
+        return line.removeprefix(_BOM)
+
+    def _take(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        value = value[1:] if value[:1] == b" " else value
+        if field == b"data":
+            self._data.append(value)
+            self._size += len(value) + 1
+            self._check_size()
+        elif field == b"event":
+            self._name = value
+
+    def _dispatch(self) -> Event:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        event = Event(self._name, data)
+        self._name, self._size = b"", 0
+        self._data.clear()
+        if not data.isascii():
+            _check_utf8(data)
+        return event
+
+
+def _check_utf8(data: bytes) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise ModelProtocolBroken("an event is not UTF-8") from None

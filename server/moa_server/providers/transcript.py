@@ -1,0 +1,126 @@
+"""Takes down what a model says: its text without reasoning, why it stopped, and what it used."""
+
+from dataclasses import replace
+
+from moa_server.domain.errors import ModelAnsweredNothing, ModelRefused
+from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Utterance
+from moa_server.domain.usage import Certainty, Usage
+from moa_server.providers.counts import believable, estimate
+from moa_server.providers.reasoning import ReasoningFilter
+
+
+class Transcript:
+    """One answer, as far as it has come."""
+
+    def __init__(self, spec: ModelSpec, prompt: Prompt, reasoning: ReasoningFilter) -> None:
+        self._spec = spec
+        self._prompt = prompt
+        self._filter = reasoning
+        self._said: list[str] = []
+        self._unheard: list[str] = []
+        self._thought: list[str] = []
+        self._logprobs = 0.0
+        self._logprob_count = 0
+        self._tokens = False
+        self._usage: Usage | None = None
+        self._usage_final = False
+        self.finish: FinishReason | None = None
+        """None until the model has said why it stopped."""
+        self.refused = False
+        self.served_model = ""
+
+    def say(self, text: str) -> None:
+        """Take a piece of text, in which there may be reasoning between tags."""
+        if text:
+            self._tokens = True
+            self._sort(*self._filter.feed(text))
+
+    def think(self, text: str) -> None:
+        """Take a piece of reasoning."""
+        if text:
+            self._tokens = True
+            self._thought.append(text)
+
+    def weigh(self, logprob: float) -> None:
+        """Take the log-probability of one token."""
+        self._logprobs += logprob
+        self._logprob_count += 1
+
+    def report(self, usage: Usage | None, *, final: bool) -> None:
+        """Take the endpoint's own counts; None when they are none that can be read."""
+        self._usage = usage if usage is not None and believable(usage) else None
+        self._usage_final = final
+
+    @property
+    def has_final_usage(self) -> bool:
+        """Whether the endpoint has given counts of the whole."""
+        return self._usage is not None and self._usage_final
+
+    def tokens_came(self) -> bool:
+        """Tell whether any token, reasoning included, has come since this was last asked."""
+        came, self._tokens = self._tokens, False
+        return came
+
+    def unheard(self) -> str:
+        """Return the text that has come since this was last asked. White space waits for the first word."""
+        text = "".join(self._unheard)
+        if not self._said and not text.strip():
+            return ""
+        self._unheard.clear()
+        self._said.append(text)
+        return text
+
+    def end(self) -> None:
+        """Note that nothing more comes."""
+        self._sort(*self._filter.end())
+
+    def usage(self) -> Usage:
+        """Return what was used so far: as the endpoint counted, or estimated."""
+        reasoning = "".join(self._thought)
+        guess = estimate(self._spec, self._prompt, "".join([*self._said, *self._unheard]), reasoning)
+        if self._usage is None or (guess.output_tokens and not self._usage.output_tokens):
+            return guess
+        if self._usage_final:
+            return self._with_reasoning(self._usage, guess)
+        return replace(
+            guess,
+            input_tokens=self._usage.input_tokens,
+            cached_input_tokens=self._usage.cached_input_tokens,
+            output_tokens=max(self._usage.output_tokens, guess.output_tokens),
+        )
+
+    def utterance(self) -> Utterance:
+        """Return the whole answer.
+
+        Raises:
+            ModelRefused: the model declined, or its words were withheld.
+            ModelAnsweredNothing: there is no text.
+        """
+        text = "".join(self._said)
+        withheld = self.finish is FinishReason.CONTENT_FILTER and not text
+        if self.refused or withheld:
+            raise ModelRefused(f"{self._spec.name} declined to answer")
+        if not text:
+            what = "only reasoning" if self._thought else "nothing"
+            raise ModelAnsweredNothing(f"{self._spec.name} answered {what}")
+        return Utterance(
+            text,
+            self.finish or FinishReason.UNSPECIFIED,
+            self.usage(),
+            self.served_model or self._spec.upstream_model,
+            self._logprobs / self._logprob_count if self._logprob_count else None,
+        )
+
+    def _sort(self, said: str, thought: str) -> None:
+        if said:
+            self._unheard.append(said)
+        if thought:
+            self._thought.append(thought)
+
+    @staticmethod
+    def _with_reasoning(usage: Usage, guess: Usage) -> Usage:
+        """Estimate the share of reasoning where the endpoint does not tell it apart."""
+        if usage.reasoning_tokens or not guess.reasoning_tokens:
+            return usage
+        thought = min(guess.reasoning_tokens, usage.output_tokens)
+        return replace(usage, reasoning_tokens=thought, certainty=Certainty.ESTIMATED)

@@ -1,0 +1,1 @@
+"""Tells who calls, and what they may do."""

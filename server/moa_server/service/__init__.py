@@ -1,0 +1,1 @@
+"""The wire: handlers, translation, status, interceptors, health. The only room with protobuf and gRPC."""

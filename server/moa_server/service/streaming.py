@@ -1,0 +1,61 @@
+"""Follows a run for its caller: to the end, event by event."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from moa.v1 import event_pb2
+from moa_server.domain.errors import ShuttingDown
+from moa_server.domain.event import BEGINNING, Cursor, Event, LayerClosed, Terminal
+from moa_server.domain.proposal import LayerResult
+from moa_server.engine.engine import Engine
+from moa_server.service.translate.events import write_event, write_heartbeat
+
+
+async def events_of(engine: Engine, run_id: str, after: Cursor) -> AsyncGenerator[event_pb2.Event, None]:
+    """Yield a run's events for the wire, and a heartbeat whenever nothing has happened for a while.
+
+    Raises:
+        ShuttingDown: nothing more is heard of the run here, and it has not ended.
+    """
+    last, ended = after, False
+    async with aclosing(engine.watch(run_id, after)) as events:
+        async for event in events:
+            if event is None:
+                yield write_heartbeat(run_id, last)
+                continue
+            last, ended = event.cursor, event.is_terminal
+            yield write_event(event)
+    if not ended:
+        raise _cut(run_id)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to."""
+
+    terminal: Terminal
+    cursor: Cursor
+    layers: list[LayerResult] = field(default_factory=list)
+    """In order."""
+
+
+async def outcome_of(engine: Engine, run_id: str) -> Outcome:
+    """Wait for a run's last event.
+
+    Raises:
+        ShuttingDown: nothing more is heard of the run here, and it has not ended.
+    """
+    layers: dict[int, LayerResult] = {}
+    async with aclosing(engine.watch(run_id, BEGINNING)) as events:
+        async for event in events:
+            match event:
+                case Event(fact=LayerClosed(layer=layer)):
+                    layers[layer.index] = layer
+                case Event(fact=fact) if isinstance(fact, Terminal):
+                    return Outcome(fact, event.cursor, [layers[index] for index in sorted(layers)])
+    raise _cut(run_id)
+
+
+def _cut(run_id: str) -> ShuttingDown:
+    return ShuttingDown(f"run {run_id} is carried on elsewhere; watch it there", metadata={"run_id": run_id})

@@ -1,0 +1,79 @@
+"""Takes over a changed configuration file; a bad one is told of and changes nothing."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from moa_server.settings.changes import needing_restart
+from moa_server.settings.problem import ConfigurationRefused
+from moa_server.settings.settings import Settings
+
+_State = tuple[int, ...] | None
+
+
+class Reloader:
+    """Watches one file. Symbolic links are followed, so that a volume swapped as a whole counts as a change."""
+
+    def __init__(
+        self,
+        path: Path,
+        current: Settings,
+        *,
+        read: Callable[[Path], Settings],
+        apply: Callable[[Settings], None],
+        every_s: float = 2.0,
+    ) -> None:
+        self._path = path
+        self._current = current
+        self._read = read
+        self._apply = apply
+        self._every_s = every_s
+        self._asked = asyncio.Event()
+        self._log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+        self._state = _state_of(path)
+
+    def ask(self) -> None:
+        """Read the file soon, changed or not. For SIGHUP."""
+        self._asked.set()
+
+    async def watch(self) -> None:
+        """Take over every change until cancelled."""
+        while True:
+            asked = await self._woken()
+            state = await asyncio.to_thread(_state_of, self._path)
+            if asked or state != self._state:
+                # Taken before the file is read: what is written meanwhile is a change again.
+                self._state = state
+                await self._reload()
+
+    async def _woken(self) -> bool:
+        try:
+            async with asyncio.timeout(self._every_s):
+                await self._asked.wait()
+        except TimeoutError:
+            return False
+        self._asked.clear()
+        return True
+
+    async def _reload(self) -> None:
+        try:
+            new = await asyncio.to_thread(self._read, self._path)
+        except ConfigurationRefused as refused:
+            self._log.error("configuration.refused", problems=[str(problem) for problem in refused.problems])
+            return
+        waiting = needing_restart(self._current, new)
+        if waiting:
+            self._log.warning("configuration.needs_restart", keys=list(waiting))
+        self._apply(new)
+        self._current = new
+        self._log.info("configuration.reloaded", models=len(new.models), mixtures=len(new.mixtures))
+
+
+def _state_of(path: Path) -> _State:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ino, found.st_dev, found.st_size)

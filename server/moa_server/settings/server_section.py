@@ -1,0 +1,149 @@
+"""The sections ``limits``, ``server``, ``telemetry`` and ``journal``: how the process behaves."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from moa_server.domain.limits import EngineLimits
+from moa_server.settings.model_section import AtLeastOne
+from moa_server.settings.quantities import Duration, Size, Span
+from moa_server.settings.secret import SecretSection
+from moa_server.settings.section import Maybe, Name, Names, Section
+
+_LIMITS = EngineLimits()
+_Path = Annotated[str, Field(min_length=1, max_length=4096)]
+_Address = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class RunTimeSection(Section):
+    """How long a run may take."""
+
+    maximum: Span = _LIMITS.max_time_s
+    """Whatever is asked."""
+    default: Span = _LIMITS.default_time_s
+    """Where nobody says."""
+
+
+class RetentionSection(Section):
+    """Which finished runs are kept; the oldest go first."""
+
+    count: AtLeastOne = _LIMITS.retain_runs
+    """How many."""
+    bytes: Size = _LIMITS.retain_bytes
+    """How much memory their events may take together."""
+    age: Span = _LIMITS.retain_s
+    """For how long."""
+
+
+class LimitsSection(Section):
+    """What no run and no caller goes beyond."""
+
+    run_time: RunTimeSection = RunTimeSection()
+    """How long a run may take."""
+    abandon_grace: Duration = _LIMITS.abandon_grace_s
+    """How long a run goes on that nobody watches and that was not started detached."""
+    heartbeat: Span = _LIMITS.heartbeat_s
+    """How long a watcher hears nothing before it hears that the run is alive."""
+    gather_window: Duration = _LIMITS.gather_s
+    """How long pieces of text are gathered before they are passed on; the first is passed on at once."""
+    layer_wait: Duration = _LIMITS.longest_wait_s
+    """The longest a caller may wait for a layer to close."""
+    cancel_wait: Duration = _LIMITS.cancel_wait_s
+    """How long the answer to a cancellation waits for the run to end."""
+    messages: AtLeastOne = _LIMITS.max_messages
+    """The most messages of a conversation."""
+    message_size: Size = _LIMITS.max_message_bytes
+    """The largest message."""
+    request_size: Size = _LIMITS.max_request_bytes
+    """The largest request."""
+    layers: AtLeastOne = _LIMITS.max_layers
+    """The most layers of a plan, the answering one included."""
+    agents_per_layer: AtLeastOne = _LIMITS.max_agents_per_layer
+    """The most agents of a layer."""
+    open_runs: AtLeastOne = _LIMITS.max_open_runs
+    """The most runs under way; a further one is refused as overload."""
+    retention: RetentionSection = RetentionSection()
+    """Which finished runs are kept."""
+
+
+class TlsSection(Section):
+    """The server's certificate; the files are read again at every handshake."""
+
+    cert: _Path
+    """The file of its certificate chain, in PEM."""
+    key: _Path
+    """The file of its private key, in PEM."""
+    client_ca: Maybe[_Path] = None
+    """The file of the authorities that sign callers' certificates; given, every caller needs one."""
+
+
+class CallerSection(Section):
+    """One who may call."""
+
+    token: SecretSection
+    """Where the caller's bearer token is kept."""
+    mixtures: Maybe[Names] = None
+    """The mixtures it may use; when left out, all."""
+
+
+class ServerSection(Section):
+    """How callers reach the server."""
+
+    listen: _Address = "127.0.0.1:50051"
+    """Host and port; port 0 means any free one."""
+    tls: Maybe[TlsSection] = None
+    """The server's certificate; when left out, connections are not encrypted."""
+    insecure_anywhere: bool = False
+    """Whether unencrypted connections are taken from other machines too."""
+    callers: dict[Name, CallerSection] = Field(default_factory=dict)
+    """Who may call, by name; when left out, everyone is anonymous."""
+    reflection: bool = True
+    """Whether tools may ask for the contract."""
+    drain_grace: Duration = 30.0
+    """How long runs may go on after the server was told to stop."""
+    max_connection_age: Maybe[Span] = None
+    """After which callers are asked to connect anew, so that load spreads; when left out, never."""
+    max_connection_age_grace: Maybe[Span] = None
+    """How long streams may go on after that; when left out, the longest run and a minute."""
+    health_listen: Maybe[_Address] = None
+    """Host and port of an unencrypted health service for probes; when left out, only where callers call."""
+
+
+class TelemetrySection(Section):
+    """What is told of the work. Where traces go is said by the standard OTEL_* variables."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines that are logged."""
+    log_form: Literal["auto", "json", "console"] = "auto"
+    """JSON or readable lines; auto is readable on a terminal."""
+    record_texts: bool = False
+    """Whether prompts and answers are shown in logs and traces."""
+
+
+class MemorySection(Section):
+    """A journal that ends with the process."""
+
+
+class SqliteSection(Section):
+    """A journal in a file, for one server."""
+
+    path: _Path
+    """The file. Relative to the configuration file."""
+
+
+class PostgresSection(Section):
+    """A journal that servers share."""
+
+    dsn: SecretSection
+    """Where the connection string is kept."""
+
+
+class JournalSection(Section):
+    """Where runs and their events are kept; exactly one of these."""
+
+    memory: Maybe[MemorySection] = None
+    """In the memory of the process."""
+    sqlite: Maybe[SqliteSection] = None
+    """In a file."""
+    postgres: Maybe[PostgresSection] = None
+    """In a database that servers share."""

@@ -1,0 +1,103 @@
+"""A coordinator splits the work among specialists, who may read one another's results, and one agent combines them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moa_server.domain.agent import Agent
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.proposal import Answer, Proposal
+from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
+from moa_server.strategies import checking
+from moa_server.strategies.dividing import Subtask, Unusable, divided
+from moa_server.strategies.ordering import ordered
+from moa_server.strategies.prompts import coordinate as prompts
+from moa_server.strategies.steps import Step, aggregated, answer_by, ask, ask_one, fell_back, try_all
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be said about a coordination."""
+
+    depth: int = 2
+    """How many steps the specialists' work may take, one after the other."""
+
+
+def _run(plan: Plan) -> Rule:
+    options = Options(**plan.options)
+    subtasks = yield from _division(plan, options)
+    if not subtasks:
+        yield fell_back("the coordinator's plan could not be used, so that all specialists answer the whole query")
+        return (yield from _without_plan(plan))
+    specialists = plan.roster.layers[0]
+    steps = 1 + max(subtask.step for subtask in subtasks)
+    chosen = tuple(specialists[subtask.agent].name for subtask in subtasks)
+    yield Decision("coordinate", chosen, f"{len(subtasks)} subtasks in {steps} steps")
+    results = yield from _carried_out(plan, subtasks, steps)
+    if not results:
+        yield fell_back("no specialist did its part, so that the answer is written without them")
+    told = prompts.combine(plan, len(results))
+    return (yield from answer_by(Call(_aggregator(plan.roster), results, told, response_schema=plan.response_schema)))
+
+
+def _division(plan: Plan, options: Options) -> Step[tuple[Subtask, ...]]:
+    """Return the coordinator's plan; it may mend one that cannot be used, once."""
+    coordinator, asked = plan.roster.roles["coordinator"], prompts.asked(plan, options.depth)
+    call = Call(coordinator, messages=asked, response_schema=prompts.SCHEMA)
+    for last in (False, True):
+        reply = yield from ask_one(call)
+        if reply is None:
+            return ()
+        try:
+            return divided(reply.text, len(plan.roster.layers[0]), options.depth)
+        except Unusable as problem:
+            if last:
+                return ()
+            told = prompts.repair(plan, str(problem))
+            call = Call(coordinator, (reply,), told, messages=asked, response_schema=prompts.SCHEMA)
+    return ()
+
+
+def _carried_out(plan: Plan, subtasks: tuple[Subtask, ...], steps: int) -> Step[tuple[Proposal, ...]]:
+    """Return the results, in the order of the subtasks; what failed is not among them."""
+    results: dict[int, Proposal] = {}
+    for step in range(steps):
+        places = [place for place, subtask in enumerate(subtasks) if subtask.step == step]
+        layer = yield from try_all(tuple(_turn(plan, subtasks[place], results) for place in places))
+        results |= {places[result.position]: result for result in layer.proposals}
+    return tuple(results[place] for place in sorted(results))
+
+
+def _turn(plan: Plan, subtask: Subtask, results: dict[int, Proposal]) -> Call:
+    shown = tuple(results[need] for need in subtask.needs if need in results)
+    specialist = plan.roster.layers[0][subtask.agent]
+    return Call(specialist, shown, prompts.earlier(plan, len(shown)), messages=prompts.subtask(plan, subtask.task))
+
+
+def _without_plan(plan: Plan) -> Step[Answer]:
+    result = yield from ask(Layer(tuple(Call(agent) for agent in plan.roster.layers[0])))
+    return (yield from aggregated(plan, _aggregator(plan.roster), ordered(plan, result)))
+
+
+def _aggregator(roster: Roster) -> Agent:
+    if roster.aggregator is None:
+        raise ValueError("nobody combines the results")
+    return roster.aggregator
+
+
+def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+    coordinator = Stage((roster.roles["coordinator"],))
+    steps = tuple(Stage(roster.layers[0], looks_back=max(step, 1)) for step in range(options.depth))
+    return (coordinator, coordinator, *steps, Stage((_aggregator(roster),), looks_back=options.depth, answers=True))
+
+
+def _problems(roster: Roster, options: Options) -> Iterator[str]:
+    yield from checking.layer_count(roster, 1, 1)
+    yield from checking.needs_aggregator(roster)
+    yield from checking.needs_role(roster, "coordinator", "to split the work")
+    yield from checking.within("depth", options.depth, 1, 10)
+    yield from checking.sound_weights(roster)
+    yield from checking.strengths(roster.layers[0] if roster.layers else ())
+
+
+COORDINATE = Strategy("coordinate", _run, _outline, _problems, Options)

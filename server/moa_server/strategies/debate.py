@@ -1,0 +1,114 @@
+"""Agents answer, read one another's answers, and answer again, until they agree or the rounds are over."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moa_server.domain.agent import Agent
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.proposal import LayerResult
+from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
+from moa_server.strategies import checking, extracting
+from moa_server.strategies.electing import counting, elect
+from moa_server.strategies.ordering import ordered
+from moa_server.strategies.prompts import debate as prompts
+from moa_server.strategies.similarity import agreement
+from moa_server.strategies.steps import Step, aggregated, ask, names
+from moa_server.strategies.tally import TIE_RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be said about a debate."""
+
+    rounds: int = 3
+    """How often each agent answers."""
+    neighbours: int = 0
+    """How many others each agent reads: those after it in the configuration, in a ring; 0 means all."""
+    end: str = "vote"
+    """What follows the last round: a ``vote``, or the aggregator (``aggregate``)."""
+    stop_on_agreement: bool = True
+    """Whether rounds are skipped once all vote for the same, or before an aggregator say much the same."""
+    agreement: float = 0.9
+    """How alike answers have to be before an aggregator, from 0 to 1."""
+    extract: str = "normalised_text"
+    """What an answer votes for: ``last_number``, ``choice_letter``, ``json_field``, ``regex``, ``normalised_text``."""
+    pattern: str = ""
+    """For ``regex``: its first group, or all it finds, is the choice; searched at the end of a text, line by line."""
+    field: str = "answer"
+    """For ``json_field``: the field that holds the choice."""
+    letters: str = "ABCD"
+    """For ``choice_letter``: those that can be chosen."""
+    tie: str = "first"
+    """Who wins a tie: the choice of the ``first`` agent in the configuration, or one by the run's seed (``seeded``)."""
+    whole: bool = False
+    """Whether the answer is the whole text of the first who voted for it, instead of the choice alone."""
+
+
+def _run(plan: Plan) -> Rule:
+    options = Options(**plan.options)
+    debaters = plan.roster.layers[0]
+    schema = plan.response_schema if options.end == "vote" else None
+    result = yield from ask(Layer(tuple(Call(agent, response_schema=schema) for agent in debaters)))
+    for done in range(1, options.rounds):
+        if (yield from _agreed(plan, options, result, saved=(options.rounds - done) * len(debaters))):
+            break
+        calls = tuple(_turn(plan, options, result, place, schema) for place in range(len(debaters)))
+        result = yield from ask(Layer(calls))
+    if options.end == "vote":
+        return (yield from elect(plan, options, result))
+    return (yield from aggregated(plan, _aggregator(plan.roster), ordered(plan, result)))
+
+
+def _turn(plan: Plan, options: Options, result: LayerResult, place: int, schema: str | None) -> Call:
+    debaters = plan.roster.layers[0]
+    heard = _heard(place, len(debaters), options.neighbours)
+    own = tuple(proposal for proposal in result.proposals if proposal.position == place)
+    others = tuple(proposal for proposal in ordered(plan, result) if proposal.position in heard)
+    told = prompts.brief(plan, own=bool(own), others=len(others))
+    return Call(debaters[place], (*own, *others), told, response_schema=schema)
+
+
+def _heard(place: int, count: int, neighbours: int) -> set[int]:
+    reach = min(neighbours or count, count - 1)
+    return {(place + step) % count for step in range(1, reach + 1)}
+
+
+def _agreed(plan: Plan, options: Options, result: LayerResult, *, saved: int) -> Step[bool]:
+    if not options.stop_on_agreement or len(result.proposals) == 1:
+        return False
+    if options.end == "vote":
+        choices = counting(plan, options).choices(result.proposals)
+        agreed = len(choices) == 1 and len(choices[0].voters) == len(result.proposals)
+    else:
+        agreed = agreement([proposal.text for proposal in result.proposals]) >= options.agreement
+    if agreed:
+        yield Decision("stop", names(result.proposals), f"all agree after round {result.index + 1}", calls_saved=saved)
+    return agreed
+
+
+def _aggregator(roster: Roster) -> Agent:
+    if roster.aggregator is None:
+        raise ValueError("a debate that ends in an aggregator has none")
+    return roster.aggregator
+
+
+def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+    rounds = (Stage(roster.layers[0]),) * options.rounds
+    return rounds if options.end == "vote" else (*rounds, Stage((_aggregator(roster),), answers=True))
+
+
+def _problems(roster: Roster, options: Options) -> Iterator[str]:
+    yield from checking.layer_count(roster, 1, 1)
+    yield from checking.sound_weights(roster)
+    yield from checking.within("rounds", options.rounds, 1, 20)
+    yield from checking.within("neighbours", options.neighbours, 0, 100)
+    yield from checking.within("agreement", options.agreement, 0, 1)
+    yield from checking.one_of("end", options.end, ("vote", "aggregate"))
+    yield from checking.one_of("tie", options.tie, TIE_RULES)
+    yield from extracting.problems(options)
+    if options.end == "aggregate":
+        yield from checking.needs_aggregator(roster)
+
+
+DEBATE = Strategy("debate", _run, _outline, _problems, Options)

@@ -1,0 +1,67 @@
+"""Some draft, others criticise, others edit: a chain of layers with different tasks, and the last editor answers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
+from moa_server.strategies import checking
+from moa_server.strategies.ordering import ordered
+from moa_server.strategies.prompts import refine as prompts
+from moa_server.strategies.steps import NOTHING, answer_by, ask, try_all
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be said about a chain of drafts."""
+
+    tasks: tuple[str, ...] = ()
+    """What each layer after the first does, ``critique`` or ``edit``; none means the two in turn."""
+
+
+def _run(plan: Plan) -> Rule:
+    options = Options(**plan.options)
+    first, *later = plan.roster.layers
+    result = yield from ask(Layer(tuple(Call(agent) for agent in first)))
+    drafts = ordered(plan, result)
+    critiques = NOTHING
+    for agents, task in zip(later, _tasks(options, len(later)), strict=True):
+        if task == "critique":
+            told = prompts.critic(plan, len(drafts))
+            result = yield from try_all(tuple(Call(agent, drafts, told) for agent in agents))
+            critiques = (*critiques, *ordered(plan, result))
+            continue
+        told = prompts.editor(plan, len(drafts), len(critiques))
+        result = yield from try_all(tuple(Call(agent, (*drafts, *critiques), told) for agent in agents))
+        if result.proposals:
+            drafts, critiques = ordered(plan, result), NOTHING
+    editor = plan.roster.aggregator
+    if editor is None:
+        raise ValueError("a chain of drafts has no last editor")
+    told = prompts.editor(plan, len(drafts), len(critiques), answers=True)
+    return (yield from answer_by(Call(editor, (*drafts, *critiques), told, response_schema=plan.response_schema)))
+
+
+def _tasks(options: Options, count: int) -> tuple[str, ...]:
+    return tuple(islice(options.tasks or cycle(("critique", "edit")), count))
+
+
+def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:
+    """A draft stands until somebody has edited it, so that every layer can look back to the first."""
+    stages = [Stage(agents, looks_back=max(index, 1)) for index, agents in enumerate(roster.layers)]
+    editor = () if roster.aggregator is None else (roster.aggregator,)
+    return (*stages, Stage(editor, looks_back=len(stages), answers=True))
+
+
+def _problems(roster: Roster, options: Options) -> Iterator[str]:
+    yield from checking.layer_count(roster, 1)
+    yield from checking.needs_aggregator(roster)
+    for task in options.tasks:
+        yield from checking.one_of("tasks", task, ("critique", "edit"))
+    if options.tasks and len(options.tasks) < len(roster.layers) - 1:
+        yield f"tasks names {len(options.tasks)}; each of the {len(roster.layers) - 1} layers after the first needs one"
+
+
+REFINE = Strategy("refine", _run, _outline, _problems, Options)

@@ -1,0 +1,117 @@
+"""A router, or the operator's rules, picks the agents of a pool who answer this query."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moa_server.domain.agent import Agent
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
+from moa_server.strategies import checking, routing
+from moa_server.strategies.ordering import ordered
+from moa_server.strategies.prompts import route as prompts
+from moa_server.strategies.reading import last_object
+from moa_server.strategies.steps import (
+    Step,
+    aggregated,
+    answer_by,
+    ask,
+    ask_one,
+    fell_back,
+    only_proposal,
+    return_only,
+)
+
+_MOST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be said about routing."""
+
+    by: str = "model"
+    """Who picks: the role ``router`` (``model``), or ``rules`` on the words of the query."""
+    pick: int = 1
+    """How many agents are picked."""
+    then: str = "single"
+    """What they do: the ``single`` one picked answers, or the aggregator answers from what they say (``aggregate``)."""
+    rules: tuple[str, ...] = ()
+    """Words and the label of those who are picked, such as ``python, code -> coding``; the first that fits counts."""
+    otherwise: str = ""
+    """The label when no rule fits; empty means the first of the pool."""
+
+
+def _run(plan: Plan) -> Rule:
+    options = Options(**plan.options)
+    by_rules = options.by == "rules"
+    picked = _ruled(plan, options) if by_rules else (yield from _routed(plan, options))
+    agents, reason = picked
+    yield Decision("route", tuple(agent.name for agent in agents), reason)
+    if options.then == "single":
+        return (yield from answer_by(Call(agents[0], response_schema=plan.response_schema)))
+    result = yield from ask(Layer(tuple(Call(agent) for agent in agents)))
+    only = only_proposal(plan, result)
+    if only:
+        return (yield from return_only(only))
+    aggregator = plan.roster.aggregator
+    if aggregator is None:
+        raise ValueError("a route that ends in an aggregator has none")
+    return (yield from aggregated(plan, aggregator, ordered(plan, result)))
+
+
+def _ruled(plan: Plan, options: Options) -> tuple[tuple[Agent, ...], str]:
+    pool = plan.roster.layers[0]
+    label, reason = routing.by_rules(tuple(options.rules), options.otherwise, pool, plan.messages)
+    fitted = tuple(agent for agent in pool if label in agent.labels) or pool
+    return fitted[: options.pick], reason
+
+
+def _routed(plan: Plan, options: Options) -> Step[tuple[tuple[Agent, ...], str]]:
+    pool = plan.roster.layers[0]
+    pick = min(options.pick, len(pool))
+    asked = prompts.asked(plan, pick)
+    said = yield from ask_one(Call(plan.roster.roles["router"], messages=asked, response_schema=prompts.SCHEMA))
+    places, reason = read_pick(said.text, len(pool)) if said else ([], "")
+    if not places:
+        yield fell_back("the router picked nobody, so that the first of the pool answer")
+        return pool[:pick], "the router picked nobody"
+    return tuple(pool[place] for place in places[:pick]), reason
+
+
+def read_pick(text: str, count: int) -> tuple[list[int], str]:
+    """Return the places a router named and its reason, on one line; no places when any is not there."""
+    found = last_object(text, "agents") or {}
+    numbers, reason = found.get("agents"), str(found.get("reason", ""))
+    if not isinstance(numbers, list) or not all(type(one) is int and 1 <= one <= count for one in numbers):
+        return [], ""
+    return [one - 1 for one in dict.fromkeys(numbers)], " ".join(reason.split())[:_MOST_REASON]
+
+
+def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+    pool = roster.layers[0]
+    single = options.then == "single"
+    router = (Stage((roster.roles["router"],)),) if options.by == "model" else ()
+    picked = Stage(pool, answers=single, most=1 if single else min(options.pick, len(pool)))
+    if single or roster.aggregator is None:
+        return (*router, picked)
+    return (*router, picked, Stage((roster.aggregator,), answers=True))
+
+
+def _problems(roster: Roster, options: Options) -> Iterator[str]:
+    pool = roster.layers[0] if roster.layers else ()
+    yield from checking.layer_count(roster, 1, 1)
+    yield from checking.one_of("by", options.by, ("model", "rules"))
+    yield from checking.one_of("then", options.then, ("single", "aggregate"))
+    yield from checking.within("pick", options.pick, 1, 100)
+    if options.then == "single" and options.pick != 1:
+        yield f"pick is {options.pick}; a single one answers, or take then: aggregate"
+    if options.then == "aggregate":
+        yield from checking.needs_aggregator(roster)
+    if options.by == "rules":
+        yield from routing.problems(options.rules, options.otherwise, pool)
+    if options.by == "model":
+        yield from checking.needs_role(roster, "router", "to pick the agents")
+        yield from checking.strengths(pool)
+
+
+ROUTE = Strategy("route", _run, _outline, _problems, Options)

@@ -1,0 +1,56 @@
+"""One agent is asked several times, and an aggregator answers from what it said."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moa_server.domain.agent import Agent
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
+from moa_server.strategies import checking, sampling
+from moa_server.strategies.ordering import ordered
+from moa_server.strategies.steps import aggregated, ask, only_proposal, return_only
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be said about a mixture of one agent with itself."""
+
+    samples: int = 6
+    """How often it is asked."""
+
+
+def _run(plan: Plan) -> Rule:
+    options = Options(**plan.options)
+    samples = sampling.sampled(plan.roster.layers[0], options.samples)
+    result = yield from ask(Layer(tuple(Call(agent) for agent in samples)))
+    only = only_proposal(plan, result)
+    if only:
+        return (yield from return_only(only))
+    return (yield from aggregated(plan, answerer(plan.roster), ordered(plan, result)))
+
+
+def answerer(roster: Roster) -> Agent:
+    """Return who writes the answer: the agent itself where nobody else is named."""
+    return roster.aggregator or roster.layers[0][0]
+
+
+def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+    samples = sampling.sampled(roster.layers[0], options.samples)
+    return (Stage(samples), Stage((answerer(roster),), answers=True))
+
+
+def one_agent(roster: Roster) -> Iterator[str]:
+    """Tell that it is not one agent that is asked."""
+    yield from checking.layer_count(roster, 1, 1)
+    if roster.layers and len(roster.layers[0]) > 1:
+        yield f"the layer has {len(roster.layers[0])} agents; one is asked again and again, or take `aggregate`"
+
+
+def _problems(roster: Roster, options: Options) -> Iterator[str]:
+    yield from one_agent(roster)
+    yield from checking.within("samples", options.samples, 1, 100)
+    yield from sampling.problems(roster, options.samples)
+
+
+SELF_MIXTURE = Strategy("self_mixture", _run, _outline, _problems, Options)

@@ -1,0 +1,66 @@
+"""One agent is asked again and again, and a running best takes in a few samples at a time, so that prompts stay short.
+
+While one window is being made into the next best, the samples of the window after it are already being taken; so each
+layer shows the next one exactly what that may read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
+from moa_server.strategies import checking, sampling
+from moa_server.strategies.ordering import ordered
+from moa_server.strategies.prompts import brief
+from moa_server.strategies.self_mixture import answerer, one_agent
+from moa_server.strategies.steps import NOTHING, aggregated, ask
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be said about a sequential mixture of one agent with itself."""
+
+    samples: int = 6
+    """How often it is asked."""
+    window: int = 3
+    """How many texts are read at a time, the running best among them."""
+
+
+def _run(plan: Plan) -> Rule:
+    options = Options(**plan.options)
+    samples = sampling.sampled(plan.roster.layers[0], options.samples)
+    best = answerer(plan.roster)
+    shown = NOTHING
+    for start, end in _windows(options):
+        taken = tuple(Call(agent) for agent in samples[start:end])
+        merging = (Call(best, shown, brief(plan)),) if shown else ()
+        result = yield from ask(Layer((*merging, *taken)))
+        shown = ordered(plan, result)
+    return (yield from aggregated(plan, best, shown, weigh=False))
+
+
+def _windows(options: Options) -> Iterator[tuple[int, int]]:
+    """Yield which samples each layer takes: a window at first, then one less, since the running best is read too."""
+    end = min(options.window, options.samples)
+    yield 0, end
+    while end < options.samples:
+        start, end = end, min(end + options.window - 1, options.samples)
+        yield start, end
+
+
+def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+    samples = sampling.sampled(roster.layers[0], options.samples)
+    best = (answerer(roster),)
+    taken = [Stage((*(best if start else ()), *samples[start:end])) for start, end in _windows(options)]
+    return (*taken, Stage(best, answers=True))
+
+
+def _problems(roster: Roster, options: Options) -> Iterator[str]:
+    yield from one_agent(roster)
+    yield from checking.within("samples", options.samples, 1, 1000)
+    yield from checking.within("window", options.window, 2, 100)
+    yield from sampling.problems(roster, options.samples)
+
+
+SELF_MIXTURE_SEQUENTIAL = Strategy("self_mixture_sequential", _run, _outline, _problems, Options)

@@ -1,0 +1,60 @@
+"""Agents answer side by side and the weighted majority decides; nobody aggregates."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
+from moa_server.strategies import checking, extracting, sampling
+from moa_server.strategies.electing import counting, elect, is_whole
+from moa_server.strategies.steps import ask
+from moa_server.strategies.tally import TIE_RULES, settled
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be said about a vote."""
+
+    samples: int = 1
+    """How often each agent is asked."""
+    extract: str = "normalised_text"
+    """What a proposal votes for: ``last_number``, ``choice_letter``, ``json_field``, ``regex``, ``normalised_text``."""
+    pattern: str = ""
+    """For ``regex``: its first group, or all it finds, is the choice; searched at the end of a text, line by line."""
+    field: str = "answer"
+    """For ``json_field``: the field that holds the choice, such as ``result.label``."""
+    letters: str = "ABCD"
+    """For ``choice_letter``: those that can be chosen."""
+    tie: str = "first"
+    """Who wins a tie: the choice of the ``first`` agent in the configuration, or one by the run's seed (``seeded``)."""
+    whole: bool = False
+    """Whether the answer is the whole text of the first who voted for it, instead of the choice alone."""
+    stop_when_decided: bool = True
+    """Whether those who are still speaking are cancelled once they cannot change the answer."""
+
+
+def _run(plan: Plan) -> Rule:
+    options = Options(**plan.options)
+    voters = sampling.sampled(plan.roster.layers[0], options.samples)
+    calls = tuple(Call(agent, response_schema=plan.response_schema) for agent in voters)
+    weights = tuple(agent.weight for agent in voters)
+    decided = settled(counting(plan, options), weights, whole=is_whole(plan, options))
+    result = yield from ask(Layer(calls, enough=decided if options.stop_when_decided else None))
+    return (yield from elect(plan, options, result))
+
+
+def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+    return (Stage(sampling.sampled(roster.layers[0], options.samples)),)
+
+
+def _problems(roster: Roster, options: Options) -> Iterator[str]:
+    yield from checking.layer_count(roster, 1, 1)
+    yield from checking.sound_weights(roster)
+    yield from checking.within("samples", options.samples, 1, 100)
+    yield from sampling.problems(roster, options.samples)
+    yield from checking.one_of("tie", options.tie, TIE_RULES)
+    yield from extracting.problems(options)
+
+
+VOTE = Strategy("vote", _run, _outline, _problems, Options)

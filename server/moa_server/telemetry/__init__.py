@@ -1,0 +1,1 @@
+"""Shows the work: traces, metrics and logs, and the names of everything in them."""

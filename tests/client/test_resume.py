@@ -1,0 +1,132 @@
+"""What follows a break, by an injected clock."""
+
+import pytest
+from grpc import StatusCode
+
+import moa
+from moa.errors import MoaError
+from moa.resume import PATIENCE, Resume
+from moa.status import Status
+from moa.terms import Deadline
+from moa.testing import answered, numbered
+from moa.v1.event_pb2 import AnswerDelta, Heartbeat, RunAdopted
+from moa.v1.moa_service_pb2 import WatchRunRequest
+from moa.v1.run_pb2 import Cursor
+
+CUT = moa.Unreachable("socket closed", Status(StatusCode.UNAVAILABLE))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def longest(_low: float, high: float) -> float:
+    return high
+
+
+def resume(timeout: float | None = None, clock: Clock | None = None, watching: WatchRunRequest | None = None) -> Resume:
+    return Resume(Deadline.after(timeout, clock or Clock()), watching, longest)
+
+
+def attached(
+    timeout: float | None = None, clock: Clock | None = None, watching: WatchRunRequest | None = None
+) -> Resume:
+    made = resume(timeout, clock, watching)
+    made.accept(numbered(answered("42"), "7f3")[0])
+    return made
+
+
+def test_before_the_first_event_the_request_is_made_again() -> None:
+    assert resume().request() is None
+    assert attached().request() == WatchRunRequest(run_id="7f3", after=Cursor(epoch=1, sequence=1))
+
+
+def test_a_watch_by_request_id_goes_on_by_run_id() -> None:
+    made = attached(watching=WatchRunRequest(request_id="mine"))
+    request = made.request()
+    assert request is not None
+    assert request.WhichOneof("run") == "run_id"
+
+
+def test_no_event_is_accepted_twice_and_none_of_an_epoch_gone_by() -> None:
+    made = resume()
+    first = numbered([AnswerDelta(text="a"), AnswerDelta(text="b")], "7f3")
+    second = numbered([RunAdopted(), AnswerDelta(text="c")], "7f3", epoch=2)
+    late = numbered([AnswerDelta(text="zombie")], "7f3", after=2)
+    assert [made.accept(event) for event in (*first, *first, *second, *late, *second)] == [
+        *(True, True, False, False),
+        *(True, True, False, False, False),
+    ]
+
+
+def test_a_heartbeat_is_accepted_and_moves_nothing() -> None:
+    made = attached()
+    before = made.request()
+    assert made.accept(numbered([Heartbeat()], "7f3", after=1)[0])
+    assert made.request() == before
+
+
+def test_waits_grow_and_are_bounded() -> None:
+    made = attached()
+    assert [round(made.delay(CUT), 1) for _ in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+
+
+def test_progress_makes_the_next_wait_short_again() -> None:
+    made = attached()
+    for _ in range(5):
+        made.delay(CUT)
+    made.accept(numbered([AnswerDelta(text="a")], "7f3", after=1)[0])
+    assert made.delay(CUT) == pytest.approx(0.1)
+
+
+def test_what_the_server_asks_to_wait_is_waited() -> None:
+    busy = moa.Overloaded("full", Status(StatusCode.UNAVAILABLE, "OVERLOADED", retry_after=7.0))
+    assert attached().delay(busy) == 7.0
+
+
+def test_the_callers_time_limit_ends_it() -> None:
+    clock = Clock()
+    made = attached(timeout=1.0, clock=clock)
+    made.delay(CUT)
+    clock.now += 0.9
+    with pytest.raises(moa.Unreachable):
+        made.delay(CUT)
+
+
+def test_without_a_time_limit_patience_ends_it() -> None:
+    clock = Clock()
+    made = attached(clock=clock)
+    clock.now += PATIENCE - 1
+    made.delay(CUT)
+    clock.now += 1
+    with pytest.raises(moa.Unreachable):
+        made.delay(CUT)
+
+
+@pytest.mark.parametrize("code", [StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.CANCELLED, StatusCode.ABORTED])
+def test_a_break_without_a_reason_is_mended_whatever_its_code(code: StatusCode) -> None:
+    assert attached().delay(MoaError("RST_STREAM", Status(code))) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        moa.InternalError("trace 4bf9"),
+        moa.RunNotFound("run 7f3 not found"),
+        moa.ResumePointExpired("gone"),
+        moa.DeadlineExceeded("too late"),
+        moa.Unauthenticated("who are you"),
+    ],
+)
+def test_what_a_server_says_is_final(error: MoaError) -> None:
+    with pytest.raises(type(error)):
+        attached().delay(error)
+
+
+def test_a_server_never_reached_is_left_to_the_channel() -> None:
+    with pytest.raises(moa.Unreachable):
+        resume().delay(CUT)

@@ -1,0 +1,361 @@
+"""What every journal promises."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Protocol
+
+import pytest
+
+from moa_server.domain.errors import RequestIdReused, ResumePointExpired
+from moa_server.domain.event import BEGINNING, AnswerDelta, Cursor, RunAdopted
+from moa_server.domain.journal import Append, Journal
+from moa_server.domain.run import RunRecord, RunState
+from moa_server.journal.retention import Retention
+from tests.journal.examples import PLAN, SUCCEEDED, USED, deltas, events, submission, whole
+
+OWNERSHIP_S = 5.0
+
+
+class Store(Protocol):
+    """A store that several servers share."""
+
+    async def journal(self, retention: Retention | None = None) -> Journal:
+        """Return a journal of one more server."""
+        ...
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, for the store and for all its servers."""
+        ...
+
+
+async def grow_silent(store: Store, *watching: Journal) -> None:
+    """Let more than the ownership time pass, in which only some servers reach the store."""
+    for _ in range(5):
+        await store.pass_time(OWNERSHIP_S / 3)
+        for number, journal in enumerate(watching):
+            await journal.write(f"watcher {number}", ())
+
+
+async def taken_over(store: Store, first: Journal, second: Journal) -> RunRecord:
+    """Let ``a`` lose its run ``r1`` to ``b``."""
+    await first.submit(submission(), "a")
+    await first.write("a", [deltas(3)])
+    await grow_silent(store, second)
+    (claimed,) = await second.claim("b", 10)
+    return claimed
+
+
+class JournalContract:
+    async def test_a_submitted_run_is_found_by_its_id_and_by_its_request(self, store: Store) -> None:
+        journal = await store.journal()
+        registered = await journal.submit(submission(), "a")
+        assert registered.created
+        assert (registered.record.epoch, registered.record.state) == (1, RunState.RUNNING)
+        for found in (await journal.find("r1"), await journal.find_request("ann", "q1")):
+            assert found is not None
+            assert (found.run_id, found.plan, found.ticket) == ("r1", PLAN, submission().ticket)
+
+    async def test_what_was_never_submitted_is_not_found(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        assert await journal.find("r2") is None
+        assert await journal.find_request("bob", "q1") is None
+        assert await journal.find_request("ann", "") is None
+
+    async def test_the_same_submission_sent_again_is_the_same_registration(self, store: Store) -> None:
+        journal = await store.journal()
+        first = await journal.submit(submission(), "a")
+        again = await journal.submit(submission(), "a")
+        assert (first.created, again.created) == (True, True)
+        assert again.record.run_id == "r1"
+
+    async def test_a_second_candidate_finds_the_run_of_its_request(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission("r1"), "a")
+        other = await journal.submit(submission("r2"), "b")
+        assert (other.created, other.record.run_id) == (False, "r1")
+        assert await journal.find("r2") is None
+
+    async def test_ten_duplicates_at_once_on_two_servers_are_one_run(self, store: Store) -> None:
+        servers = [await store.journal(), await store.journal()]
+        registered = await asyncio.gather(
+            *(servers[number % 2].submit(submission(f"r{number}"), f"owner {number % 2}") for number in range(10))
+        )
+        assert len({one.record.run_id for one in registered}) == 1
+        assert sum(one.created for one in registered) == 1
+
+    async def test_a_request_id_stands_for_one_fingerprint(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        with pytest.raises(RequestIdReused):
+            await journal.submit(submission("r2", fingerprint="another"), "a")
+
+    async def test_callers_do_not_share_request_ids_and_runs_without_one_are_apart(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission("r1"), "a")
+        assert (await journal.submit(submission("r2", caller="bob"), "a")).created
+        assert (await journal.submit(submission("r3", ""), "a")).created
+        assert (await journal.submit(submission("r4", ""), "a")).created
+
+    async def test_what_is_written_is_read_in_order_after_any_place(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        await journal.write("a", [deltas(3)])
+        await journal.write("a", [deltas(4, first=4)])
+        written = (*deltas(3).events, *deltas(4, first=4).events)
+        for place in range(8):
+            read = await journal.read("r1", Cursor(1, place), 100)
+            assert tuple(read) == written[place:]
+        assert tuple(await journal.read("r1", BEGINNING, 100)) == written
+
+    async def test_a_read_gives_no_more_than_its_limit_and_no_less(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        for first in range(1, 10):
+            await journal.write("a", [deltas(1, first=first)])
+        await journal.write("a", [deltas(20, first=10)])
+        assert [event.sequence for event in await journal.read("r1", Cursor(1, 2), 12)] == list(range(3, 15))
+
+    async def test_a_new_run_has_no_events_and_reading_waits_for_none(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        assert not await journal.read("r1", BEGINNING, 10)
+
+    async def test_one_write_appends_for_many_runs(self, store: Store) -> None:
+        journal = await store.journal()
+        for run_id in ("r1", "r2", "r3"):
+            await journal.submit(submission(run_id, run_id), "a")
+        await journal.write("a", [deltas(2, run_id=run_id) for run_id in ("r1", "r2", "r3")])
+        for run_id in ("r1", "r2", "r3"):
+            assert len(await journal.read(run_id, BEGINNING, 10)) == 2
+
+    async def test_a_terminal_event_ends_its_run_with_its_usage(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        await journal.write("a", [whole()])
+        record = await journal.find("r1")
+        assert record is not None
+        assert (record.state, record.usage) == (RunState.SUCCEEDED, USED)
+        assert (await journal.read("r1", BEGINNING, 10))[-1].fact == SUCCEEDED
+
+    async def test_nothing_is_kept_after_the_terminal_event(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        await journal.write("a", [Append("r1", 1, events(SUCCEEDED, AnswerDelta("late"), SUCCEEDED))])
+        await journal.write("a", [Append("r1", 1, events(SUCCEEDED, first=4))])
+        await journal.write("a", [Append("r1", 1, events(SUCCEEDED, first=2))])
+        assert [event.is_terminal for event in await journal.read("r1", BEGINNING, 10)] == [True]
+
+    async def test_a_write_sent_again_changes_nothing(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        for _ in range(3):
+            written = await journal.write("a", [whole()])
+            assert (written.lost, written.behind) == (frozenset(), ())
+        assert len(await journal.read("r1", BEGINNING, 10)) == 4
+
+    async def test_a_write_of_which_a_part_is_there_adds_the_rest(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        await journal.write("a", [deltas(3)])
+        await journal.write("a", [deltas(5, first=2)])
+        assert [event.sequence for event in await journal.read("r1", BEGINNING, 10)] == [1, 2, 3, 4, 5, 6]
+
+    async def test_a_write_after_a_lost_tail_says_from_where_to_send_again(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        await journal.submit(submission("r2", "q2"), "a")
+        await journal.write("a", [deltas(3)])
+        written = await journal.write("a", [deltas(2, first=6), deltas(1, run_id="r2")])
+        assert (written.behind, written.lost) == ((("r1", 3),), frozenset())
+        assert len(await journal.read("r1", BEGINNING, 10)) == 3
+        assert len(await journal.read("r2", BEGINNING, 10)) == 1
+        assert (await journal.write("a", [deltas(4, first=4)])).behind == ()
+        assert len(await journal.read("r1", BEGINNING, 10)) == 7
+
+    async def test_an_owner_that_writes_is_not_robbed(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        for _ in range(5):
+            await store.pass_time(OWNERSHIP_S / 2)
+            await first.write("a", ())
+            assert not await second.claim("b", 10)
+
+    async def test_a_silent_owners_run_is_claimed_once_with_the_next_epoch(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        claimed = await taken_over(store, first, second)
+        assert (claimed.run_id, claimed.epoch, claimed.state) == ("r1", 2, RunState.RUNNING)
+        assert (claimed.plan, claimed.ticket) == (PLAN, submission().ticket)
+        assert claimed.age_s >= OWNERSHIP_S
+        assert not await first.claim("c", 10)
+
+    async def test_claimants_at_once_never_get_the_same_run(self, store: Store) -> None:
+        first, second, third = await store.journal(), await store.journal(), await store.journal()
+        for number in range(12):
+            await first.submit(submission(f"r{number}", f"q{number}"), "a")
+        await grow_silent(store, second, third)
+        claimed: list[str] = []
+        while len(claimed) < 12:
+            for records in await asyncio.gather(second.claim("b", 4), third.claim("c", 4)):
+                assert len(records) <= 4
+                claimed += [record.run_id for record in records]
+        assert len(set(claimed)) == 12
+
+    async def test_a_robbed_owner_can_write_nothing_and_is_told(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await taken_over(store, first, second)
+        for append in (deltas(2, first=4), Append("r1", 1, events(SUCCEEDED, first=4)), Append("r1", 1)):
+            assert (await first.write("a", [append])).lost == {"r1"}
+        record = await second.find("r1")
+        assert record is not None
+        assert (record.state, record.epoch) == (RunState.RUNNING, 2)
+        assert len(await second.read("r1", BEGINNING, 10)) == 3
+
+    async def test_a_lost_run_does_not_hold_up_the_others_of_its_write(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await taken_over(store, first, second)
+        await first.submit(submission("r2", "q2"), "a")
+        assert (await first.write("a", [deltas(2, first=4), deltas(2, run_id="r2")])).lost == {"r1"}
+        assert len(await first.read("r2", BEGINNING, 10)) == 2
+
+    async def test_the_right_owner_with_an_old_epoch_is_refused(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await taken_over(store, first, second)
+        assert (await second.write("b", [deltas(1, epoch=1, first=4)])).lost == {"r1"}
+
+    async def test_a_run_nobody_knows_is_lost(self, store: Store) -> None:
+        journal = await store.journal()
+        assert (await journal.write("a", [deltas(1)])).lost == {"r1"}
+
+    async def test_the_new_owner_begins_its_epoch_at_one_and_readers_go_on_after_the_old(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await taken_over(store, first, second)
+        adopted = events(RunAdopted(0), SUCCEEDED, epoch=2)
+        await second.write("b", [Append("r1", 2, adopted)])
+        assert tuple(await first.read("r1", Cursor(1, 3), 10)) == adopted
+        assert tuple(await first.read("r1", Cursor(1, 99), 10)) == adopted
+        assert tuple(await first.read("r1", Cursor(2, 1), 10)) == adopted[1:]
+
+    async def test_a_released_run_can_be_claimed_at_once_and_only_by_another(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        await second.release("b", ["r1"])
+        assert not await second.claim("b", 10)
+        await first.release("a", ["r1"])
+        (claimed,) = await second.claim("b", 10)
+        assert claimed.epoch == 2
+        assert (await first.write("a", [deltas(1)])).lost == {"r1"}
+
+    async def test_an_ended_run_is_neither_claimed_nor_released(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        await first.write("a", [whole()])
+        await first.release("a", ["r1"])
+        await grow_silent(store, second)
+        assert not await second.claim("b", 10)
+
+    async def test_an_owner_is_told_of_cancellations_asked_of_any_server(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        await first.submit(submission("r2", "q2"), "a")
+        await second.cancel("r1", "bob")
+        await second.cancel("r1", "eve")
+        await second.cancel("nothing", "eve")
+        assert (await first.write("a", ())).cancelled == (("r1", "bob"),)
+        assert (await second.write("b", ())).cancelled == ()
+        record = await second.find("r1")
+        assert record is not None
+        assert record.cancel_asked == "bob"
+
+    async def test_an_ended_run_cannot_be_cancelled(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        await journal.write("a", [whole()])
+        await journal.cancel("r1", "bob")
+        assert (await journal.write("a", ())).cancelled == ()
+
+    async def test_a_follower_on_another_server_sees_the_run_to_its_end(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        seen: list[int] = []
+
+        async def watch() -> None:
+            async with aclosing(second.follow("r1")) as news:
+                async for _ in news:
+                    seen.extend(event.sequence for event in await second.read("r1", Cursor(1, len(seen)), 10))
+                    if len(seen) == 4:
+                        return
+
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch())
+            for place in range(4):
+                await first.write("a", [Append("r1", 1, whole().events[place : place + 1])])
+                await asyncio.sleep(0)
+        assert seen == [1, 2, 3, 4]
+
+    async def test_old_runs_are_purged_and_their_request_ids_are_free_again(self, store: Store) -> None:
+        journal = await store.journal(Retention(age_s=60))
+        for run_id in ("r1", "r2"):
+            await journal.submit(submission(run_id, run_id), "a")
+        await journal.write("a", [whole()])
+        assert await journal.purge() == 0
+        await store.pass_time(61)
+        assert await journal.purge() == 1
+        assert await journal.find("r1") is None
+        assert await journal.find("r2") is not None
+        assert (await journal.submit(submission("r3", "r1"), "a")).created
+        with pytest.raises(ResumePointExpired):
+            await journal.read("r1", BEGINNING, 10)
+
+    async def test_contents_can_go_before_the_account(self, store: Store) -> None:
+        journal = await store.journal(Retention(content_age_s=10))
+        await journal.submit(submission(), "a")
+        await journal.write("a", [whole()])
+        await store.pass_time(11)
+        assert [await journal.purge(), await journal.purge()] == [1, 0]
+        with pytest.raises(ResumePointExpired):
+            await journal.read("r1", BEGINNING, 10)
+        record = await journal.find("r1")
+        assert record is not None
+        assert (record.plan.messages, record.usage, record.state) == ((), USED, RunState.SUCCEEDED)
+
+    @pytest.mark.parametrize("retention", [Retention(runs=2), Retention(runs_per_caller=2)])
+    async def test_the_oldest_go_when_there_are_too_many(self, store: Store, retention: Retention) -> None:
+        journal = await store.journal(retention)
+        for number in range(5):
+            run_id = f"r{number}"
+            await journal.submit(submission(run_id, run_id), "a")
+            await journal.write("a", [whole(run_id)])
+            await store.pass_time(0.01)
+        assert await journal.purge() == 3
+        assert [await journal.find(f"r{number}") is None for number in range(5)] == [True, True, True, False, False]
+
+    async def test_one_callers_runs_do_not_push_out_anothers(self, store: Store) -> None:
+        journal = await store.journal(Retention(runs_per_caller=1))
+        await journal.submit(submission("b1", "q", "bob"), "a")
+        await journal.write("a", [whole("b1")])
+        for run_id in ("r1", "r2"):
+            await journal.submit(submission(run_id, run_id), "a")
+            await journal.write("a", [whole(run_id)])
+            await store.pass_time(0.01)
+        assert await journal.purge() == 1
+        assert await journal.find("b1") is not None
+        assert await journal.find("r1") is None
+
+    @pytest.mark.parametrize("retention", [Retention(bytes=25_000), Retention(bytes_per_caller=25_000)])
+    async def test_the_oldest_go_when_they_take_too_much(self, store: Store, retention: Retention) -> None:
+        journal = await store.journal(retention)
+        for number in range(4):
+            run_id = f"r{number}"
+            await journal.submit(submission(run_id, run_id), "a")
+            text = AnswerDelta("x" * 8_000)
+            await journal.write("a", [Append(run_id, 1, events(text, SUCCEEDED, run_id=run_id))])
+            await store.pass_time(0.01)
+        assert await journal.purge() == 2
+        assert [await journal.find(f"r{number}") is None for number in range(4)] == [True, True, False, False]
+
+    async def test_an_unfinished_run_is_never_purged(self, store: Store) -> None:
+        journal = await store.journal(Retention(age_s=1, content_age_s=1, runs=0))
+        await journal.submit(submission(), "a")
+        await store.pass_time(100)
+        assert await journal.purge() == 0

@@ -1,0 +1,54 @@
+import asyncio
+
+import pytest
+
+from moa_server.domain.journal import Journal
+from moa_server.journal.memory import DEFAULT_RETENTION, MemoryJournal
+from moa_server.journal.retention import Retention
+from tests.journal.clock import HandClock
+from tests.journal.contract import JournalContract
+
+
+class OneProcess:
+    """All servers of a memory journal are one."""
+
+    def __init__(self) -> None:
+        self._clock = HandClock()
+        self._journal: MemoryJournal | None = None
+
+    async def journal(self, retention: Retention | None = None) -> Journal:
+        if self._journal is None:
+            self._journal = MemoryJournal(
+                retention or DEFAULT_RETENTION, clock=self._clock, monotonic=self._clock.monotonic
+            )
+        return self._journal
+
+    async def pass_time(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+
+@pytest.fixture
+def store() -> OneProcess:
+    return OneProcess()
+
+
+class TestMemoryJournal(JournalContract):
+    pass
+
+
+async def test_a_follower_leaves_no_trace() -> None:
+    journal = MemoryJournal(poll_s=0.001)
+    before = asyncio.all_tasks()
+    news = journal.follow("r1")
+    await anext(news)
+    await anext(news)
+    await news.aclose()
+    assert asyncio.all_tasks() == before
+    assert not journal._followers.run_ids  # noqa: SLF001 - what is kept is what is tested
+
+
+async def test_followers_look_now_and_then_without_news() -> None:
+    news = MemoryJournal(poll_s=0.001).follow("r1")
+    for _ in range(3):
+        await anext(news)
+    await news.aclose()

@@ -1,0 +1,87 @@
+"""Others stand in for a model that has failed for good, in order, and it shows."""
+
+import pytest
+
+from moa_server.domain.conversation import Image, Message, Part, Role
+from moa_server.domain.errors import (
+    BudgetExceeded,
+    ModelBreakerOpen,
+    ModelCredentialsRefused,
+    ModelError,
+    ModelStreamCut,
+    ModelUnavailable,
+)
+from moa_server.domain.model import Prompt
+from moa_server.models.accounted import Accounted
+from moa_server.models.fallback import Fallback
+from tests.models.fakes import PROMPT, Caller, Scripted, scripted, spec
+from tests.models.timeless import timeless
+
+DOWN = ModelUnavailable("500")
+
+
+def chain(first: Scripted, *others: Scripted) -> Fallback:
+    return Fallback(Accounted(first), [Accounted(other) for other in others])
+
+
+@pytest.mark.parametrize("error", [DOWN, ModelBreakerOpen("open"), ModelCredentialsRefused("401")])
+def test_the_first_that_can_stands_in(error: ModelError) -> None:
+    @timeless
+    async def check() -> None:
+        caller, unused = Caller(), scripted("d")
+        model = chain(scripted("a", [error]), scripted("b", [DOWN]), scripted("c", ["from c"]), unused)
+        utterance = await caller.ask(model)
+        assert (utterance.text, utterance.served_model, caller.heard) == ("from c", "served-c", ["from c"])
+        assert caller.ledger.story == [
+            ("a", "first", error.reason()),
+            ("b", "fallback", "MODEL_UNAVAILABLE"),
+            ("c", "fallback", ""),
+        ]
+        assert unused.called_at == []
+
+    check()
+
+
+@timeless
+async def test_if_all_fail_it_is_the_models_own_failure() -> None:
+    model = chain(scripted("a", [DOWN]), scripted("b", [ModelCredentialsRefused("401")]))
+    assert await Caller().failure(model) == "ModelUnavailable"
+
+
+@timeless
+async def test_nobody_stands_in_for_a_model_that_has_begun_to_speak() -> None:
+    caller, other = Caller(), scripted("b")
+    assert await caller.failure(chain(scripted("a", ["half", ModelStreamCut("cut")]), other)) == "ModelStreamCut"
+    assert (caller.heard, other.called_at) == (["half"], [])
+
+
+@timeless
+async def test_a_stand_in_that_has_begun_to_speak_is_the_last() -> None:
+    caller, other = Caller(), scripted("c")
+    model = chain(scripted("a", [DOWN]), scripted("b", ["half", ModelStreamCut("cut")]), other)
+    assert await caller.failure(model) == "ModelStreamCut"
+    assert other.called_at == []
+
+
+@timeless
+async def test_a_stand_in_that_the_budget_does_not_cover_is_passed_over() -> None:
+    assert await Caller(calls=1).failure(chain(scripted("a", [DOWN]), scripted("b"))) == "ModelUnavailable"
+    with pytest.raises(BudgetExceeded):
+        await Caller(calls=0).ask(chain(scripted("a"), scripted("b")))
+
+
+@timeless
+async def test_a_stand_in_that_cannot_take_the_prompt_is_passed_over() -> None:
+    small, wide = scripted(spec("b", window=50)), scripted(spec("c", max_output=20))
+    assert (await Caller().ask(chain(scripted("a", [DOWN]), small, wide))).text == "hello"
+    assert small.called_at == []
+    assert wide.prompts[0].sampling.max_tokens == 20
+
+
+@timeless
+async def test_a_picture_is_shown_only_to_those_that_see() -> None:
+    picture = Message(Role.USER, (Part(image=Image("image/png", b"x")),))
+    blind, seeing = scripted("b"), scripted(spec("c", images=True))
+    prompt = Prompt((picture, *PROMPT.messages), PROMPT.sampling)
+    await Caller().ask(chain(scripted(spec("a", images=True), [DOWN]), blind, seeing), prompt=prompt)
+    assert (len(blind.called_at), len(seeing.called_at)) == (0, 1)

@@ -1,0 +1,209 @@
+"""What every provider does, whatever its dialect."""
+
+import asyncio
+
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
+from moa_server.domain.conversation import Image, Message, Part, Role
+from moa_server.domain.errors import ModelCredentialsRefused, ModelStreamCut
+from moa_server.domain.model import FinishReason, Prompt
+from moa_server.domain.sampling import Sampling
+from moa_server.domain.usage import Certainty
+from tests.providers.asking import HELLO, Asker, Key
+from tests.upstream import Cut, Speech, Stage, Upstream
+
+TEXT = "Blåbærsyltetøy is a jam – 蓝莓 – and nothing else."
+
+
+async def test_an_answer_is_heard_in_pieces_and_returned_whole(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech(TEXT, token_s=0.001))
+    utterance = await asker.ask()
+    assert utterance.text == TEXT
+    assert "".join(asker.heard) == TEXT
+    assert len(asker.heard) > 1
+    assert (utterance.finish_reason, utterance.served_model) == (FinishReason.STOP, "m")
+
+
+async def test_reported_usage_is_known(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("one two three"))
+    usage = (await asker.ask()).usage
+    [call] = upstream.calls
+    assert (usage.input_tokens, usage.output_tokens) == (call.input_tokens, call.tokens_sent) == (2, 3)
+    assert usage.certainty is Certainty.KNOWN
+    assert usage.calls == 0
+
+
+async def test_the_name_that_the_endpoint_gives_is_told(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("hi", served_model="m-2026-11"))
+    assert (await asker.ask()).served_model == "m-2026-11"
+
+
+async def test_an_answer_that_met_its_limit_says_so(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("and then", finish="length"))
+    assert (await asker.ask()).finish_reason is FinishReason.LENGTH
+
+
+async def test_reasoning_is_not_heard_and_is_counted_apart(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("Four.", reasoning="two and two is"))
+    utterance = await asker.ask()
+    assert utterance.text == "Four." == "".join(asker.heard)
+    assert 0 < utterance.usage.reasoning_tokens <= utterance.usage.output_tokens == 5
+
+
+async def test_turns_roles_and_images_reach_the_endpoint(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    picture = Image("image/png", b"\x89PNG")
+    messages = (
+        Message.of(Role.SYSTEM, "Be brief."),
+        Message(Role.USER, (Part("What is "), Part("this? "), Part(image=picture))),
+        Message.of(Role.ASSISTANT, "A picture."),
+        Message(Role.USER, (Part("Of "), Part("what?"))),
+    )
+    await asker.ask(Prompt(messages, Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("END",))))
+    body = upstream.calls[0].body
+    turns = [turn for turn in body["messages"] if turn["role"] != "system"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
+    assert "Be brief." in str(body)
+    assert "iVBORw" in str(turns[0]) or "iVBO" in str(turns[0])
+    assert "Of what?" in str(turns[-1])
+    assert (body["temperature"], body["top_p"], body["max_tokens"], body["stream"]) == (0.5, 0.9, 7, True)
+    assert "END" in str(body)
+
+
+async def test_max_output_is_sent_when_nobody_says_less(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    await asker.ask(Prompt(HELLO.messages), max_output=77)
+    assert upstream.calls[0].body["max_tokens"] == 77
+
+
+async def test_a_schema_reaches_the_endpoint_as_json(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("{}"))
+    await asker.ask(Prompt(HELLO.messages, response_schema='{"type":"object"}'))
+    assert "{'type': 'object'}" in str(upstream.calls[0].body)
+
+
+async def test_the_trace_goes_with_the_question(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    span = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=TraceFlags(1)))
+    with trace.use_span(span):
+        await asker.ask()
+    assert upstream.calls[0].headers["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
+
+
+async def test_a_changed_key_is_used_by_the_next_question(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    key = Key(["first"])
+    model = asker.model(api_key=key)
+    for value in ("first", "second"):
+        key.value[0] = value
+        await asker.ask(api_key=key)
+    assert model.spec.name == "voice"
+    header = {"openai": "authorization", "anthropic": "x-api-key"}[asker.dialect]
+    assert [call.headers[header].removeprefix("Bearer ") for call in upstream.calls] == ["first", "second"]
+
+
+async def test_a_key_that_would_forge_headers_is_not_sent(asker: Asker, upstream: Upstream) -> None:
+    failure = await asker.failure(api_key=Key(["key\r\nx-evil: 1"]))
+    assert isinstance(failure, ModelCredentialsRefused)
+    assert not upstream.calls
+
+
+async def test_connections_are_used_again(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    for _ in range(5):
+        await asker.ask()
+    assert (len(upstream.calls), upstream.connections) == (5, 1)
+
+
+async def test_a_connection_is_used_again_though_the_body_ends_after_the_answer(
+    asker: Asker, upstream: Upstream
+) -> None:
+    ended = asyncio.Event()
+
+    async def late_end(stage: Stage) -> None:
+        speech = Speech("ok")
+        await speech.recite(stage)
+        stage.send(speech._wire(stage).closing("stop", speech._wire(stage).usage(1, 0), done=True))
+        await ended.wait()
+        stage.end()
+
+    upstream.script("m", late_end, Speech("again"))
+    assert (await asker.ask()).text == "ok"
+    ended.set()
+    await upstream.wait_for(lambda: not upstream.open_calls)
+    await asyncio.sleep(0)
+    assert (await asker.ask()).text == "again"
+
+
+async def test_cancelling_closes_the_connection(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech(tokens=1000, token_s=0.01))
+    task = asyncio.create_task(asker.ask())
+    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].tokens_sent > 2)
+    task.cancel()
+    await upstream.wait_for(lambda: upstream.calls[0].aborted)
+    await upstream.wait_for(lambda: not upstream.open_connections)
+    assert task.cancelled() or task.done()
+
+
+async def test_cancelling_before_the_headers_closes_the_connection(asker: Asker, upstream: Upstream) -> None:
+    async def nothing(stage: Stage) -> None:
+        await stage.silence()
+
+    upstream.script("m", nothing)
+    task = asyncio.create_task(asker.ask())
+    await upstream.wait_for(lambda: upstream.calls)
+    task.cancel()
+    await upstream.wait_for(lambda: upstream.calls[0].aborted and not upstream.open_connections)
+
+
+async def test_gathering_hears_the_first_token_at_once_and_the_rest_in_few_pieces(
+    asker: Asker, upstream: Upstream
+) -> None:
+    go_on = asyncio.Event()
+
+    async def play(stage: Stage) -> None:
+        speech = Speech(tokens=50)
+        await speech.recite(stage, 1)
+        await go_on.wait()
+        wire = speech._wire(stage)
+        for piece in speech.pieces()[1:]:
+            stage.send(wire.piece(piece))
+            await asyncio.sleep(0)
+        stage.send(wire.closing("stop", wire.usage(50, 0), done=True))
+        stage.end()
+
+    upstream.script("m", play)
+    task = asyncio.create_task(asker.ask(gather_s=10.0))
+    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].tokens_sent)
+    while not asker.heard:
+        await asyncio.sleep(0.001)
+    assert asker.heard == ["word0 "]
+    go_on.set()
+    utterance = await task  # the body's end, not the window's, ends the gathering
+    assert utterance.text == Speech(tokens=50).whole() == "".join(asker.heard)
+    assert len(asker.heard) == 2
+
+
+async def test_ten_thousand_deltas_at_once_are_one_answer(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech(tokens=10_000))
+    utterance = await asker.ask(gather_s=0.01)
+    assert utterance.text == Speech(tokens=10_000).whole()
+    assert utterance.usage.output_tokens == 10_000
+
+
+async def test_what_a_cut_answer_used_is_told(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Cut(Speech(TEXT), 3))
+    failure = await asker.failure()
+    assert isinstance(failure, ModelStreamCut)
+    assert failure.usage is not None
+    assert failure.usage.certainty is Certainty.ESTIMATED
+    assert failure.usage.input_tokens >= 2
+    assert failure.usage.output_tokens >= 3
+
+
+async def test_a_body_of_many_megabytes_is_sent(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    big = Prompt((Message.of(Role.USER, "x" * 3_000_000),))
+    assert (await asker.ask(big)).text == "ok"
+    assert "x" * 3_000_000 in str(upstream.calls[0].body)

@@ -1,0 +1,95 @@
+"""A strategy and providers of the tests' own."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from moa_server.domain.mixture import Roster
+from moa_server.domain.plan import Plan
+from moa_server.domain.proposal import Answer
+from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
+from moa_server.settings import Catalogue, ConfigurationRefused, KnownProvider, Settings, load
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the tiny strategy can be told."""
+
+    mood: str = "calm"
+    """How it feels."""
+    keep: int = 3
+    """How many it keeps."""
+    steps: tuple[float, ...] = (1.0,)
+    """How it goes."""
+
+    def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise ValueError("keep is too small; keep at least one")
+
+
+def _run(plan: Plan) -> Rule:
+    result = yield Layer(tuple(Call(agent) for agent in plan.roster.layers[0]), answers=True)
+    assert result is not None
+    return Answer.of(result.proposals[0])
+
+
+def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:
+    stages = [Stage(agents) for agents in roster.layers]
+    if roster.aggregator is not None:
+        stages.append(Stage((roster.aggregator,), answers=True))
+    return tuple(stages)
+
+
+def _problems(roster: Roster, _options: Options) -> Iterator[str]:
+    if roster.aggregator is None:
+        yield "has no aggregator; name one"
+
+
+AGGREGATE = Strategy("aggregate", _run, _outline, _problems, Options)
+
+
+def read_dialect(dialect: Mapping[str, Any]) -> Mapping[str, Any]:
+    if dialect.keys() - {"usage"}:
+        raise ValueError("only usage is known; remove the others")
+    return {"usage": True, **dialect}
+
+
+CATALOGUE = Catalogue(
+    providers={"openai": KnownProvider(read_dialect=read_dialect), "local": KnownProvider("http://127.0.0.1:8000/v1")},
+    strategies={"aggregate": AGGREGATE},
+)
+
+
+def plain() -> dict[str, Any]:
+    """A small configuration that is sound."""
+    return {
+        "models": {"small": {"provider": "local"}},
+        "agents": {"one": {"model": "small"}, "two": {"model": "small"}},
+        "mixtures": {"pair": {"strategy": "aggregate", "layers": [["one", "two"]], "aggregator": "one"}},
+    }
+
+
+def write(folder: Path, text: str | bytes | dict[str, Any]) -> Path:
+    """Put a configuration in place at once: whoever watches never sees half of it."""
+    path = folder / "moa.yaml"
+    if isinstance(text, dict):
+        text = yaml.safe_dump(text, sort_keys=False)
+    new = folder / "moa.yaml.new"
+    new.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return new.replace(path)
+
+
+def loaded(folder: Path, text: str | bytes | dict[str, Any]) -> Settings:
+    return load(write(folder, text), CATALOGUE)
+
+
+def refused(folder: Path, text: str | bytes | dict[str, Any]) -> list[str]:
+    """The problems of a configuration; none when it is sound."""
+    try:
+        loaded(folder, text)
+    except ConfigurationRefused as error:
+        return [str(problem) for problem in error.problems]
+    return []

@@ -1,0 +1,40 @@
+"""A scripted model endpoint on a real socket: it speaks both dialects, and fails in every way that real ones do."""
+
+from tests.upstream.ledger import Call
+from tests.upstream.scripts import (
+    Cut,
+    Drip,
+    Events,
+    Garbage,
+    KeepAlives,
+    Raw,
+    Redirect,
+    Reset,
+    Script,
+    Silence,
+    Speech,
+    Status,
+)
+from tests.upstream.server import Upstream
+from tests.upstream.stage import Request, Stage
+from tests.upstream.thread import UpstreamThread
+
+__all__ = [
+    "Call",
+    "Cut",
+    "Drip",
+    "Events",
+    "Garbage",
+    "KeepAlives",
+    "Raw",
+    "Redirect",
+    "Request",
+    "Reset",
+    "Script",
+    "Silence",
+    "Speech",
+    "Stage",
+    "Status",
+    "Upstream",
+    "UpstreamThread",
+]
