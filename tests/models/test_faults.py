@@ -68,7 +68,7 @@ async def scene() -> AsyncIterator[Scene]:
         yield Scene(upstream, http)
 
 
-AGAIN = {
+AGAIN: dict[str, tuple[Script, str]] = {
     "408": (Status(408), "MODEL_TIMEOUT"),
     "409": (Status(409), "MODEL_UNAVAILABLE"),
     "429": (Status(429), "MODEL_THROTTLED"),
@@ -94,7 +94,7 @@ AGAIN = {
     "only white space": (Speech(" \n "), "MODEL_ANSWERED_NOTHING"),
     "only reasoning": (Speech("", reasoning="hm hm"), "MODEL_ANSWERED_NOTHING"),
 }
-FOR_GOOD = {
+FOR_GOOD: dict[str, tuple[Script, str]] = {
     "400": (Status(400), "MODEL_REJECTED_REQUEST"),
     "401": (Status(401), "MODEL_CREDENTIALS_REFUSED"),
     "403": (Status(403), "MODEL_CREDENTIALS_REFUSED"),
@@ -104,7 +104,7 @@ FOR_GOOD = {
     "not to be asked again": (Status(500, {"x-should-retry": "false"}), "MODEL_UNAVAILABLE"),
 }
 WORDS = Speech("some words and more of them")
-MIDWAY = {
+MIDWAY: dict[str, tuple[Script, str]] = {
     "reset": (Cut(WORDS, 2, "reset"), "MODEL_STREAM_CUT"),
     "closed": (Cut(WORDS, 2, "close"), "MODEL_STREAM_CUT"),
     "ended early": (Cut(WORDS, 2, "end"), "MODEL_STREAM_CUT"),
@@ -121,13 +121,14 @@ def told(caller: Caller, scene: Scene) -> list[tuple[str, str, str]]:
     return caller.ledger.story
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
-@pytest.mark.parametrize(("script", "reason"), AGAIN.values(), ids=AGAIN)
+@pytest.mark.parametrize(
+    ("provider", "fault"),
+    [*(("openai", fault) for fault in AGAIN), *(("anthropic", fault) for fault in AGAIN if fault != "only reasoning")],
+)
 async def test_a_fault_before_the_first_word_is_tried_again_and_then_stood_in_for(
-    scene: Scene, provider: str, script: Script, reason: str
+    scene: Scene, provider: str, fault: str
 ) -> None:
-    if provider == "anthropic" and script is AGAIN["only reasoning"][0]:
-        pytest.skip("its events for reasoning are the provider's own test")
+    script, reason = AGAIN[fault]
     scene.upstream.script("bad", script)
     caller = Caller()
     utterance = await caller.ask(scene.bad(provider))
@@ -153,23 +154,35 @@ async def test_a_fault_in_the_middle_is_a_failure(scene: Scene, script: Script, 
     assert caller.ledger.entries[0].usage.certainty is Certainty.ESTIMATED
 
 
-@pytest.mark.parametrize("scheme_and_host", ["http://127.0.0.1", "http://nowhere.invalid", "https://127.0.0.1"])
-async def test_an_endpoint_that_cannot_be_reached_is_stood_in_for_and_costs_nothing(
-    scene: Scene, scheme_and_host: str
-) -> None:
-    """Refused, without a name, and without TLS."""
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        port = scene.upstream.port if scheme_and_host.startswith("https") else unheard.getsockname()[1]
-        caller = Caller()
-        model = scene.bad(endpoint=f"{scheme_and_host}:{port}/v1")
-        assert (await caller.ask(model)).text == GOOD.text
+async def unreachable(scene: Scene, endpoint: str) -> None:
+    caller = Caller()
+    assert (await caller.ask(scene.bad(endpoint=endpoint, times=TimeLimits()))).text == GOOD.text
     assert caller.ledger.story == [
         ("bad", "first", "MODEL_UNREACHABLE"),
         ("bad", "retry", "MODEL_UNREACHABLE"),
         ("good", "fallback", ""),
     ]
     assert caller.ledger.entries[0].usage.tokens == 0
+
+
+async def test_a_refused_connection_is_stood_in_for_and_costs_nothing(scene: Scene) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        await unreachable(scene, f"http://127.0.0.1:{unheard.getsockname()[1]}/v1")
+
+
+async def test_a_host_without_an_address_is_stood_in_for_and_costs_nothing(scene: Scene) -> None:
+    await unreachable(scene, "http://nowhere.invalid/v1")
+
+
+async def test_a_failed_tls_handshake_is_stood_in_for_and_costs_nothing(scene: Scene) -> None:
+    async def answer_in_plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"this is no TLS")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer_in_plain, "127.0.0.1", 0) as server:
+        await unreachable(scene, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
 
 
 async def test_ten_thousand_deltas_at_once_all_arrive(scene: Scene) -> None:

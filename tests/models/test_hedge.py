@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.errors import ModelError, ModelStreamCut, ModelUnavailable
+from moa_server.domain.model import Errand, Prompt, Utterance
 from moa_server.domain.reliability import HedgeRule
 from moa_server.models.accounted import Accounted
 from moa_server.models.hedge import Hedge
+from moa_server.models.pace import Pace
 from tests.models.fakes import Caller, Script, Scripted, scripted, spec
-from tests.models.timeless import now, timeless
+from tests.models.timeless import now, timeless, unhurried
 
 USUAL: list[Script] = [[1.0, "usual"]] * 4
 
@@ -145,6 +147,51 @@ async def test_hedging_does_not_shorten_the_usual_time() -> None:
 
 
 @timeless
+async def test_hedging_does_not_breed_hedging() -> None:
+    """The slow calls that are cut short still count as slow, or else ever more calls would."""
+    thinking: list[Script] = [[(number * 7 % 20 + 1) / 10, "ok"] for number in range(20)]
+    provider, rival = scripted("m", *thinking * 100), scripted("r", ["fast"])
+    model = hedged(provider, rival, least_seen=20, share=2.0, quantile=0.9)
+    for _ in range(1000):
+        await Caller().ask(model)
+    assert len(rival.called_at) <= 150
+
+
+class _Stubborn:
+    """A provider that has another word to say when it is stopped."""
+
+    spec = spec("m")
+
+    def __init__(self, *calls: Script) -> None:
+        self.scripted = scripted("m", *calls)
+
+    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+        try:
+            return await self.scripted.speak(prompt, errand)
+        except asyncio.CancelledError:
+            errand.hear("by the way")
+            raise
+
+
+@timeless
+async def test_the_loser_is_not_heard_even_if_it_speaks() -> None:
+    stubborn = Accounted(_Stubborn(*USUAL, [9.0, "late"]))
+    model = Hedge(stubborn, Accounted(scripted("r", ["fast"])), HedgeRule("r", least_seen=4, share=1.0))
+    await warm(model)
+    caller = Caller()
+    await caller.ask(model)
+    assert caller.heard == ["fast"]
+
+
+def test_a_pace_forgets_what_is_long_past() -> None:
+    pace = Pace()
+    for seconds in [1.0] * 300 + [2.0] * 256:
+        pace.note(seconds)
+    assert pace.quantile(0.01, 1) == 2.0
+    assert pace.quantile(0.95, 257) is None
+
+
+@timeless
 async def test_cancelling_stops_both() -> None:
     provider, rival = scripted("m", *USUAL, [50.0, "late"]), scripted("r", [50.0, "later"])
     model, caller = hedged(provider, rival), Caller()
@@ -162,6 +209,7 @@ ENDINGS = st.one_of(st.sampled_from(["a", "b"]), st.builds(ModelUnavailable, st.
 SCRIPTS = st.lists(st.one_of(st.floats(0, 4), ENDINGS), max_size=6)
 
 
+@unhurried
 @given(SCRIPTS, SCRIPTS, st.one_of(st.none(), st.floats(0.1, 8)))
 def test_only_the_winners_text_is_heard_and_every_call_is_accounted(
     mine: Script, its: Script, cancelled_after: float | None

@@ -14,7 +14,7 @@ from moa_server.models.accounted import Accounted
 from moa_server.models.limit import Limit, is_overload
 from moa_server.models.places import Places
 from tests.models.fakes import Caller, Script, Scripted, scripted
-from tests.models.timeless import now, timeless
+from tests.models.timeless import now, timeless, unhurried
 
 
 def limited(provider: Scripted, limit: int, **more: Any) -> Limit:  # noqa: ANN401 - any field
@@ -121,6 +121,7 @@ async def test_a_place_that_is_handed_to_a_cancelled_call_goes_to_the_next() -> 
     assert (places.taken, places.waiting) == (1, 0)
 
 
+@unhurried
 @given(
     calls=st.lists(
         st.tuples(

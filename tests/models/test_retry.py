@@ -131,6 +131,17 @@ async def test_one_run_cannot_use_up_the_retries_of_others() -> None:
 
 
 @timeless
+async def test_a_run_that_has_had_its_retries_takes_none_from_the_model() -> None:
+    rule = RetryRule(attempts=1, base_s=0.0, per_run=1, least_in_window=2, share=0.0)
+    provider = scripted("m", [DOWN])
+    model = retrying(provider, rule)
+    for _ in range(10):
+        await Caller().failure(model, run_id="greedy")
+    await Caller().failure(model, run_id="modest")
+    assert len(provider.called_at) == 11 + 2
+
+
+@timeless
 async def test_cancelling_ends_the_wait() -> None:
     provider = scripted("m", [DOWN])
     task = asyncio.create_task(Caller().ask(retrying(provider)))

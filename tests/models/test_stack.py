@@ -25,7 +25,7 @@ from moa_server.models.hedge import Hedge
 from moa_server.models.limit import Limit
 from moa_server.models.retry import Retry
 from tests.models.fakes import PLAIN, Caller, Script, scripted, spec
-from tests.models.timeless import now, timeless
+from tests.models.timeless import now, timeless, unhurried
 
 DOWN = ModelUnavailable("500")
 FULL = Reliability(
@@ -136,6 +136,7 @@ STEPS = st.one_of(
 SCRIPTS = st.lists(st.lists(STEPS, max_size=4), min_size=1, max_size=8)
 
 
+@unhurried
 @given(SCRIPTS, SCRIPTS, SCRIPTS, st.lists(st.floats(0.1, 6), min_size=1, max_size=8), st.integers(1, 6))
 def test_whatever_happens_attempts_are_the_physical_calls_and_one_voice_is_heard(
     mine: list[Script], rivals: list[Script], others: list[Script], times: list[float], budget: int

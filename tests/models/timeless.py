@@ -6,7 +6,12 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
+from hypothesis import HealthCheck, settings
+
 P = ParamSpec("P")
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: a busy machine is no failure."""
 
 
 class _Jumping(selectors.DefaultSelector):

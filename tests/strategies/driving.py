@@ -90,9 +90,9 @@ def last_text(plan: Plan, call: Call) -> str:
     return next(message for message in reversed(prompt_of(plan, call)) if message.role is Role.USER).text
 
 
-def drive(plan: Plan, says: Says, *, shuffle: random.Random | None = None) -> Driven:
+def drive(plan: Plan, says: Says, *, shuffle: random.Random | None = None, logprob: float | None = None) -> Driven:
     """Carry a plan out; ``shuffle`` mixes up who arrives first."""
-    return _drive(plan, lambda layer, index: carried_out(layer, index, says, shuffle))
+    return _drive(plan, lambda layer, index: carried_out(layer, index, says, shuffle, logprob))
 
 
 def replay(plan: Plan, results: list[LayerResult]) -> Driven:
@@ -129,14 +129,16 @@ def _drive(plan: Plan, carry: Callable[[Layer, int], LayerResult]) -> Driven:
 
 
 def _ended(driven: Driven, layer: Layer) -> Driven:
-    shown = layer.calls[0].shown
-    if layer.answers and shown:
-        driven.answer = Answer.of(max(shown, key=lambda proposal: proposal.weight))
+    able = layer.calls[0].shown if layer.stand_ins is None else layer.stand_ins
+    if layer.answers and able:
+        driven.answer = Answer.of(max(able, key=lambda proposal: proposal.weight))
     driven.ended = "NO_PROPOSALS"
     return driven
 
 
-def carried_out(layer: Layer, index: int, says: Says, shuffle: random.Random | None) -> LayerResult:
+def carried_out(
+    layer: Layer, index: int, says: Says, shuffle: random.Random | None, logprob: float | None
+) -> LayerResult:
     order = list(range(len(layer.calls)))
     if shuffle:
         shuffle.shuffle(order)
@@ -151,7 +153,7 @@ def carried_out(layer: Layer, index: int, says: Says, shuffle: random.Random | N
             reason = "STRAGGLER_CUT" if settled else "MODEL_UNAVAILABLE"
             failed[position] = AgentFailure(call.agent.name, position, call.agent.model, reason, "it failed")
         else:
-            came[position] = proposal(call.agent, position, text)
+            came[position] = proposal(call.agent, position, text, logprob)
     return LayerResult(
         index,
         tuple(came[key] for key in sorted(came)),
@@ -161,7 +163,7 @@ def carried_out(layer: Layer, index: int, says: Says, shuffle: random.Random | N
     )
 
 
-def proposal(speaker: Agent, position: int, text: str) -> Proposal:
+def proposal(speaker: Agent, position: int, text: str, logprob: float | None = None) -> Proposal:
     return Proposal(
-        speaker.name, position, speaker.model, speaker.model, text, weight=speaker.weight, mean_logprob=None
+        speaker.name, position, speaker.model, speaker.model, text, weight=speaker.weight, mean_logprob=logprob
     )

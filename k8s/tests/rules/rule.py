@@ -106,11 +106,8 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 def settings_text(objects: Objects) -> str:
-    wanted = next(
-        (volume["configMap"]["name"] for volume in server(objects).spec["volumes"] if volume["name"] == "config"), ""
-    )
-    found = next((one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"] == wanted), None)
-    return str(found["data"]["moa.yaml"]) if found else ""
+    """Return the file of it."""
+    return next(str(one["data"]["moa.yaml"]) for one in of_kind(objects, "ConfigMap") if "moa.yaml" in one["data"])
 
 
 def pre_stop_s(pods: Pods) -> int:

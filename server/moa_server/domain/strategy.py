@@ -49,6 +49,8 @@ class Layer:
     calls: tuple[Call, ...]
     answers: bool = False
     """Whether its one call's stream is the answer."""
+    stand_ins: tuple[Proposal, ...] | None = None
+    """Proposals the best of which is the answer should that call fail; None means those it is shown."""
     quorum: int | None = None
     """How many proposals it needs; None means what the plan says."""
     enough: Callable[[tuple[Proposal, ...]], bool] | None = None

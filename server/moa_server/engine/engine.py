@@ -10,7 +10,7 @@ from typing import Self
 
 from moa_server.domain.clock import Clock, SystemClock
 from moa_server.domain.errors import LayerNotFound, LayerOpen, MoaError, Overloaded, RunNotFound, ShuttingDown
-from moa_server.domain.event import BEGINNING, Cursor, Event, LayerClosed
+from moa_server.domain.event import BEGINNING, Cursor, Event, Fact, LayerClosed
 from moa_server.domain.journal import Journal
 from moa_server.domain.limits import EngineLimits
 from moa_server.domain.model import Model
@@ -44,14 +44,20 @@ class Engine:
         ownership: Ownership | None = None,
         clock: Clock | None = None,
         breaker_of: Callable[[Model], str | None] = lambda _: None,
+        on_fact: Callable[[str, Fact], None] = lambda _mixture, _fact: None,
     ) -> None:
-        """Offer ``catalogue``; keep runs in ``journal``; ``breaker_of`` tells the state of a model's breaker."""
+        """Offer ``catalogue``; keep runs in ``journal``.
+
+        ``breaker_of`` tells the state of a model's breaker; ``on_fact`` hears, for each mixture, what its runs come to.
+        """
         self.catalogue = catalogue
         self._journal = journal
         self._limits = limits
         self._ownership = ownership or Ownership(secrets.token_hex(_ID_BYTES))
         self._breaker_of = breaker_of
-        self._registry = Registry(journal, clock or SystemClock(), limits, self._ownership, lambda: self.catalogue)
+        self._registry = Registry(
+            journal, clock or SystemClock(), limits, self._ownership, lambda: self.catalogue, on_fact=on_fact
+        )
         self._closing = False
         self._stack = AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []

@@ -20,9 +20,8 @@ class NextRung:
 
     @classmethod
     def of(cls, layer: Layer) -> "NextRung":
-        """Choose the weightiest proposal that the answering agent was shown, the first of equals."""
-        call = layer.calls[0]
-        return cls(max(call.shown, key=lambda proposal: proposal.weight), call.agent.name)
+        """Choose the weightiest proposal that may stand in, the first of equals."""
+        return cls(max(_stand_ins(layer), key=lambda proposal: proposal.weight), layer.calls[0].agent.name)
 
 
 async def answer_layer(setting: RunSetting, layer: Layer, index: int, deadline: float) -> LayerResult:
@@ -61,7 +60,11 @@ async def _begin_again(
 
 
 def _may_stand_in(setting: RunSetting, layer: Layer) -> bool:
-    return setting.plan.rules.best_proposal_on_failure and bool(layer.calls[0].shown)
+    return setting.plan.rules.best_proposal_on_failure and bool(_stand_ins(layer))
+
+
+def _stand_ins(layer: Layer) -> tuple[Proposal, ...]:
+    return layer.calls[0].shown if layer.stand_ins is None else layer.stand_ins
 
 
 def _failed(layer: Layer, result: LayerResult) -> MoaError:

@@ -49,8 +49,11 @@ class Registry:
         limits: EngineLimits,
         ownership: Ownership,
         catalogue: Callable[[], Catalogue],
+        *,
+        on_fact: Callable[[str, Fact], None],
     ) -> None:
         """Keep runs in ``journal``; what is opened now uses what ``catalogue`` returns now."""
+        self._on_fact = on_fact
         self._clock = clock
         self._limits = limits
         self._ownership = ownership
@@ -159,6 +162,7 @@ class Registry:
             gather_s=self._limits.gather_s,
             estimates=self._estimates,
             may_spend=self._may_spend,
+            on_fact=self._on_fact,
             proposal_deltas=record.ticket.proposal_deltas,
         )
         carrying = Carrying(setting, catalogue.strategies[plan.strategy], history)

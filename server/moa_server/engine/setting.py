@@ -46,11 +46,16 @@ class RunSetting:
     proposal_deltas: bool = False
     may_spend: Callable[[], bool] = lambda: True
     """Whether this server may make a paid call for the run."""
+    on_fact: Callable[[str, Fact], None] = lambda _mixture, _fact: None
+    """Called with the mixture's name and each fact that is not shown at once."""
 
     def tell(self, fact: Fact) -> None:
         """Make a fact an event."""
         self.log.append(fact)
-        self.scribe.note(self.log, urgent=is_urgent(fact))
+        urgent = is_urgent(fact)
+        self.scribe.note(self.log, urgent=urgent)
+        if urgent:
+            self.on_fact(self.plan.mixture, fact)
 
     def write_answer(self, piece: str) -> None:
         """Show a piece of the answer."""

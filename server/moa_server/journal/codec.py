@@ -16,7 +16,7 @@ from moa_server.domain.event import Event, Fact
 from moa_server.domain.plan import Plan
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
-from moa_server.journal.errors import JournalCorrupted, JournalTooNew
+from moa_server.journal.errors import JournalCorrupted, JournalSealed, JournalTooNew
 
 VERSION = 1
 """Raised only when an older server would misread what is written."""
@@ -40,6 +40,9 @@ KINDS: Mapping[str, type[Fact]] = {
 """The names under which facts are kept. They never change, whatever the classes are called."""
 _NAMES = {fact: kind for kind, fact in KINDS.items()}
 
+SEALED = b"\xc1"
+"""How a sealed record begins, and no other does."""
+
 _T = TypeVar("_T")
 
 
@@ -58,6 +61,8 @@ class Unsealed:
         return data
 
     def open(self, data: bytes) -> bytes:
+        if data.startswith(SEALED):
+            raise JournalSealed("a record is sealed, and this server has no key file")
         return data
 
 

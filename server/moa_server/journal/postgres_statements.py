@@ -51,7 +51,8 @@ HELD = "SELECT run_id, owner, epoch, last_sequence, state FROM moa_runs WHERE ru
 CLAIM = """
 WITH silent AS (  -- the lock keeps them from being renewed until their runs are claimed
   SELECT owner FROM moa_owners WHERE $3 AND owner <> $1 AND renewed < clock_timestamp() - make_interval(secs => $4)
-  FOR SHARE SKIP LOCKED
+    AND EXISTS (SELECT FROM moa_runs WHERE state = 'running' AND moa_runs.owner = moa_owners.owner)
+  FOR SHARE OF moa_owners SKIP LOCKED
 ), chosen AS (
   SELECT run_id FROM moa_runs
   WHERE state = 'running' AND owner <> $1 AND (owner = '' OR owner IN (SELECT owner FROM silent))

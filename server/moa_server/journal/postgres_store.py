@@ -34,7 +34,7 @@ def named_errors() -> Iterator[None]:
         raise kind(f"the PostgreSQL journal {what}: {error}") from error
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise JournalUnavailable(
-            f"the PostgreSQL journal cannot be reached: {error or type(error).__name__}"
+            f"the PostgreSQL journal cannot be reached: {str(error) or type(error).__name__}"
         ) from error
 
 

@@ -30,6 +30,10 @@ INSERT INTO runs (run_id, caller, request_id, fingerprint, ticket, owner, epoch,
 VALUES (?, ?, ?, ?, ?, ?, 1, 0, 'running', ?, ?)
 """
 _RENEW = "INSERT INTO owners VALUES (?, ?) ON CONFLICT DO UPDATE SET renewed = excluded.renewed"
+_FORGET_OWNERS = """
+DELETE FROM owners WHERE (:now - renewed > 86400 OR renewed > :now)
+  AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.owner = owners.owner AND state = 'running')
+"""
 _PAST_AGE = "SELECT run_id FROM runs WHERE ended < :age ORDER BY ended LIMIT :step"
 _PAST_LIMITS = """
 SELECT run_id FROM (
@@ -157,6 +161,7 @@ class Book:
         dropped = [] if stale else db.execute(_PAST_CONTENT, limits).fetchall()
         for run_id, plan in dropped:
             self._drop_content(db, run_id, plan)
+        db.execute(_FORGET_OWNERS, {"now": self._monotonic()})
         return len(stale) + len(dropped)
 
     def places(self, db: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, tuple[object, ...]]:

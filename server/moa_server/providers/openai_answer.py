@@ -42,11 +42,14 @@ class _Choice(msgspec.Struct):
     logprobs: _Logprobs | None = None
 
 
+_ABSENT: Final = msgspec.Raw()
+
+
 class _Chunk(msgspec.Struct):
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
 
 
 class _InputDetails(msgspec.Struct):
@@ -93,10 +96,10 @@ class OpenAIListener:
     @property
     def over(self) -> bool:
         """Whether all that is wanted has come."""
-        if self._done:
-            return True
+        if self._done or self.transcript.finish is None:
+            return self._done
         wants_usage = self._options.usage_in_stream and not self.transcript.has_final_usage
-        return self.transcript.finish is not None and not self._options.expects_done and not wants_usage
+        return not self._options.expects_done and not wants_usage
 
     @property
     def finished(self) -> bool:
@@ -182,7 +185,7 @@ class OpenAIListener:
 
 
 def _is_there(raw: msgspec.Raw) -> bool:
-    return bytes(raw) not in {b"", b"null"}
+    return raw is not _ABSENT and bytes(raw) != b"null"
 
 
 def _words(value: object) -> str:

@@ -1,5 +1,6 @@
 """Takes reasoning between tags out of a text that comes in any pieces."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ class ReasoningFilter:
 
     def __init__(self, tags: Sequence[Tags], *, begins_inside: bool = False) -> None:
         self._tags = tags
-        self._starts = {tag.opening[0] for tag in tags}
+        self._may_open = re.compile("|".join(re.escape(tag.opening[0]) for tag in tags) or "(?!)").search
         self._inside = tags[0] if begins_inside and tags else None
         self._held = ""
         self._strips = False
@@ -29,7 +30,7 @@ class ReasoningFilter:
 
     def feed(self, piece: str) -> tuple[str, str]:
         """Take the next piece; return what is to be heard of it, and what is reasoning."""
-        if not (self._held or self._inside or self._strips or any(start in piece for start in self._starts)):
+        if not (self._held or self._inside or self._strips or self._may_open(piece)):
             self._spoken = self._spoken or bool(piece.strip())
             return piece, ""
         return self._sort(self._held + piece)

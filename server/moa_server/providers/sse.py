@@ -1,8 +1,7 @@
 """Reads server-sent events from bytes that come in any pieces."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from moa_server.domain.errors import ModelProtocolBroken
 
@@ -11,8 +10,7 @@ LARGEST_EVENT: Final = 4 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event."""
 
     name: bytes
@@ -41,6 +39,28 @@ class EventReader:
         Raises:
             ModelProtocolBroken: an event is too large, or is not UTF-8.
         """
+        if self._is_plain(piece):
+            yield from self._plain_events(piece)
+        else:
+            yield from self._any_events(piece)
+
+    def _is_plain(self, piece: bytes) -> bool:
+        """Tell whether a piece holds nothing but whole events in the common form, which is read several times faster."""
+        between = self._begun and not (self._tail or self._data or self._name or self._ended_in_cr)
+        return between and len(piece) < self._largest and piece[-2:] == b"\n\n" and b"\r" not in piece
+
+    def _plain_events(self, piece: bytes) -> Iterator[Event]:
+        ascii_only = piece.isascii()
+        for block in piece[:-2].split(b"\n\n"):
+            if block[:6] != b"data: " or b"\n" in block:
+                yield from self._any_events(block + b"\n\n")
+                continue
+            data = block[6:]
+            if not ascii_only:
+                _check_utf8(data)
+            yield Event(b"", data)
+
+    def _any_events(self, piece: bytes) -> Iterator[Event]:
         for line in self._lines(piece):
             if line:
                 self._take(line)

@@ -36,6 +36,10 @@ class Callers:
     """Everyone who may call."""
 
     def __init__(self, known: Sequence[KnownCaller] = ()) -> None:
+        self.replace(known)
+
+    def replace(self, known: Sequence[KnownCaller]) -> None:
+        """Know these from now on, and no others."""
         self._known = tuple(known)
         self._by_name: Mapping[str, Caller] = {each.caller.name: each.caller for each in known}
 

@@ -86,7 +86,7 @@ class Handlers(MoaServiceServicer):
     async def ExplainPlan(self, request: pb.ExplainPlanRequest, context: Context) -> pb.ExplainPlanResponse:
         """Return what would be carried out."""
         query = read_query(request, self._limits)
-        self._check_mixture(query, current())
+        self._check_mixture(query.mixture, current())
         return pb.ExplainPlanResponse(plan=write_plan(self._engine.explain(query)))
 
     async def ListMixtures(self, request: pb.ListMixturesRequest, context: Context) -> pb.ListMixturesResponse:
@@ -97,7 +97,7 @@ class Handlers(MoaServiceServicer):
 
     async def _start(self, asked: Asked) -> RunRecord:
         call = current()
-        self._check_mixture(asked.query, call)
+        self._check_mixture(asked.query.mixture, call)
         left = call.time_left
         if left is not None and left <= 0:
             raise DeadlineExceeded("the deadline was over before the run could start")
@@ -114,9 +114,9 @@ class Handlers(MoaServiceServicer):
     async def _find(self, named: Named) -> RunRecord:
         return await self._engine.find(current().caller.name, run_id=named.run_id, request_id=named.request_id)
 
-    def _check_mixture(self, query: Query, call: Call) -> None:
+    def _check_mixture(self, mixture: str, call: Call) -> None:
         if call.caller.mixtures is not None:
-            call.caller.check_mixture(query.mixture or self._default_mixture())
+            call.caller.check_mixture(mixture or self._default_mixture())
 
     def _default_mixture(self) -> str:
         return next((view.name for view in self._engine.mixtures() if view.is_default), "")

@@ -5,7 +5,7 @@ One interceptor made of small parts, since three of gRPC's own cost a sixth of a
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -19,7 +19,8 @@ from moa_server.service.identity import Identity
 from moa_server.service.tracing import CallTracing
 from moa_server.service.writing import write_all
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Found: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _PASSING: Final = "/grpc.health.v1.Health/"
 """Probes bring no token, and are answered however busy the server is."""
 
@@ -37,16 +38,16 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Found]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
+    ) -> Found:
         """Return the handler of a method, guarded; None, which is gRPC's way, where there is none."""
         method = handler_call_details.method
         if method in self._guarded:
             return self._guarded[method]
-        handler: Handler | None = await continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
         if handler is None or method.startswith(_PASSING):
-            return handler  # type: ignore[return-value]  # the stubs forget None
+            return handler
         guarded = self._guarded[method] = self._guard(handler, method.removeprefix("/"))
         return guarded
 
@@ -72,11 +73,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
         inner: Any = handler.unary_unary
 
         async def answer(raw: bytes, context: Context) -> bytes | None:
-            written: bytes | None = None
+            written: list[bytes] = []
             async with self._around(method, context):
                 response = await inner(_read(handler, raw), context)
-                written = response.SerializeToString()
-            return written
+                written.append(response.SerializeToString())
+            return written[0] if written else None  # none when the call was ended with a status
 
         return grpc.unary_unary_rpc_method_handler(answer)
 

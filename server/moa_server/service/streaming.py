@@ -15,6 +15,8 @@ from moa_server.service.translate.events import write_event, write_heartbeat
 async def events_of(engine: Engine, run_id: str, after: Cursor) -> AsyncGenerator[event_pb2.Event, None]:
     """Yield a run's events for the wire, and a heartbeat whenever nothing has happened for a while.
 
+    After the end of a run there are none.
+
     Raises:
         ShuttingDown: nothing more is heard of the run here, and it has not ended.
     """
@@ -26,7 +28,7 @@ async def events_of(engine: Engine, run_id: str, after: Cursor) -> AsyncGenerato
                 continue
             last, ended = event.cursor, event.is_terminal
             yield write_event(event)
-    if not ended:
+    if not ended and last != after:
         raise _cut(run_id)
 
 

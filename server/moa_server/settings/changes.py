@@ -12,11 +12,11 @@ def needing_restart(old: Settings, new: Settings) -> tuple[str, ...]:
 
 def _changed(old: Settings, new: Settings) -> Iterator[str]:
     # Connections are made with these when the server opens its ports.
-    for key in ("listen", "tls", "reflection", "health_listen", "max_connection_age_s", "max_connection_age_grace_s"):
+    for key in ("listen", "tls", "reflection", "health_listen", "max_connection_age_s", "max_connection_age_grace_s", "drain_grace_s"):
         if getattr(old.server, key) != getattr(new.server, key):
             yield f"server.{key.removesuffix('_s')}"
-    if old.limits.max_request_bytes != new.limits.max_request_bytes:
-        yield "limits.request_size"
+    if old.limits != new.limits:
+        yield "limits"
     if old.journal != new.journal:
         yield "journal"
     if old.telemetry != new.telemetry:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
@@ -18,11 +19,11 @@ from moa_server.strategies.steps import NOTHING, Step, aggregated, ask, names, o
 class Options:
     """What can be said about an aggregation."""
 
-    select: str = "all"
+    select: Literal["all", "judge", "diverse"] = "all"
     """Which proposals are shown onward: ``all``, those the role ``judge`` picks, or the most ``diverse``."""
     keep: int = 3
     """How many are picked."""
-    stop_on_agreement: str = "off"
+    stop_on_agreement: Literal["off", "shadow", "on"] = "off"
     """Whether layers are skipped once proposals agree: ``off``, ``on``, or ``shadow`` to report what it would save."""
     agreement: float = 0.8
     """How alike they have to be, from 0 to 1."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.errors import NoProposals
@@ -13,20 +14,20 @@ from moa_server.strategies import checking, extracting, gates, sampling
 from moa_server.strategies.electing import counting
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.similarity import most_central
-from moa_server.strategies.steps import Step, aggregated, answer_by, fell_back, try_all
+from moa_server.strategies.steps import NOTHING, Step, aggregated, answer_by, fell_back, try_all
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What can be said about a cascade; its tiers are the layers."""
 
-    gate: str = "agreement"
+    gate: Literal["agreement", "self_verification", "logprobs"] = "agreement"
     """What makes a tier certain: ``agreement`` of its proposals, ``self_verification``, or ``logprobs``."""
     threshold: float = 0.8
     """How certain a tier has to be, from 0 to 1."""
     samples: int = 1
     """How often each agent of a tier below the last is asked."""
-    extract: str = ""
+    extract: extracting.Extract | Literal[""] = ""
     """For ``agreement``: what has to agree, named as for votes; empty means the words of the whole texts."""
     pattern: str = ""
     """For ``regex``: its first group, or all it finds; searched at the end of a text, line by line."""
@@ -34,7 +35,7 @@ class Options:
     """For ``json_field``: the field that has to agree."""
     letters: str = "ABCD"
     """For ``choice_letter``: those that can be chosen."""
-    tie: str = "first"
+    tie: Literal["first", "seeded"] = "first"
     """Which of equals is the best: that of the ``first`` agent, or one by the run's seed (``seeded``)."""
 
 
@@ -78,9 +79,9 @@ def _opinion(plan: Plan, options: Options, agents: tuple[Agent, ...], result: La
 
 def _strongest(plan: Plan, agents: tuple[Agent, ...], best: Proposal | None) -> Step[Answer]:
     """Let the last tier answer; what a tier before it said is not shown to it, but stands in when it fails."""
-    standby = () if best is None else (best,)
+    standby = NOTHING if best is None else (best,)
     if len(agents) == 1:
-        return (yield from answer_by(Call(agents[0], standby, response_schema=plan.response_schema)))
+        return (yield from answer_by(Call(agents[0], response_schema=plan.response_schema), standby))
     result = yield from try_all(tuple(Call(agent, response_schema=plan.response_schema) for agent in agents))
     if result.proposals:
         return (yield from _settled(plan, result))

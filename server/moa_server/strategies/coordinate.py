@@ -12,7 +12,7 @@ from moa_server.strategies import checking
 from moa_server.strategies.dividing import Subtask, Unusable, divided
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import coordinate as prompts
-from moa_server.strategies.steps import Step, aggregated, answer_by, ask, ask_one, fell_back, try_all
+from moa_server.strategies.steps import NOTHING, Step, aggregated, answer_by, ask, ask_one, fell_back, try_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,11 @@ def _run(plan: Plan) -> Rule:
     if not results:
         yield fell_back("no specialist did its part, so that the answer is written without them")
     told = prompts.combine(plan, len(results))
-    return (yield from answer_by(Call(_aggregator(plan.roster), results, told, response_schema=plan.response_schema)))
+    return (
+        yield from answer_by(
+            Call(_aggregator(plan.roster), results, told, response_schema=plan.response_schema), NOTHING
+        )
+    )
 
 
 def _division(plan: Plan, options: Options) -> Step[tuple[Subtask, ...]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
@@ -25,13 +26,13 @@ class Options:
     """How often each agent answers."""
     neighbours: int = 0
     """How many others each agent reads: those after it in the configuration, in a ring; 0 means all."""
-    end: str = "vote"
+    end: Literal["vote", "aggregate"] = "vote"
     """What follows the last round: a ``vote``, or the aggregator (``aggregate``)."""
     stop_on_agreement: bool = True
     """Whether rounds are skipped once all vote for the same, or before an aggregator say much the same."""
     agreement: float = 0.9
     """How alike answers have to be before an aggregator, from 0 to 1."""
-    extract: str = "normalised_text"
+    extract: extracting.Extract = "normalised_text"
     """What an answer votes for: ``last_number``, ``choice_letter``, ``json_field``, ``regex``, ``normalised_text``."""
     pattern: str = ""
     """For ``regex``: its first group, or all it finds, is the choice; searched at the end of a text, line by line."""
@@ -39,7 +40,7 @@ class Options:
     """For ``json_field``: the field that holds the choice."""
     letters: str = "ABCD"
     """For ``choice_letter``: those that can be chosen."""
-    tie: str = "first"
+    tie: Literal["first", "seeded"] = "first"
     """Who wins a tie: the choice of the ``first`` agent in the configuration, or one by the run's seed (``seeded``)."""
     whole: bool = False
     """Whether the answer is the whole text of the first who voted for it, instead of the choice alone."""

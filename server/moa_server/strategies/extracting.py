@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from moa_server.strategies import checking, patterns
 from moa_server.strategies.reading import objects
@@ -17,7 +17,8 @@ Extractor = Callable[[str], str | None]
 _NUMBER = re.compile(r"(?<![\w.,])-?\d{1,30}(?:,\d{3}){0,9}(?:\.\d{1,30})?", re.ASCII)
 _MOST_CHARACTERS = 20_000
 _EDGES = " \t\n.,;:!?\"'`*_()[]{}“”«»\u2018\u2019\u3002\uff01\uff1f\uff0c"
-NAMES = ("last_number", "choice_letter", "json_field", "regex", "normalised_text")
+Extract = Literal["last_number", "choice_letter", "json_field", "regex", "normalised_text"]
+NAMES: tuple[str, ...] = get_args(Extract)
 
 
 class BallotOptions(Protocol):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Literal
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
@@ -25,7 +26,7 @@ _WIN, _DRAW = 2, 1
 class Options:
     """What can be said about a ranking."""
 
-    method: str = "scores"
+    method: Literal["scores", "pairwise"] = "scores"
     """How the role ``judge`` judges: ``scores`` for all at once, or ``pairwise``, each two in both orders."""
     rubric: tuple[str, ...] = ("correct", "complete", "clear")
     """What is judged."""

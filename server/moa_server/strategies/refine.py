@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
@@ -17,7 +18,7 @@ from moa_server.strategies.steps import NOTHING, answer_by, ask, try_all
 class Options:
     """What can be said about a chain of drafts."""
 
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[Literal["critique", "edit"], ...] = ()
     """What each layer after the first does, ``critique`` or ``edit``; none means the two in turn."""
 
 
@@ -41,7 +42,9 @@ def _run(plan: Plan) -> Rule:
     if editor is None:
         raise ValueError("a chain of drafts has no last editor")
     told = prompts.editor(plan, len(drafts), len(critiques), answers=True)
-    return (yield from answer_by(Call(editor, (*drafts, *critiques), told, response_schema=plan.response_schema)))
+    return (
+        yield from answer_by(Call(editor, (*drafts, *critiques), told, response_schema=plan.response_schema), drafts)
+    )
 
 
 def _tasks(options: Options, count: int) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def _run(plan: Plan) -> Rule:
     if chairman is None:
         raise ValueError("a review has no chairman")
     shown = (*answers, *reviews.proposals)
-    return (yield from answer_by(Call(chairman, shown, told, response_schema=plan.response_schema)))
+    return (yield from answer_by(Call(chairman, shown, told, response_schema=plan.response_schema), answers))
 
 
 def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
@@ -29,11 +30,11 @@ _MOST_REASON = 200
 class Options:
     """What can be said about routing."""
 
-    by: str = "model"
+    by: Literal["model", "rules"] = "model"
     """Who picks: the role ``router`` (``model``), or ``rules`` on the words of the query."""
     pick: int = 1
     """How many agents are picked."""
-    then: str = "single"
+    then: Literal["single", "aggregate"] = "single"
     """What they do: the ``single`` one picked answers, or the aggregator answers from what they say (``aggregate``)."""
     rules: tuple[str, ...] = ()
     """Words and the label of those who are picked, such as ``python, code -> coding``; the first that fits counts."""

@@ -38,9 +38,9 @@ def ask_one(call: Call) -> Step[Proposal | None]:
     return result.proposals[0] if result.proposals else None
 
 
-def answer_by(call: Call) -> Step[Answer]:
-    """Let the stream of a call be the answer."""
-    result = yield from ask(Layer((call,), answers=True))
+def answer_by(call: Call, stand_ins: tuple[Proposal, ...] | None = None) -> Step[Answer]:
+    """Let the stream of a call be the answer, or the best of some proposals, should it fail."""
+    result = yield from ask(Layer((call,), answers=True, stand_ins=stand_ins))
     return Answer.of(result.proposals[0])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
@@ -18,7 +19,7 @@ class Options:
 
     samples: int = 1
     """How often each agent is asked."""
-    extract: str = "normalised_text"
+    extract: extracting.Extract = "normalised_text"
     """What a proposal votes for: ``last_number``, ``choice_letter``, ``json_field``, ``regex``, ``normalised_text``."""
     pattern: str = ""
     """For ``regex``: its first group, or all it finds, is the choice; searched at the end of a text, line by line."""
@@ -26,7 +27,7 @@ class Options:
     """For ``json_field``: the field that holds the choice, such as ``result.label``."""
     letters: str = "ABCD"
     """For ``choice_letter``: those that can be chosen."""
-    tie: str = "first"
+    tie: Literal["first", "seeded"] = "first"
     """Who wins a tie: the choice of the ``first`` agent in the configuration, or one by the run's seed (``seeded``)."""
     whole: bool = False
     """Whether the answer is the whole text of the first who voted for it, instead of the choice alone."""

@@ -1,0 +1,218 @@
+"""Puts the house together: reads the configuration, opens the rooms in order, serves, and unwinds."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from moa_server import settings as say
+from moa_server.domain.errors import MoaError
+from moa_server.domain.journal import Journal
+from moa_server.domain.mixture import Mixture
+from moa_server.domain.model import Model, ModelSpec
+from moa_server.domain.plan import Plan
+from moa_server.engine.catalogue import Catalogue
+from moa_server.engine.engine import Engine
+from moa_server.engine.planning import Planner
+from moa_server.journal.memory import MemoryJournal
+from moa_server.journal.postgres import PostgresJournal
+from moa_server.journal.postgres_store import migrate as migrate_database
+from moa_server.journal.retention import Retention
+from moa_server.journal.sqlite import SqliteJournal
+from moa_server.journal.sqlite_file import migrate as migrate_file
+from moa_server.models import breaker_state, build_models
+from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
+from moa_server.security.caller import Caller
+from moa_server.security.callers import Callers, KnownCaller
+from moa_server.service.listening import Listening
+from moa_server.service.loop import loop_factory
+from moa_server.service.server import AddressUnavailable, serving
+from moa_server.service.stopping import asked_to_stop
+from moa_server.service.tls import CertificateRefused, TlsFiles
+from moa_server.settings import ConfigurationRefused, KnownProvider, Reloader, Settings, json_schema, load, render_check
+from moa_server.strategies import STRATEGIES
+from moa_server.telemetry.logs import Logging, set_up_logs
+from moa_server.telemetry.run_metrics import RunMetrics, observe_breakers, observe_open_runs
+from moa_server.telemetry.setup import exporting
+
+_REFUSED = 1
+_logger = structlog.get_logger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line of the server."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except ConfigurationRefused as refused:
+        _give_up(*map(str, refused.problems))
+    except (AddressUnavailable, CertificateRefused, MoaError) as error:
+        _give_up(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="moa-server", description="Mixture of Agents as a gRPC microservice.")
+    parser.add_argument("--version", action="version", version=version("moa-server"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, help_text in (
+        ("serve", _serve, "serve what a configuration says"),
+        ("check", _check, "validate a configuration and show what its mixtures come to"),
+        ("migrate", _migrate, "bring the journal's schema up to this version"),
+    ):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("--config", type=Path, required=True, metavar="FILE")
+        command.set_defaults(run=run)
+    commands.add_parser("schema", help="print the JSON Schema of the configuration").set_defaults(run=_schema)
+    return parser
+
+
+def _check(chosen: argparse.Namespace) -> None:
+    settings = load(chosen.config, _choices())
+    print(render_check(settings, _explain(settings)))
+
+
+def _schema(_chosen: argparse.Namespace) -> None:
+    print(json.dumps(json_schema(_choices()), indent=2))
+
+
+def _migrate(chosen: argparse.Namespace) -> None:
+    match load(chosen.config, _choices()).journal:
+        case say.SqliteJournal(path):
+            print(f"the journal's schema is at step {migrate_file(path)}")
+        case say.PostgresJournal(dsn):
+            print(f"the journal's schema is at step {asyncio.run(migrate_database(dsn.reveal()))}")
+        case _:
+            print("the journal is in memory, and has no schema")
+
+
+def _serve(chosen: argparse.Namespace) -> None:
+    settings = load(chosen.config, _choices())
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_served(chosen.config, settings))
+
+
+async def _served(path: Path, settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        _set_up_logs(settings)
+        stack.enter_context(exporting())
+        http = await stack.enter_async_context(Transport())
+        journal = await stack.enter_async_context(_journal(settings))
+        callers = Callers(_known_callers(settings))
+        engine = await stack.enter_async_context(
+            Engine(
+                _catalogue(settings, http, {}),
+                journal,
+                settings.limits,
+                breaker_of=breaker_state,
+                on_fact=RunMetrics().see,
+            )
+        )
+        observe_open_runs(engine.open_runs)
+        observe_breakers(lambda: _breakers(engine))
+        served = await stack.enter_async_context(serving(engine, _listening(settings), settings.limits, callers))
+
+        def take_over(new: Settings) -> None:
+            engine.catalogue = _catalogue(new, http, engine.catalogue.models)
+            callers.replace(_known_callers(new))
+
+        reloader = Reloader(path, settings, read=partial(load, catalogue=_choices()), apply=take_over)
+        await stack.enter_async_context(_watched(reloader))
+        print(json.dumps({"ready": _address(settings, served.port)}), flush=True)
+        number = await asked_to_stop()
+        _logger.info("server.asked_to_stop", signal=number.name)
+
+
+@asynccontextmanager
+async def _watched(reloader: Reloader) -> AsyncIterator[None]:
+    """Take over changes of the configuration while the context lasts."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(reloader.watch(), name="reload")
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            watching.cancel()
+
+
+def _set_up_logs(settings: Settings) -> None:
+    said = settings.telemetry
+    set_up_logs(Logging(said.log_level, said.log_form, said.record_texts))
+
+
+def _journal(settings: Settings) -> AbstractAsyncContextManager[Journal]:
+    limits = settings.limits
+    retention = Retention(age_s=limits.retain_s, runs=limits.retain_runs, bytes=limits.retain_bytes)
+    match settings.journal:
+        case say.SqliteJournal(path):
+            return SqliteJournal(path, retention)
+        case say.PostgresJournal(dsn):
+            return PostgresJournal(dsn.reveal(), retention)
+        case _:
+            return nullcontext(MemoryJournal(retention))
+
+
+def _breakers(engine: Engine) -> dict[str, str]:
+    states = ((name, breaker_state(model)) for name, model in engine.catalogue.models.items())
+    return {name: state for name, state in states if state is not None}
+
+
+def _choices() -> say.Catalogue:
+    """Return what a configuration can choose from."""
+    providers = {name: KnownProvider(preset.endpoint, partial(read_settings, name)) for name, preset in PRESETS.items()}
+    return say.Catalogue(providers, STRATEGIES, frozenset({"memory", "sqlite", "postgres"}))
+
+
+def _catalogue(settings: Settings, http: Transport, previous: Mapping[str, Model]) -> Catalogue:
+    """Return what the engine offers; models that are as they were keep their state."""
+
+    def provided(spec: ModelSpec) -> Model:
+        return PROVIDERS[spec.provider](spec, http)
+
+    models = build_models(settings.models.values(), provided, previous=previous)
+    return Catalogue(models, settings.mixtures, STRATEGIES, settings.agents, settings.default_mixture)
+
+
+def _explain(settings: Settings) -> Callable[[Mixture], Plan]:
+    """Return what plans a mixture; its models are made, and nothing is called."""
+    catalogue = _catalogue(settings, Transport(), {})
+    return Planner(catalogue, settings.limits).describe
+
+
+def _known_callers(settings: Settings) -> list[KnownCaller]:
+    return [
+        KnownCaller(Caller(name, None if one.mixtures is None else frozenset(one.mixtures)), one.token)
+        for name, one in settings.server.callers.items()
+    ]
+
+
+def _listening(settings: Settings) -> Listening:
+    server = settings.server
+    return Listening(
+        server.listen,
+        TlsFiles(server.tls.cert, server.tls.key, server.tls.client_ca) if server.tls else None,
+        server.reflection,
+        server.health_listen,
+        server.drain_grace_s,
+        server.max_connection_age_s,
+        server.max_connection_age_grace_s,
+    )
+
+
+def _address(settings: Settings, port: int) -> str:
+    return f"{settings.server.listen.rpartition(':')[0]}:{port}"
+
+
+def _give_up(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise SystemExit(_REFUSED)

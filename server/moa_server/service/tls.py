@@ -1,0 +1,110 @@
+"""Keeps the server's certificate as it is in its files, also when these are replaced."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+
+_State = tuple[tuple[int, int, int], ...]
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where the server's certificate is."""
+
+    cert: Path
+    """Its chain, PEM."""
+    key: Path
+    """Its private key, PEM."""
+    client_ca: Path | None = None
+    """The authorities that sign callers' certificates; given, every caller needs one."""
+
+
+class CertificateRefused(Exception):
+    """The certificate, its key and the authorities cannot be used together."""
+
+
+class Certificates:
+    """The certificate in use."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        """Read the files.
+
+        Raises:
+            CertificateRefused: they cannot be used.
+        """
+        self._files = files
+        self._state = self._stamp()
+        self._first = self._read()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return what the server proves itself with, read again whenever the files change."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._first,
+            self._newer,  # type: ignore[arg-type]  # None, which stands for no change, is missing in the stubs
+            require_client_authentication=self._files.client_ca is not None,
+        )
+
+    def _newer(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what has become of the files, or None to go on with what there is.
+
+        gRPC asks at every handshake, on a thread of its own; an exception would refuse the caller.
+        """
+        try:
+            state = self._stamp()
+            if state == self._state:
+                return None
+            read = self._read()
+        except CertificateRefused as error:
+            _logger.warning("certificate.refused", detail=str(error))
+            return None
+        self._state = state
+        _logger.info("certificate.replaced", cert=str(self._files.cert))
+        return read
+
+    def _stamp(self) -> _State:
+        return tuple(_stamp_of(path) for path in self._paths())
+
+    def _paths(self) -> tuple[Path, ...]:
+        files = (self._files.cert, self._files.key, self._files.client_ca)
+        return tuple(path for path in files if path is not None)
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        files = self._files
+        _check_together(files)
+        try:
+            pair = (files.key.read_bytes(), files.cert.read_bytes())
+            roots = files.client_ca.read_bytes() if files.client_ca else None
+        except OSError as error:
+            raise CertificateRefused(f"{error.filename} cannot be read: {error.strerror}") from None
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise CertificateRefused(f"{path} cannot be read: {error.strerror}") from None
+    return (found.st_mtime_ns, found.st_ino, found.st_size)
+
+
+def _check_together(files: TlsFiles) -> None:
+    """See that the key belongs to the certificate, as when only one of two files has been replaced yet."""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.cert, files.key, password=_no_password)
+        if files.client_ca is not None:
+            context.load_verify_locations(files.client_ca)
+    except (OSError, ValueError) as error:  # ssl.SSLError is one of the former
+        raise CertificateRefused(f"{files.cert} and {files.key} cannot be used: {_why(error)}") from None
+
+
+def _no_password() -> str:
+    raise ValueError("the key is protected by a password")
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,133 @@
+"""Sets up what is logged: lines of JSON for programs, readable ones on a terminal, no texts of people or models."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import orjson
+import structlog
+from opentelemetry import trace
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from moa_server.telemetry import names
+
+_HIDDEN: Final = "(hidden)"
+_QUIET: Final = ("httpx", "httpcore", "aiohttp", "asyncio", "grpc", "opentelemetry", "urllib3")
+"""Libraries of which only warnings are wanted; httpx, for one, logs full addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """How it is logged."""
+
+    level: str = "info"
+    """The least important lines."""
+    form: str = "auto"
+    """``json``, ``console``, or ``auto``: readable on a terminal, JSON elsewhere."""
+    record_texts: bool = False
+    """Whether prompts and answers are shown."""
+
+
+def set_up_logs(settings: Logging, stream: BinaryIO | None = None) -> None:
+    """Log as ``settings`` say to ``stream``, or else to the standard error."""
+    file = sys.stderr.buffer if stream is None else stream
+    is_json = settings.form == "json" or (settings.form == "auto" and not file.isatty())
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    first = _first(record_texts=settings.record_texts)
+    last = _json() if is_json else _readable(in_colour=file.isatty())
+    structlog.configure(
+        processors=[*first, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(file),
+        cache_logger_on_first_use=True,
+    )
+    _route_others(file, level, first, last)
+
+
+def _first(*, record_texts: bool) -> list[Processor]:
+    hide: list[Processor] = [] if record_texts else [_without_texts]
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_trace,
+        *hide,
+    ]
+
+
+def _json() -> list[Processor]:
+    # The ready-made transformer logs local variables, and with them what was asked and answered.
+    return [
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+        structlog.processors.JSONRenderer(serializer=_dumped),
+    ]
+
+
+def _readable(*, in_colour: bool) -> list[Processor]:
+    plain = structlog.dev.ConsoleRenderer(colors=in_colour, exception_formatter=structlog.dev.plain_traceback)
+    return [_encoded(plain)]
+
+
+def _encoded(render: Callable[[WrappedLogger, str, EventDict], str]) -> Processor:
+    def encode(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
+        return render(logger, method, event).encode(errors="backslashreplace")
+
+    return encode
+
+
+def _dumped(event: EventDict, default: Callable[[Any], Any]) -> bytes:
+    """Return a line; what is no JSON, such as half a character, is escaped rather than lost."""
+    try:
+        return orjson.dumps(event, default=default)
+    except TypeError:
+        return json.dumps(event, default=repr, skipkeys=True).encode()
+
+
+def _with_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if names.LOG_TRACE_ID not in event:
+        found = trace.get_current_span().get_span_context()
+        if found.is_valid:
+            event[names.LOG_TRACE_ID] = trace.format_trace_id(found.trace_id)
+    return event
+
+
+def _without_texts(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for key in names.LOG_TEXTS & event.keys():
+        event[key] = _HIDDEN
+    return event
+
+
+def _route_others(file: BinaryIO, level: int, first: list[Processor], last: list[Processor]) -> None:
+    """Send what libraries log the standard way through the same processors."""
+    handler = _Routed(file)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*first, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [other for other in root.handlers if not isinstance(other, _Routed)] + [handler]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+class _Routed(logging.Handler):
+    """Writes lines that are bytes already."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line: str | bytes = self.format(record)
+            self._file.write((line if isinstance(line, bytes) else line.encode(errors="backslashreplace")) + b"\n")
+            self._file.flush()
+        except Exception:  # noqa: BLE001 - the border of telemetry: a line that cannot be written harms nothing else
+            self.handleError(record)

@@ -1,0 +1,51 @@
+"""When to try again is read in every form that endpoints use."""
+
+import pytest
+
+from moa_server.providers.hints import retry_after_s, should_retry
+
+NOW = 1_793_000_000.0  # Mon, 26 Oct 2026 07:33:20 GMT
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "x", "retry-after": "2"}, 2.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "Mon, 26 Oct 2026 07:33:50 GMT"}, 30.0),
+        ({"retry-after": "Mon, 26 Oct 2026 07:33:50 -0000"}, 30.0),
+        ({"retry-after": "Mon, 26 Oct 2026 07:00:00 GMT"}, 0.0),
+        ({"retry-after": "tomorrow"}, None),
+        ({"x-ratelimit-reset-requests": "6m0s"}, 360.0),
+        ({"x-ratelimit-reset-tokens": "85.5ms"}, 0.0855),
+        ({"x-ratelimit-reset-requests": "1h2m3s", "x-ratelimit-remaining-requests": "0"}, 3723.0),
+        ({"x-ratelimit-reset": "7"}, 7.0),
+        ({"x-ratelimit-reset": str(int(NOW) + 9)}, 9.0),
+        ({"x-ratelimit-reset": str((int(NOW) + 9) * 1000)}, 9.0),
+        ({"anthropic-ratelimit-tokens-reset": "2026-10-26T07:33:25Z"}, 5.0),
+        ({"x-ratelimit-reset-requests": "later"}, None),
+    ],
+)
+def test_every_form_is_read(headers: dict[str, str], wait: float | None) -> None:
+    assert retry_after_s(headers, lambda: NOW) == (None if wait is None else pytest.approx(wait))
+
+
+def test_a_limit_that_is_used_up_comes_before_one_that_is_not() -> None:
+    headers = {
+        "x-ratelimit-remaining-requests": "59",
+        "x-ratelimit-reset-requests": "60s",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": "2s",
+    }
+    assert retry_after_s(headers) == 2.0
+
+
+def test_whether_to_retry_is_said_in_two_words_only() -> None:
+    said = [should_retry({"x-should-retry": word}) for word in ("true", "False", "maybe")]
+    assert said == [True, False, None]
+    assert should_retry({}) is None
