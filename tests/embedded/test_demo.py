@@ -50,7 +50,7 @@ async def test_question_is_answered_by_the_local_model_and_its_size_is_admitted(
         output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     assert "not the quality of mixtures" in output.decode()
-    assert "practical" in output.decode()
+    assert "practical" in errors.decode(), "the layers are shown beside the answer"
 
 
 @pytest.mark.usefixtures("installed")

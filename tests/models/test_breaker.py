@@ -15,6 +15,7 @@ from moa_server.domain.errors import (
     ModelRejectedRequest,
     ModelStreamCut,
     ModelThrottled,
+    ModelTimeout,
     ModelUnavailable,
     ModelWindowExceeded,
 )
@@ -117,6 +118,17 @@ async def test_cancelled_calls_do_not_open_it() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert guarded.state == "closed"
+
+
+@timeless
+async def test_a_caller_in_a_hurry_does_not_open_it_for_others() -> None:
+    guarded = Guarded([1.0, ModelTimeout("not finished at the deadline")])
+    for _ in range(20):
+        await Caller().failure(guarded.model, time_s=1.0)
+    assert guarded.state == "closed"
+    for _ in range(20):
+        await Caller().failure(guarded.model, time_s=60.0)
+    assert guarded.state == "open"
 
 
 @timeless

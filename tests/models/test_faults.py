@@ -38,7 +38,9 @@ RULES = Reliability(
     BreakerRule(least_calls=1000),
     fallbacks=("good",),
 )
-IMPATIENT = TimeLimits(connect=2.0, first_token=0.15, idle=0.15, total=0.6)
+IMPATIENT = {"MODEL_TIMEOUT": TimeLimits(first_token=0.15)}
+"""By the reason to be seen: only where a limit has to be met is it short."""
+IMPATIENT_MIDWAY = {"MODEL_TIMEOUT": TimeLimits(idle=0.15)}
 HURRY = Speech("never seen", first_token_s=0.01)
 
 
@@ -57,7 +59,7 @@ class Scene:
 
     def bad(self, provider: str = "openai", **more: Any) -> Model:  # noqa: ANN401 - any field
         """Return a model that misbehaves, with a good one to stand in for it."""
-        own = {"reliability": RULES, "times": IMPATIENT, **more}
+        own = {"reliability": RULES, **more}
         return self.models(self.spec("bad", provider, **own), self.spec("good"))["bad"]
 
 
@@ -131,7 +133,7 @@ async def test_a_fault_before_the_first_word_is_tried_again_and_then_stood_in_fo
     script, reason = AGAIN[fault]
     scene.upstream.script("bad", script)
     caller = Caller()
-    utterance = await caller.ask(scene.bad(provider))
+    utterance = await caller.ask(scene.bad(provider, times=IMPATIENT.get(reason, TimeLimits())))
     assert (utterance.text, "".join(caller.heard)) == (GOOD.text, GOOD.text)
     assert told(caller, scene) == [("bad", "first", reason), ("bad", "retry", reason), ("good", "fallback", "")]
 
@@ -148,7 +150,7 @@ async def test_a_fault_for_good_is_stood_in_for_at_once(scene: Scene, script: Sc
 async def test_a_fault_in_the_middle_is_a_failure(scene: Scene, script: Script, reason: str) -> None:
     scene.upstream.script("bad", script)
     caller = Caller()
-    await caller.failure(scene.bad())
+    await caller.failure(scene.bad(times=IMPATIENT_MIDWAY.get(reason, TimeLimits())))
     assert told(caller, scene) == [("bad", "first", reason)]
     assert "".join(caller.heard) == "some words "
     assert caller.ledger.entries[0].usage.certainty is Certainty.ESTIMATED
@@ -156,7 +158,7 @@ async def test_a_fault_in_the_middle_is_a_failure(scene: Scene, script: Script, 
 
 async def unreachable(scene: Scene, endpoint: str) -> None:
     caller = Caller()
-    assert (await caller.ask(scene.bad(endpoint=endpoint, times=TimeLimits()))).text == GOOD.text
+    assert (await caller.ask(scene.bad(endpoint=endpoint))).text == GOOD.text
     assert caller.ledger.story == [
         ("bad", "first", "MODEL_UNREACHABLE"),
         ("bad", "retry", "MODEL_UNREACHABLE"),
@@ -188,7 +190,7 @@ async def test_a_failed_tls_handshake_is_stood_in_for_and_costs_nothing(scene: S
 async def test_ten_thousand_deltas_at_once_all_arrive(scene: Scene) -> None:
     scene.upstream.script("bad", Speech(tokens=10_000))
     caller = Caller()
-    utterance = await caller.ask(scene.bad(times=TimeLimits()))
+    utterance = await caller.ask(scene.bad())
     assert "".join(caller.heard) == utterance.text == Speech(tokens=10_000).whole()
 
 
@@ -214,21 +216,21 @@ async def test_usage_that_is_missing_or_makes_no_sense_is_estimated(scene: Scene
 async def test_the_loser_of_a_hedge_is_closed_upstream_at_the_winners_first_word(scene: Scene) -> None:
     rules = replace(RULES, hedge=HedgeRule("good", least_seen=3, share=1.0))
     scene.upstream.script("bad", Speech("a"), Speech("b"), Speech("c"), Silence(after_headers=True))
-    scene.upstream.script("good", Speech("x y z", token_s=0.05))
-    model, caller = scene.bad(reliability=rules, times=TimeLimits()), Caller()
+    scene.upstream.script("good", Speech("u v w x y z", token_s=0.05))
+    model, caller = scene.bad(reliability=rules), Caller()
     for _ in range(3):
         await Caller().ask(model)
     answer = asyncio.create_task(caller.ask(model))
     await scene.upstream.wait_for(lambda: scene.upstream.calls_of("bad")[-1].aborted is not None)
     assert not answer.done()
-    assert ((await answer).text, "".join(caller.heard)) == ("x y z", "x y z")
+    assert ((await answer).text, "".join(caller.heard)) == ("u v w x y z", "u v w x y z")
     assert ("bad", "first", "STRAGGLER_CUT") in caller.ledger.story
 
 
 async def test_a_cancelled_call_is_closed_upstream_and_leaves_no_place_taken(scene: Scene) -> None:
     scene.upstream.script("bad", Silence(after_headers=True), GOOD)
     rules = replace(RULES, concurrency=ConcurrencyRule(limit=1))
-    model, caller = scene.bad(reliability=rules, times=TimeLimits()), Caller()
+    model, caller = scene.bad(reliability=rules), Caller()
     task = asyncio.create_task(caller.ask(model))
     await scene.upstream.wait_for(lambda: scene.upstream.open_calls)
     task.cancel()

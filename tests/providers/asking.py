@@ -1,6 +1,7 @@
 """Asks one model of a provider as the engine would, and keeps what was heard."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,21 +42,31 @@ class Asker:
     endpoint: str
     http: httpx.AsyncBaseTransport
     heard: list[str] = field(default_factory=list)
+    on_heard: Callable[[], None] = lambda: None
 
-    def model(self, **changes: Any) -> Model:
+    def model(self, **changes: Any) -> Model:  # noqa: ANN401 - any field of the spec
         spec = ModelSpec("voice", self.dialect, self.endpoint, "m", times=TimeLimits(connect=2.0, total=20.0))
         spec = replace(spec, **changes)
         return PROVIDERS[spec.provider](spec, self.http)
 
     async def ask(
-        self, prompt: Prompt = HELLO, *, gather_s: float = 0.0, within_s: float = 20.0, **changes: Any
+        self,
+        prompt: Prompt = HELLO,
+        *,
+        gather_s: float = 0.0,
+        within_s: float = 20.0,
+        **changes: Any,  # noqa: ANN401
     ) -> Utterance:
         self.heard.clear()
         deadline = asyncio.get_running_loop().time() + within_s
-        errand = Errand(self.heard.append, NoAccount(), deadline, gather_s=gather_s)
+        errand = Errand(self._hear, NoAccount(), deadline, gather_s=gather_s)
         return await self.model(**changes).speak(prompt, errand)
 
-    async def failure(self, prompt: Prompt = HELLO, **changes: Any) -> ModelError:
+    def _hear(self, text: str) -> None:
+        self.heard.append(text)
+        self.on_heard()
+
+    async def failure(self, prompt: Prompt = HELLO, **changes: Any) -> ModelError:  # noqa: ANN401
         """Ask, and return how it failed."""
         try:
             utterance = await self.ask(prompt, **changes)

@@ -12,6 +12,7 @@ from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty
 from tests.providers.asking import HELLO, Asker, Key
 from tests.upstream import Cut, Speech, Stage, Upstream
+from tests.upstream.wire import wire_of
 
 TEXT = "Blåbærsyltetøy is a jam – 蓝莓 – and nothing else."
 
@@ -124,7 +125,7 @@ async def test_a_connection_is_used_again_though_the_body_ends_after_the_answer(
     async def late_end(stage: Stage) -> None:
         speech = Speech("ok")
         await speech.recite(stage)
-        stage.send(speech._wire(stage).closing("stop", speech._wire(stage).usage(1, 0), done=True))
+        speech.close(stage)
         await ended.wait()
         stage.end()
 
@@ -163,25 +164,25 @@ async def test_gathering_hears_the_first_token_at_once_and_the_rest_in_few_piece
     go_on = asyncio.Event()
 
     async def play(stage: Stage) -> None:
-        speech = Speech(tokens=50)
-        await speech.recite(stage, 1)
+        await Speech("word0 ").recite(stage)
         await go_on.wait()
-        wire = speech._wire(stage)
-        for piece in speech.pieces()[1:]:
+        wire = wire_of(stage.request.dialect, "m", 0)
+        for piece in whole.pieces()[1:]:
             stage.send(wire.piece(piece))
             await asyncio.sleep(0)
-        stage.send(wire.closing("stop", wire.usage(50, 0), done=True))
+        whole.close(stage)
         stage.end()
 
+    whole = Speech(tokens=50)
+    heard_first = asyncio.Event()
     upstream.script("m", play)
+    asker.on_heard = heard_first.set
     task = asyncio.create_task(asker.ask(gather_s=10.0))
-    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].tokens_sent)
-    while not asker.heard:
-        await asyncio.sleep(0.001)
+    await heard_first.wait()
     assert asker.heard == ["word0 "]
     go_on.set()
     utterance = await task  # the body's end, not the window's, ends the gathering
-    assert utterance.text == Speech(tokens=50).whole() == "".join(asker.heard)
+    assert utterance.text == whole.whole() == "".join(asker.heard)
     assert len(asker.heard) == 2
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
 from pathlib import Path
 
@@ -65,7 +66,7 @@ SPOKEN = Speech("some words of an answer")
     ],
 )
 async def test_a_status_is_a_failure(
-    asker: Asker, upstream: Upstream, status: int, kind: type[ModelError], permanent: bool
+    asker: Asker, upstream: Upstream, status: int, kind: type[ModelError], *, permanent: bool
 ) -> None:
     upstream.script("m", Status(status, body=b"" if status == 204 else None))
     failure = await asker.failure()
@@ -149,7 +150,7 @@ async def test_the_wish_of_an_endpoint_that_throttles_is_kept(
     assert (await asker.failure()).retry_after_s == wait
 
 
-async def test_a_refused_connection(asker: Asker, upstream: Upstream) -> None:
+async def test_a_refused_connection(asker: Asker) -> None:
     async with Upstream() as gone:
         endpoint = gone.endpoint
     assert type(await asker.failure(endpoint=endpoint)) is ModelUnreachable
@@ -167,15 +168,22 @@ async def test_a_certificate_that_nobody_trusts(asker: Asker, untrusted: ssl.SSL
 
 
 async def test_an_endpoint_that_speaks_no_tls(asker: Asker, upstream: Upstream) -> None:
-    assert type(await asker.failure(endpoint=upstream.endpoint.replace("http:", "https:"))) is ModelUnreachable
+    endpoint = upstream.endpoint.replace("http:", "https:")
+    assert type(await asker.failure(endpoint=endpoint, times=TimeLimits(connect=0.2))) is ModelUnreachable
 
 
-async def test_a_connection_that_is_never_accepted_in_time(asker: Asker) -> None:
-    """A full backlog leaves a handshake unanswered: nothing but the time limit ends it."""
-    failure = await asker.failure(
-        endpoint="http://192.0.2.1/v1", times=TimeLimits(connect=0.1, first_token=5.0)
-    )  # a documentation address: refused, unroutable or silent, never an endpoint
-    assert type(failure) is ModelUnreachable
+async def test_an_endpoint_that_accepts_no_connection(asker: Asker) -> None:
+    """A full backlog leaves the handshake unanswered; nothing but the time limit ends it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        address = server.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)  # noqa: FBT003 - its only parameter
+            one.connect_ex(address)
+        failure = await asker.failure(endpoint=f"http://127.0.0.1:{address[1]}/v1", times=TimeLimits(connect=0.2))
+        for one in waiting:
+            one.close()
+    assert (type(failure), failure.detail) == (ModelUnreachable, "voice could not be connected to in time")
 
 
 @pytest.mark.parametrize(
@@ -188,12 +196,6 @@ async def test_a_connection_that_is_never_accepted_in_time(asker: Asker) -> None
         (Cut(SPOKEN, 2, "end"), ModelStreamCut),
         (Cut(SPOKEN, 2, "error"), ModelUnavailable),
         (Speech("words", finish=None, done=False, usage=None), ModelStreamCut),
-        (Silence(), ModelTimeout),
-        (Silence(after_headers=True), ModelTimeout),
-        (Cut(SPOKEN, 2, "silence"), ModelTimeout),
-        (Cut(SPOKEN, 2, "keepalives"), ModelTimeout),
-        (KeepAlives(), ModelTimeout),
-        (Drip(SPOKEN, 0.02), ModelTimeout),
         (Garbage(), ModelProtocolBroken),
         (Redirect("http://127.0.0.1:9/elsewhere"), ModelProtocolBroken),
         (Redirect("http://127.0.0.1:9/elsewhere", 307), ModelProtocolBroken),
@@ -217,10 +219,28 @@ async def test_a_connection_that_is_never_accepted_in_time(asker: Asker) -> None
 )
 async def test_a_fault(asker: Asker, upstream: Upstream, script: Script, kind: type[ModelError]) -> None:
     upstream.script("m", script)
-    failure = await asker.failure(times=SHORT)
+    failure = await asker.failure()
     assert type(failure) is kind
     assert "".join(asker.heard) in SPOKEN.text + "words"
     await upstream.wait_for(lambda: not upstream.open_calls)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Silence(),
+        Silence(after_headers=True),
+        Cut(SPOKEN, 2, "silence"),
+        Cut(SPOKEN, 2, "keepalives"),
+        KeepAlives(),
+        Drip(SPOKEN, 0.02),
+    ],
+    ids=["before headers", "after headers", "mid-stream", "keep-alives mid-stream", "keep-alives", "dripping"],
+)
+async def test_silence_in_any_form_is_a_time_out(asker: Asker, upstream: Upstream, script: Script) -> None:
+    upstream.script("m", script)
+    assert type(await asker.failure(times=SHORT)) is ModelTimeout
+    await upstream.wait_for(lambda: upstream.calls[0].aborted)
 
 
 async def test_one_byte_a_second_is_cut_by_the_limit_of_the_whole(asker: Asker, upstream: Upstream) -> None:
@@ -256,8 +276,7 @@ async def test_a_redirect_to_another_host_is_not_followed(asker: Asker, upstream
 async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", SPOKEN)
     await asker.ask()
-    for protocol in tuple(upstream._protocols):
-        protocol.shut()
+    upstream.drop_connections()
     await upstream.wait_for(lambda: not upstream.open_connections)
     await asyncio.sleep(0.01)  # until this side has seen it too
     assert (await asker.ask()).text == SPOKEN.text

@@ -63,7 +63,9 @@ def test_an_event_that_is_no_utf8_is_refused() -> None:
         read(b"data: \xff\n\n")
 
 
-LINES = st.sampled_from([b"data: one", b"data:", b"data: \xc3\xa5\xe2\x80\xa8", b": hush", b"event: e", b"", b"", b"id"])
+LINES = st.sampled_from(
+    [b"data: one", b"data:", b"data: \xc3\xa5\xe2\x80\xa8", b": hush", b"event: e", b"", b"", b"id"]
+)
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 
 

@@ -85,10 +85,10 @@ async def test_what_needs_a_restart_is_told(tmp_path: Path) -> None:
     path = write(tmp_path, described("first"))
     with capture_logs() as logs:
         async with watching(path) as (_, did):
-            write(tmp_path, described("second", server={"listen": "127.0.0.1:1", "drain_grace": 1}))
+            write(tmp_path, described("second", server={"listen": "127.0.0.1:1"}, limits={"messages": 7}))
             assert await did.get() == "second"
     (line,) = [line for line in logs if line["event"] == "configuration.needs_restart"]
-    assert line["keys"] == ["server.listen"]
+    assert line["keys"] == ["server.listen", "limits"]
 
 
 async def test_a_file_that_vanishes_and_comes_back_is_taken_over(tmp_path: Path) -> None:

@@ -45,9 +45,14 @@ class Speech:
     async def play(self, stage: Stage) -> None:
         """Answer and end the body."""
         await self.recite(stage)
+        self.close(stage)
+        stage.end()
+
+    def close(self, stage: Stage) -> None:
+        """Send what ends the stream, but not the end of the body."""
         wire = self._wire(stage)
         stage.call.reported = self._usage(wire, stage.call.tokens_sent)
-        stage.wire(frame(wire.closing(self.finish, stage.call.reported, done=self.done)) + b"0\r\n\r\n")
+        stage.send(wire.closing(self.finish, stage.call.reported, done=self.done))
 
     async def recite(self, stage: Stage, pieces: int | None = None) -> None:
         """Send the headers and the pieces, or the first few of them."""

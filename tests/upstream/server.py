@@ -88,6 +88,11 @@ class Upstream:
                     await self._changed.wait()
         assert condition(), f"it did not come true within {timeout} s: {inspect.getsource(condition).strip()}"
 
+    def drop_connections(self) -> None:
+        """Close every connection now, kept ones too."""
+        for protocol in tuple(self._protocols):
+            protocol.shut()
+
     def changed(self) -> None:
         """Wake whoever waits for a condition."""
         if self._watched:

@@ -9,8 +9,12 @@ from k8s.tests.rules.rule import Objects, Rule, container, of_kind, server, sett
 
 _HASHED = re.compile(r"-[0-9a-z]{10}$")
 _REFERENCE = re.compile(r"(?<!\$)\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
-_NEEDED = ("service.instance.id=$(POD_UID)", "k8s.pod.name=$(POD_NAME)", "k8s.namespace.name=$(POD_NAMESPACE)",
-           "k8s.node.name=$(NODE_NAME)")
+_NEEDED = (
+    "service.instance.id=$(POD_UID)",
+    "k8s.pod.name=$(POD_NAME)",
+    "k8s.namespace.name=$(POD_NAMESPACE)",
+    "k8s.node.name=$(NODE_NAME)",
+)
 
 
 def a_changed_configuration_is_a_roll_out(objects: Objects) -> Iterator[str]:

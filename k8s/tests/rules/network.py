@@ -159,7 +159,9 @@ def telemetry_can_leave(objects: Objects) -> Iterator[str]:
 
 def models_in_the_cluster_can_be_reached(objects: Objects) -> Iterator[str]:
     """A model named by a bare host is a Service of this namespace."""
-    ports = {port["port"] for rule in _rules(objects, "Egress", server(objects).labels) for port in rule.get("ports", ())}
+    ports = {
+        port["port"] for rule in _rules(objects, "Egress", server(objects).labels) for port in rule.get("ports", ())
+    }
     services = {service["metadata"]["name"] for service in of_kind(objects, "Service")}
     for name, model in settings(objects)["models"].items():
         url = urlsplit(model["endpoint"])

@@ -11,7 +11,10 @@ def _autoscalers(objects: Objects) -> list[Object]:
 
 
 def the_autoscaler_alone_says_how_many(objects: Objects) -> Iterator[str]:
-    targets = {f"{one['spec']['scaleTargetRef']['kind']} {one['spec']['scaleTargetRef']['name']}" for one in _autoscalers(objects)}
+    targets = {
+        f"{one['spec']['scaleTargetRef']['kind']} {one['spec']['scaleTargetRef']['name']}"
+        for one in _autoscalers(objects)
+    }
     for found in objects:
         if named(found) in targets and "replicas" in found["spec"]:
             yield f"{named(found)} has replicas beside its autoscaler"

@@ -91,7 +91,9 @@ def monitors_name_a_port_of_the_pods_they_select(objects: Objects) -> Iterator[s
 
 
 def routes_lead_to_a_port_of_a_service(objects: Objects) -> Iterator[str]:
-    services = {one["metadata"]["name"]: [p["port"] for p in one["spec"]["ports"]] for one in of_kind(objects, "Service")}
+    services = {
+        one["metadata"]["name"]: [p["port"] for p in one["spec"]["ports"]] for one in of_kind(objects, "Service")
+    }
     for route in of_kind(objects, "GRPCRoute"):
         for backend in (backend for rule in route["spec"]["rules"] for backend in rule["backendRefs"]):
             if backend["port"] not in services.get(backend["name"], ()):

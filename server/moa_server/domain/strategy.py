@@ -17,7 +17,7 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult, Proposal
 
 Brief = Callable[[Conversation, tuple[str, ...]], Conversation]
-"""Puts the texts of references, numbered as they come, into a conversation; gives it back unchanged if there are none."""
+"""Puts the texts of references, numbered as they come, into a conversation; without any, it stays as it is."""
 
 
 def as_asked(messages: Conversation, _references: tuple[str, ...]) -> Conversation:

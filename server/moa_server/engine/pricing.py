@@ -1,6 +1,7 @@
 """Counts the most that a roster can use for a conversation, before anything is called."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
@@ -21,12 +22,25 @@ def worst_case(stages: Sequence[Stage], conversation: Conversation, models: Mapp
     """Return the most calls, tokens and money of these stages, without retries and hedges."""
     asked = tokens.of_messages(conversation)
     total = Usage()
-    written = [sum(_output(agent, models[agent.model].spec) for agent in stage.agents) for stage in stages]
+    written = [_most_written(stage, models) for stage in stages]
     for index, stage in enumerate(stages):
         shown = sum(written[max(index - stage.looks_back, 0) : index])
-        for agent in stage.agents:
-            total += _worst_turn(agent, models[agent.model].spec, asked, shown)
+        turns = [_worst_turn(agent, models[agent.model].spec, asked, shown) for agent in stage.agents]
+        total += _dearest(turns, stage.most)
     return WorstCase(total.calls, total.tokens, total.cost_nanousd)
+
+
+def _most_written(stage: Stage, models: Mapping[str, Model]) -> int:
+    outputs = sorted((_output(agent, models[agent.model].spec) for agent in stage.agents), reverse=True)
+    return sum(outputs[: stage.most])
+
+
+def _dearest(turns: Sequence[Usage], most: int | None) -> Usage:
+    """Return what so many of the turns come to at the most: by tokens, and by money, apart."""
+    total = sum(sorted(turns, key=lambda turn: turn.tokens, reverse=True)[:most], Usage())
+    costs = [turn.cost_nanousd for turn in turns if turn.cost_nanousd is not None]
+    known = len(costs) == len(turns)
+    return replace(total, cost_nanousd=sum(sorted(costs, reverse=True)[:most]) if known else None)
 
 
 def _worst_turn(agent: Agent, spec: ModelSpec, asked: int, shown: int) -> Usage:

@@ -13,6 +13,7 @@ from moa_server.domain.errors import (
 )
 from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
 from moa_server.models.circuit import Circuit
+from moa_server.models.deadline import callers_own
 from moa_server.models.hearing import Ear
 
 _ENDPOINT_WELL: Final = (ModelAnsweredNothing, ModelRefused, ModelRejectedRequest, ModelWindowExceeded)
@@ -57,8 +58,9 @@ class Breaker:
             raise
         except ModelThrottled:
             raise
-        except ModelError:
-            call.failed()
+        except ModelError as error:
+            if not callers_own(error, errand):
+                call.failed()
             raise
         finally:
             call.over()

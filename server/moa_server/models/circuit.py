@@ -5,9 +5,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
+import structlog
+
 from moa_server.domain.errors import ModelBreakerOpen
 from moa_server.domain.reliability import BreakerRule
 from moa_server.models.window import Window
+
+_logger = structlog.get_logger(__name__)
 
 _PROBE_HINT_S: Final = 1.0
 """What to wait while somebody else's probe is under way."""
@@ -88,6 +92,7 @@ class Circuit:
 
     def _turn(self, state: BreakerState) -> None:
         self.state = state
+        _logger.info("breaker.turned", model=self._name, state=state.value)
         self._watch(self._name, state)
 
 

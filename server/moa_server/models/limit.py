@@ -6,10 +6,9 @@ from typing import Protocol
 from moa_server.domain.errors import DeadlineExceeded, ModelError, ModelThrottled, ModelTimeout, ModelUnavailable
 from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
 from moa_server.domain.reliability import ConcurrencyRule
+from moa_server.models.deadline import callers_own, left_s
 from moa_server.models.places import Places
 
-_SHORTEST_CALL_S = 0.01
-"""A place that comes with less time left is of no use."""
 _GROWTH = 1.0
 """Places gained by a full round of calls that went well."""
 _SHRINKAGE = 0.7
@@ -43,20 +42,19 @@ class Limit:
             self._size.went_well(self._places.taken)
             return utterance
         except ModelError as error:
-            if is_overload(error):
+            if is_overload(error) and not callers_own(error, errand):
                 self._size.overloaded(started)
             raise
         finally:
             self._places.free()
 
     async def _take_place(self, errand: Errand) -> None:
-        latest = errand.deadline - _SHORTEST_CALL_S
-        patience = asyncio.get_running_loop().time() + self._rule.longest_wait_s
+        left = left_s(errand)
         try:
-            async with asyncio.timeout_at(min(latest, patience)):
+            async with asyncio.timeout(min(left, self._rule.longest_wait_s)):
                 await self._places.take(errand.run_id)
         except TimeoutError:
-            if patience < latest:
+            if self._rule.longest_wait_s < left:
                 raise self._crowded() from None
             raise DeadlineExceeded(f"no place at {self.spec.name} became free in time") from None
 

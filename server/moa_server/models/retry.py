@@ -9,11 +9,10 @@ from dataclasses import replace
 from moa_server.domain.errors import LimitError, ModelBreakerOpen, ModelError
 from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, Prompt, Utterance
 from moa_server.domain.reliability import RetryRule
+from moa_server.models.deadline import left_s
 from moa_server.models.hearing import Ear
 from moa_server.models.window import Allowance
 
-_SHORTEST_CALL_S = 0.01
-"""With less time left after the wait, no call is made: it could not finish."""
 _RUNS_REMEMBERED = 4096
 
 
@@ -63,7 +62,7 @@ class Retry:
             return False
         if error.retry_after_s is not None and error.retry_after_s > self._rule.longest_hint_s:
             return False
-        if asyncio.get_running_loop().time() + wait + _SHORTEST_CALL_S > errand.deadline:
+        if wait >= left_s(errand):
             return False
         return self._of_runs.has(errand.run_id) and self._of_model.take() and self._of_runs.take(errand.run_id)
 

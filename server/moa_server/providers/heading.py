@@ -44,7 +44,7 @@ class Heading:
             return ""
         try:
             key = self._spec.api_key.reveal()
-        except (OSError, LookupError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, LookupError) as error:
             raise ModelCredentialsRefused(f"the key of {self._spec.name} cannot be read") from error
         if not key or not key.isascii() or not key.isprintable():
             raise ModelCredentialsRefused(f"the key of {self._spec.name} cannot be sent in a header")

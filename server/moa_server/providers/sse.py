@@ -45,7 +45,7 @@ class EventReader:
             yield from self._any_events(piece)
 
     def _is_plain(self, piece: bytes) -> bool:
-        """Tell whether a piece holds nothing but whole events in the common form, which is read several times faster."""
+        """Tell whether a piece is nothing but whole events in the common form, which are read much faster."""
         between = self._begun and not (self._tail or self._data or self._name or self._ended_in_cr)
         return between and len(piece) < self._largest and piece[-2:] == b"\n\n" and b"\r" not in piece
 

@@ -9,7 +9,7 @@ import structlog
 from grpc import StatusCode
 from grpc.aio import AbortError, BaseError
 
-from moa_server.domain.errors import InternalError, MoaError
+from moa_server.domain.errors import BY_REASON, InternalError, MoaError
 from moa_server.service.call import Call
 from moa_server.service.codes import FAULTS
 from moa_server.service.ended_badly import EndedBadly
@@ -36,7 +36,7 @@ async def typed_end(call: Call) -> AsyncIterator[None]:
     except AbortError:
         raise
     except MoaError as error:
-        await _end(call, ending_of(error))
+        await _end(call, ending_of(error) if error.reason() in BY_REASON else _broken(call, error))
     except EndedBadly as error:
         await _end(call, ending_of(error.error, write_causes(error.run_failed)))
     except BaseError:

@@ -1,0 +1,1 @@
+"""What moa costs: measured through real sockets, beside its peers, as ratios within one run."""

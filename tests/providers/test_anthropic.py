@@ -1,0 +1,125 @@
+"""What Messages has of its own."""
+
+from typing import Any
+
+import pytest
+
+from moa_server.domain.conversation import Message, Role
+from moa_server.domain.errors import ModelProtocolBroken, ModelRefused, ModelThrottled, ModelUnavailable
+from moa_server.domain.model import FinishReason, Prompt
+from moa_server.domain.sampling import Sampling
+from moa_server.domain.usage import Certainty, Usage
+from tests.providers.asking import HELLO, Asker, Key
+from tests.upstream import Events, Speech, Upstream
+
+
+def start(**usage: int) -> dict[str, Any]:
+    return {"type": "message_start", "message": {"model": "m-1", "usage": usage}}
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": words}}
+
+
+def stop(reason: str = "end_turn", **usage: Any) -> dict[str, Any]:  # noqa: ANN401 - the counts' own kinds vary
+    return {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}
+
+
+END = {"type": "message_stop"}
+
+
+async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    messages = (Message.of(Role.SYSTEM, "Be brief."), *HELLO.messages, Message.of(Role.SYSTEM, "Be kind."))
+    sampling = Sampling(0.0, None, 9, 7, ("a", "b"), 0.1, 0.2)
+    dialect = {"prompt_cache": True, "body": {"metadata": {"user_id": "moa"}}}
+    await anthropic.ask(Prompt(messages, sampling, '{"type": "object"}'), dialect=dialect, api_key=Key(["k"]))
+    [call] = upstream.calls
+    assert call.path == "/v1/messages"
+    assert (call.headers["x-api-key"], call.headers["anthropic-version"]) == ("k", "2023-06-01")
+    assert call.body == {
+        "model": "m",
+        "max_tokens": 9,
+        "temperature": 0.0,
+        "stop_sequences": ["a", "b"],
+        "system": [
+            {"type": "text", "text": "Be brief."},
+            {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}},
+        ],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello there"}]}],
+        "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+        "metadata": {"user_id": "moa"},
+        "stream": True,
+    }
+
+
+async def test_only_turns_before_the_last_are_marked_for_the_cache(anthropic: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    messages = (*HELLO.messages, Message.of(Role.ASSISTANT, "Hi"), Message.of(Role.USER, "Go on"))
+    await anthropic.ask(Prompt(messages), dialect={"prompt_cache": True})
+    marks = ["cache_control" in turn["content"][-1] for turn in upstream.calls[0].body["messages"]]
+    assert marks == [False, True, False]
+
+
+async def test_counts_are_sums_so_far_and_cached_input_is_input(anthropic: Asker, upstream: Upstream) -> None:
+    begin = start(input_tokens=10, cache_read_input_tokens=100, cache_creation_input_tokens=20, output_tokens=1)
+    end = stop(output_tokens=7, output_tokens_details={"thinking_tokens": 2})
+    upstream.script("m", Events(begin, text("yes"), end, END))
+    utterance = await anthropic.ask()
+    assert utterance.usage == Usage(0, 130, 7, 100, 2)
+    assert utterance.served_model == "m-1"
+
+
+@pytest.mark.parametrize("counts", [{"output_tokens": -1}, {"output_tokens": "7"}, {"input_tokens": -1}, {}])
+async def test_counts_that_cannot_be_are_not_believed(
+    anthropic: Asker, upstream: Upstream, counts: dict[str, Any]
+) -> None:
+    upstream.script("m", Events(start(input_tokens=5), text("yes"), stop(**counts), END))
+    assert (await anthropic.ask()).usage.certainty is Certainty.ESTIMATED
+
+
+async def test_a_refusal_voids_its_text(anthropic: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Events(start(input_tokens=5), text("I could"), stop("refusal", output_tokens=2), END))
+    failure = await anthropic.failure()
+    assert type(failure) is ModelRefused
+    assert failure.usage == Usage(0, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("end_turn", FinishReason.STOP),
+        ("stop_sequence", FinishReason.STOP),
+        ("max_tokens", FinishReason.LENGTH),
+        ("model_context_window_exceeded", FinishReason.LENGTH),
+        ("pause_turn", FinishReason.UNSPECIFIED),
+    ],
+)
+async def test_why_it_stopped(anthropic: Asker, upstream: Upstream, reason: str, finish: FinishReason) -> None:
+    upstream.script("m", Events(start(input_tokens=5), text("yes"), stop(reason, output_tokens=1)))
+    assert (await anthropic.ask()).finish_reason is finish
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("overloaded_error", ModelUnavailable), ("rate_limit_error", ModelThrottled), ("new_error", ModelUnavailable)],
+)
+async def test_an_error_event(anthropic: Asker, upstream: Upstream, kind: str, error: type[Exception]) -> None:
+    upstream.script("m", Events(start(input_tokens=5), {"type": "error", "error": {"type": kind, "message": "no"}}))
+    failure = await anthropic.failure()
+    assert type(failure) is error
+    assert failure.usage is not None
+    assert failure.usage.input_tokens == 5
+
+
+async def test_events_of_types_to_come_are_left_alone(anthropic: Asker, upstream: Upstream) -> None:
+    news = {"type": "content_block_delta", "index": 0, "delta": {"type": "hologram_delta", "text": "?"}}
+    begin = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "oh "}}
+    events = (start(input_tokens=5), {"type": "novelty", "x": 1}, begin, news, text("yes"), stop(output_tokens=1), END)
+    upstream.script("m", Events(*events))
+    assert (await anthropic.ask()).text == "oh yes"
+
+
+async def test_an_event_without_a_type_is_no_event(anthropic: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Events({"choices": []}))
+    assert type(await anthropic.failure()) is ModelProtocolBroken

@@ -1,0 +1,227 @@
+"""What chat completions has of its own, and what differs between the endpoints that speak it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from moa_server.domain.conversation import Message, Role
+from moa_server.domain.errors import ModelRefused, ModelStreamCut, ModelThrottled, ModelUnavailable
+from moa_server.domain.model import FinishReason, Prompt
+from moa_server.domain.sampling import Sampling
+from moa_server.domain.usage import Certainty, Usage
+from tests.providers.asking import HELLO, Asker
+from tests.upstream import Events, Raw, Speech, Upstream
+
+
+def chunk(content: str | None = None, finish: str | None = None, **more: object) -> dict[str, object]:
+    delta = {} if content is None else {"content": content}
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+
+
+async def test_the_whole_request(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    sampling = Sampling(0.0, 0.5, 9, 7, ("a", "b"), 0.1, 0.2)
+    messages = (Message.of(Role.SYSTEM, "Be brief."), Message.of(Role.USER, "Hi").with_text(" there"))
+    await openai.ask(Prompt(messages, sampling, response_schema='{"type": "object"}', logprobs=True))
+    [call] = upstream.calls
+    assert call.path == "/v1/chat/completions"
+    assert call.headers["accept-encoding"] == "identity"
+    assert call.body == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi there"}],
+        "max_tokens": 9,
+        "temperature": 0.0,
+        "top_p": 0.5,
+        "seed": 7,
+        "presence_penalty": 0.1,
+        "frequency_penalty": 0.2,
+        "stop": ["a", "b"],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "strict": True, "schema": {"type": "object"}},
+        },
+        "logprobs": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def test_a_request_to_an_endpoint_of_other_habits(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("ok"))
+    dialect = {
+        "path": "/elsewhere/complete",
+        "query": {"api-version": "2026 11"},
+        "headers": {"x-title": "moa"},
+        "key_header": "api-key",
+        "body": {"provider": {"sort": "price"}, "stream": False},
+        "max_tokens_field": "max_completion_tokens",
+        "system_role": "developer",
+        "sends_sampling": False,
+        "sends_penalties": False,
+        "sends_seed": False,
+        "sends_stop": False,
+        "usage_in_stream": False,
+        "schema": "json_object",
+        "logprobs": False,
+    }
+    messages = (Message.of(Role.SYSTEM, "Be brief."), *HELLO.messages)
+    sampling = Sampling(0.0, 0.5, 9, 7, ("a", "b"), 0.1, 0.2)
+    await openai.ask(Prompt(messages, sampling, response_schema="{}", logprobs=True), dialect=dialect)
+    [call] = upstream.calls
+    assert call.path == "/v1/elsewhere/complete?api-version=2026+11"
+    assert call.headers["x-title"] == "moa"
+    assert call.body == {
+        "model": "m",
+        "messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hello there"}],
+        "max_completion_tokens": 9,
+        "response_format": {"type": "json_object"},
+        "provider": {"sort": "price"},
+        "stream": True,
+    }
+
+
+USAGES: list[tuple[dict[str, Any], Usage | None]] = [
+    ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}, Usage(0, 9, 3)),
+    ({"prompt_tokens": 9, "completion_tokens": 3}, Usage(0, 9, 3)),
+    (
+        {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 8},
+         "completion_tokens_details": {"reasoning_tokens": 2}},
+        Usage(0, 9, 3, 8, 2),
+    ),
+    ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "prompt_cache_hit_tokens": 4}, Usage(0, 9, 3, 4)),
+    (
+        {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 32,
+         "completion_tokens_details": {"reasoning_tokens": 20}},
+        Usage(0, 9, 23, 0, 20),
+    ),
+    ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 99}, None),
+    ({"prompt_tokens": -9, "completion_tokens": 3}, None),
+    ({"prompt_tokens": 9, "completion_tokens": -3}, None),
+    ({"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 10}}, None),
+    ({"prompt_tokens": 9, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 4}}, None),
+    ({"prompt_tokens": 9, "completion_tokens": 0}, None),
+    ({"prompt_tokens": 0, "completion_tokens": 3}, None),
+    ({"prompt_tokens": "9", "completion_tokens": 3}, None),
+    ({"prompt_tokens": 1e30, "completion_tokens": 3}, None),
+    ({"prompt_tokens": 10**30, "completion_tokens": 3}, None),
+    ({}, None),
+    (None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reported", "known"), USAGES, ids=lambda value: json.dumps(value, default=lambda _: "known"))
+async def test_usage_is_believed_unless_it_contradicts_itself(
+    openai: Asker, upstream: Upstream, reported: dict[str, Any] | None, known: Usage | None
+) -> None:
+    upstream.script("m", Speech("one two three", usage=reported))
+    usage = (await openai.ask()).usage
+    assert usage.certainty is (Certainty.ESTIMATED if known is None else Certainty.KNOWN)
+    if known is not None:
+        assert usage == known
+    else:
+        assert usage.input_tokens >= 2
+        assert usage.output_tokens >= 3
+
+
+async def test_reasoning_that_only_the_total_counts(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("yes", usage={"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 99}))
+    usage = (await openai.ask(dialect={"reasoning_in_completion": False})).usage
+    assert (usage.output_tokens, usage.certainty) == (90, Certainty.KNOWN)
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+async def test_reasoning_in_a_field_is_told_apart(openai: Asker, upstream: Upstream, field: str) -> None:
+    upstream.script("m", Speech("yes", reasoning="because of it", reasoning_field=field))
+    utterance = await openai.ask()
+    assert (utterance.text, utterance.usage.reasoning_tokens) == ("yes", 3)
+
+
+async def test_reasoning_between_tags_is_told_apart_wherever_it_is_cut(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", *(Speech("<think>why not</think>\n\nyes, so", tokens=tokens) for tokens in range(1, 30)))
+    for _ in range(29):
+        assert (await openai.ask()).text == "yes, so" == "".join(openai.heard)
+
+
+async def test_reasoning_in_parts_is_told_apart(openai: Asker, upstream: Upstream) -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "yes"}]
+    delta = {"choices": [{"index": 0, "delta": {"content": parts}, "finish_reason": "stop"}]}
+    upstream.script("m", Events(delta, "[DONE]"))
+    utterance = await openai.ask()
+    assert utterance.text == "yes"
+    assert utterance.usage.reasoning_tokens > 0
+
+
+async def test_the_mean_log_probability(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("one two", logprob=-0.5), Speech("one two"))
+    assert (await openai.ask()).mean_logprob == -0.5
+    assert (await openai.ask()).mean_logprob is None
+
+
+async def test_a_refusal(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("", refusal="I would rather not."))
+    failure = await openai.failure()
+    assert type(failure) is ModelRefused
+    assert failure.usage is not None
+    assert "rather" not in failure.detail
+    assert openai.heard == []
+
+
+async def test_a_text_that_was_cut_by_a_filter_keeps_what_it_has(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("half a", finish="content_filter"))
+    assert (await openai.ask()).finish_reason is FinishReason.CONTENT_FILTER
+
+
+@pytest.mark.parametrize(
+    ("events", "dialect"),
+    [
+        ([chunk("yes", "stop")], {}),
+        ([chunk("yes"), "[DONE]"], {}),
+        ([chunk("yes"), chunk(finish="stop"), {"choices": [], "usage": {"prompt_tokens": 1}}], {}),
+        ([chunk("yes"), chunk(finish="stop"), {"choices": None, "usage": None}, "[DONE]"], {"expects_done": True}),
+        ([chunk("yes", "eos")], {}),
+        ([chunk("yes", "a word of their own")], {}),
+        ([chunk("yes"), {"choices": [{"index": 1, "delta": {"content": "no"}}]}, chunk(finish="stop")], {}),
+        ([{"choices": [{"index": 0, "delta": None}]}, chunk("yes", "stop", error=None, usage=None)], {}),
+    ],
+)
+async def test_streams_that_end_in_different_ways(
+    openai: Asker, upstream: Upstream, events: list[Any], dialect: dict[str, Any]
+) -> None:
+    upstream.script("m", Events(*events))
+    assert (await openai.ask(dialect=dialect)).text == "yes"
+
+
+async def test_an_endpoint_that_owes_its_last_marker(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Events(chunk("yes", "stop")))
+    assert type(await openai.failure(dialect={"expects_done": True})) is ModelStreamCut
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ({"error": {"message": "slow down", "code": 429}}, ModelThrottled),
+        ({"error": {"message": "slow down", "type": "rate_limit_exceeded"}}, ModelThrottled),
+        ({"error": {"message": "oops", "code": 502}, **chunk("", "error")}, ModelUnavailable),
+        ({"error": "oops"}, ModelUnavailable),
+        (chunk("", "error"), ModelUnavailable),
+    ],
+)
+async def test_an_error_object_inside_a_stream(
+    openai: Asker, upstream: Upstream, event: dict[str, Any], kind: type[Exception]
+) -> None:
+    upstream.script("m", Events(chunk("half an"), event, "[DONE]"))
+    failure = await openai.failure()
+    assert type(failure) is kind
+    assert failure.usage is not None
+
+
+async def test_an_error_event_by_name(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Raw(b'event: error\ndata: {"message": "oops", "code": "server_error"}\n\n'))
+    assert type(await openai.failure()) is ModelUnavailable
+
+
+async def test_white_space_is_not_heard_before_the_first_word(openai: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Events(chunk("\n"), chunk(" "), chunk("yes"), chunk(finish="stop")))
+    assert (await openai.ask()).text == "\n yes" == "".join(openai.heard)
+    assert not openai.heard[0].isspace()

@@ -1,0 +1,55 @@
+"""The names that a configuration may give as a provider."""
+
+import pytest
+
+from moa_server.domain.model import ModelSpec
+from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
+from tests.providers.asking import HELLO, Asker, Key
+from tests.upstream import Speech, Upstream
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+async def test_every_preset_makes_a_model_that_answers(name: str, upstream: Upstream, http: Transport) -> None:
+    upstream.script("m", Speech("ok"))
+    assert (await Asker(name, upstream.endpoint, http).ask()).text == "ok"
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_is_sound(name: str, http: Transport) -> None:
+    assert read_settings(name, {"headers": {"x-a": "b"}}) == {"headers": {"x-a": "b"}}
+    preset = PRESETS[name]
+    model = PROVIDERS[name](ModelSpec("voice", name, preset.endpoint or "https://models.example", "m"), http)
+    assert model.spec.endpoint == preset.endpoint or name == "azure"
+    assert preset.endpoint.startswith("http") or name == "azure"
+
+
+async def test_azure_takes_its_key_and_version_its_own_way(upstream: Upstream, http: Transport) -> None:
+    upstream.script("m", Speech("ok"))
+    await Asker("azure", upstream.endpoint, http).ask(api_key=Key(["k"]))
+    [call] = upstream.calls
+    assert call.path == "/v1/chat/completions?api-version=2024-10-21"
+    assert call.headers["api-key"] == "k"
+    assert "authorization" not in call.headers
+
+
+async def test_the_configuration_comes_before_the_preset(upstream: Upstream, http: Transport) -> None:
+    upstream.script("m", Speech("ok"))
+    await Asker("azure", upstream.endpoint, http).ask(HELLO, dialect={"query": {"api-version": "2027-01-01"}})
+    assert upstream.calls[0].path.endswith("?api-version=2027-01-01")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("groq", {"max_token_field": "x"}, "max_token_field is no setting of this provider; it has path, query"),
+        ("groq", {"max_tokens_field": "x"}, "max_tokens_field: invalid enum value 'x'"),
+        ("openai", {"usage_in_stream": "yes"}, "usage_in_stream: expected `bool`, got `str`"),
+        ("openai", {"headers": {"a": 1}}, "headers[...]: expected `str`, got `int`"),
+        ("openai", {"think_tags": [["<a>", ""]]}, "think_tags: a tag is empty"),
+        ("openai", {"think_tags": [], "begins_thinking": True}, "begins_thinking: needs think_tags"),
+        ("anthropic", {"sends_seed": True}, "sends_seed is no setting of this provider"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name: str, settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("[", r"\[").replace(".", r"\.")):
+        read_settings(name, settings)
