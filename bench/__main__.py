@@ -20,7 +20,7 @@ def _measure(name: str, scale: Scale) -> bool:
     try:
         for figure in asyncio.run(MEASURES[name](scale)):
             print(line(figure), flush=True)
-    except (AssertionError, MoaError, OSError, ProcessFailedError, TimeoutError) as error:
+    except (AssertionError, ExceptionGroup, MoaError, OSError, ProcessFailedError, TimeoutError) as error:
         print(f"  broken: {type(error).__name__}: {error}", flush=True)
         return False
     return True

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from moa.v1.event_pb2 import AnswerDelta, Event, RunSucceeded
 from moa.v1.moa_service_pb2 import SynthesizeRequest, SynthesizeResponse
@@ -65,6 +66,9 @@ async def serve(peer: Peer) -> None:
         peer.synthesize, SynthesizeRequest.FromString, SynthesizeResponse.SerializeToString
     )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, {"Synthesize": handler})])
+    well = health.aio.HealthServicer()  # callers watch it
+    await well.set(_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(well, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"127.0.0.1:{port}", flush=True)

@@ -44,7 +44,6 @@ async def test_two_models_can_stand_in_for_one_another() -> None:
         standing_in("a"),
         standing_in("nobody"),
         standing_in("b", "b"),
-        replace(PLAIN, hedge=HedgeRule("a")),
         replace(PLAIN, hedge=HedgeRule("nobody")),
     ],
 )
@@ -53,6 +52,17 @@ def test_names_that_make_no_sense_are_refused(reliability: Reliability) -> None:
     with pytest.raises(ValueError, match="model a"):
         build_models([spec("a", reliability), spec("b")], providers)
     assert providers.made == []
+
+
+@timeless
+async def test_a_model_may_be_its_own_rival() -> None:
+    rules = replace(PLAIN, hedge=HedgeRule("a", least_seen=1, share=1.0))
+    provider = scripted(spec("a", rules), [1.0, "usual"], [100.0, "late"], ["fast"])
+    model = build_models([provider.spec], lambda _: provider)["a"]
+    await Caller().ask(model)
+    caller = Caller()
+    assert (await caller.ask(model)).text == "fast"
+    assert caller.ledger.story == [("a", "first", "STRAGGLER_CUT"), ("a", "hedge", "")]
 
 
 @timeless

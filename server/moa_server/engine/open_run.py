@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import structlog
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from moa_server.domain.errors import DeadlineExceeded, InternalError, MoaError, RunAbandoned
 from moa_server.domain.event import RunCancelled, RunFailed, RunSucceeded, Terminal
@@ -17,6 +19,7 @@ from moa_server.engine.setting import RunSetting
 from moa_server.telemetry import names
 
 _tracer = trace.get_tracer("moa_server.engine")
+_traces = TraceContextTextMapPropagator()
 _logger = structlog.get_logger(__name__)
 
 
@@ -83,7 +86,8 @@ class OpenRun:
             names.RUN_EPOCH: self.record.epoch,
             names.STRATEGY: plan.strategy,
         }
-        with _tracer.start_as_current_span(names.run_span(plan.mixture), attributes=attributes) as span:
+        parent = self._trace_of_the_asker() if self.record.epoch > 1 else None
+        with _tracer.start_as_current_span(names.run_span(plan.mixture), parent, attributes=attributes) as span:
             end = await self._end()
             if isinstance(end, RunFailed):
                 span.set_status(StatusCode.ERROR, end.reason)
@@ -92,6 +96,10 @@ class OpenRun:
                 reasons = sorted({str(degradation.reason) for degradation in end.answer.degradations})
                 span.set_attribute(names.DEGRADATIONS, reasons)
             return end
+
+    def _trace_of_the_asker(self) -> Context:
+        """A run that was taken over stays in the trace it was begun in."""
+        return _traces.extract({"traceparent": self.record.ticket.traceparent})
 
     async def _end(self) -> Terminal:
         """Carry the run out, and make its end a fact."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from opentelemetry import trace
+from structlog.contextvars import bind_contextvars
 
 from moa_server.domain import tokens
 from moa_server.domain.degradation import Degradation, DegradationReason
@@ -53,6 +54,7 @@ class Turn:
 
     async def take(self) -> Outcome:
         """Ask the agent. Failing is an outcome; only a cancellation is raised."""
+        bind_contextvars(layer=self._place.layer, agent=self._call.agent.name)
         with _tracer.start_as_current_span(
             names.agent_span(self._call.agent.name), attributes=self._attributes()
         ) as span:

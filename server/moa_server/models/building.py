@@ -20,7 +20,7 @@ def build_models(
     is the same object still unless one of its rivals and fallbacks has changed.
 
     Raises:
-        ValueError: a rule names a model that is not there, or itself, or the same one twice.
+        ValueError: a rule names a model that is not there, or a fallback is the model itself or named twice.
     """
     wanted = {spec.name: spec for spec in specs}
     for spec in wanted.values():
@@ -53,8 +53,8 @@ def _check(spec: ModelSpec, known: Mapping[str, ModelSpec]) -> None:
     for name in named_by(spec):
         if name not in known:
             raise ValueError(f"model {spec.name}: {name}, which is to stand in for it, is not configured")
-        if name == spec.name:
-            raise ValueError(f"model {spec.name} cannot stand in for itself")
     fallbacks = spec.reliability.fallbacks
+    if spec.name in fallbacks:
+        raise ValueError(f"model {spec.name} cannot stand in for itself")
     if len(set(fallbacks)) < len(fallbacks):
         raise ValueError(f"model {spec.name}: a fallback is named twice")

@@ -12,8 +12,9 @@ From the outside in:
     provider    makes it
 
 A rule that is absent leaves its wrapper out. Rivals are asked below their own Retry: a hedge is one more call at most.
-Fallbacks are asked with their retries, but never with their own rivals and fallbacks: who may stand in for a model is
-that model's list and nothing else, so that two models can stand in for one another.
+A model may be its own rival, where another replica may answer sooner. Fallbacks are asked with their retries, but never
+with their own rivals and fallbacks: who may stand in for a model is that model's list and nothing else, so that two
+models can stand in for one another.
 """
 
 from collections.abc import Mapping
