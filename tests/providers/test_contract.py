@@ -208,3 +208,15 @@ async def test_a_body_of_many_megabytes_is_sent(asker: Asker, upstream: Upstream
     big = Prompt((Message.of(Role.USER, "x" * 3_000_000),))
     assert (await asker.ask(big)).text == "ok"
     assert "x" * 3_000_000 in str(upstream.calls[0].body)
+
+
+async def test_an_answer_that_is_complete_is_not_lost_with_its_connection(asker: Asker, upstream: Upstream) -> None:
+    async def play(stage: Stage) -> None:
+        await Speech("done so").recite(stage)
+        stage.send(wire_of(stage.request.dialect, "m", 2).closing("stop", None, done=False))
+        await asyncio.sleep(0.02)  # a reset that overtakes the data would be another fault
+        stage.reset()
+
+    upstream.script("m", play)
+    utterance = await asker.ask()
+    assert (utterance.text, utterance.usage.certainty) == ("done so", Certainty.ESTIMATED)

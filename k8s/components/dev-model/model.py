@@ -1,5 +1,6 @@
 """Answers chat completions with numbered words; the model's name says how many and how fast: words-40-every-500ms."""
 
+import contextlib
 import json
 import re
 import time
@@ -33,6 +34,10 @@ class Completions(BaseHTTPRequestHandler):
         """Keep quiet."""
 
     def _speak(self, *, words: int, gap_s: float) -> None:
+        with contextlib.suppress(ConnectionError):  # the caller has left
+            self._say(words, gap_s)
+
+    def _say(self, words: int, gap_s: float) -> None:
         for number in range(1, words + 1):
             self._send({"choices": [{"index": 0, "delta": {"content": f"word-{number} "}}]})
             time.sleep(gap_s)
@@ -53,5 +58,11 @@ class Completions(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
 
+class Endpoint(ThreadingHTTPServer):
+    """Takes as many callers at once as come."""
+
+    request_queue_size = 1024
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("", _PORT), Completions).serve_forever()
+    Endpoint(("", _PORT), Completions).serve_forever()

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import httpx
 
-from moa_server.domain.errors import ModelError, ModelProtocolBroken, ModelStreamCut
+from moa_server.domain.errors import ModelError, ModelProtocolBroken, ModelStreamCut, ModelTimeout
 from moa_server.domain.model import Errand, ModelSpec, Utterance
 from moa_server.providers.complaint import read_complaint
 from moa_server.providers.failures import BEFORE_ANSWER, WITHIN_ANSWER, rejection, reported, translated
@@ -60,13 +60,20 @@ class Exchange:
         request.extensions[READING] = self._reading
         request.extensions["timeout"] = {"connect": self._spec.times.connect}
         try:
-            async with patience(self._spec, self._errand.deadline) as patient:
-                await self._ask(request, patient)
+            await self._hear_out(request)
             return self._utterance()
         except ModelError as error:
             if self._answering:
                 error.usage = self._transcript.usage()
             raise
+
+    async def _hear_out(self, request: httpx.Request) -> None:
+        try:
+            async with patience(self._spec, self._errand.deadline) as patient:
+                await self._ask(request, patient)
+        except (ModelStreamCut, ModelTimeout):
+            if not self._listener.finished:  # else only the counts, or the end of the body, are missing
+                raise
 
     async def _ask(self, request: httpx.Request, patient: Patience) -> None:
         with translated(self._spec, BEFORE_ANSWER):
@@ -102,6 +109,8 @@ class Exchange:
             self._take(reader, piece)
             if self._transcript.tokens_came():
                 patient.token()
+            if self._listener.finished:
+                patient.last_words()
             self._pass_on()
 
     def _take(self, reader: EventReader, piece: bytes) -> None:

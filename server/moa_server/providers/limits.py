@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from moa_server.domain.errors import ModelTimeout
 from moa_server.domain.model import ModelSpec
 
+_LAST_WORDS_S = 2.0
+"""How long usage and the end of the stream may take after the model has said that it has finished."""
+
 
 class Patience:
     """How long is still waited. A connection that is kept alive without a token gains nothing."""
@@ -18,6 +21,7 @@ class Patience:
         self._end = min(self._opened + spec.times.total, deadline)
         self._deadline = deadline
         self._spoken = False
+        self._complete = False
         self._timer = asyncio.timeout_at(min(self._end, self._opened + spec.times.first_token))
 
     @property
@@ -28,7 +32,14 @@ class Patience:
     def token(self) -> None:
         """Note that at least one token has come."""
         self._spoken = True
+        self._complete = False
         self._timer.reschedule(min(self._end, self._loop.time() + self._spec.times.idle))
+
+    def last_words(self) -> None:
+        """Note that the answer is complete, and that only counts and marks may follow."""
+        if not self._complete:
+            self._complete = True
+            self._timer.reschedule(min(self._end, self._loop.time() + _LAST_WORDS_S))
 
     def failure(self) -> ModelTimeout:
         """Return what ran out."""

@@ -6,13 +6,13 @@ from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, LayerResult, Proposal
+from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking, selecting
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import brief
 from moa_server.strategies.similarity import agreement
-from moa_server.strategies.steps import NOTHING, Step, aggregated, ask, names, only_proposal, return_only
+from moa_server.strategies.steps import NOTHING, Step, aggregated, aggregator_of, ask, names, only_proposal, return_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,7 @@ def _run(plan: Plan) -> Rule:
         watching = watching and not agreed
         if last:
             break
-    return (yield from _last_word(plan, options, shown))
-
-
-def _last_word(plan: Plan, options: Options, shown: tuple[Proposal, ...]) -> Step[Answer]:
-    aggregator = plan.roster.aggregator
-    if aggregator is None:
-        raise ValueError(f"mixture {plan.mixture} has no aggregator")
-    return (yield from aggregated(plan, aggregator, shown, weigh=options.weights))
+    return (yield from aggregated(plan, aggregator_of(plan.roster), shown, weigh=options.weights))
 
 
 def _agreed(options: Options, result: LayerResult, saved: int) -> Step[bool]:
@@ -98,9 +91,7 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
         if _is_judged(options, len(agents)):
             stages.append(Stage((roster.roles["judge"],)))
             looks_back = 2
-    if roster.aggregator is not None:
-        stages.append(Stage((roster.aggregator,), looks_back, answers=True))
-    return tuple(stages)
+    return (*stages, Stage((aggregator_of(roster),), looks_back, answers=True))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, Proposal
@@ -12,7 +11,17 @@ from moa_server.strategies import checking
 from moa_server.strategies.dividing import Subtask, Unusable, divided
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import coordinate as prompts
-from moa_server.strategies.steps import NOTHING, Step, aggregated, answer_by, ask, ask_one, fell_back, try_all
+from moa_server.strategies.steps import (
+    NOTHING,
+    Step,
+    aggregated,
+    aggregator_of,
+    answer_by,
+    ask,
+    ask_one,
+    fell_back,
+    try_all,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ def _run(plan: Plan) -> Rule:
     told = prompts.combine(plan, len(results))
     return (
         yield from answer_by(
-            Call(_aggregator(plan.roster), results, told, response_schema=plan.response_schema), NOTHING
+            Call(aggregator_of(plan.roster), results, told, response_schema=plan.response_schema), NOTHING
         )
     )
 
@@ -80,24 +89,18 @@ def _turn(plan: Plan, subtask: Subtask, results: dict[int, Proposal]) -> Call:
 
 def _without_plan(plan: Plan) -> Step[Answer]:
     result = yield from ask(Layer(tuple(Call(agent) for agent in plan.roster.layers[0])))
-    return (yield from aggregated(plan, _aggregator(plan.roster), ordered(plan, result)))
-
-
-def _aggregator(roster: Roster) -> Agent:
-    if roster.aggregator is None:
-        raise ValueError("nobody combines the results")
-    return roster.aggregator
+    return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
 
 
 def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     coordinator = Stage((roster.roles["coordinator"],))
     steps = tuple(Stage(roster.layers[0], looks_back=max(step, 1)) for step in range(options.depth))
-    return (coordinator, coordinator, *steps, Stage((_aggregator(roster),), looks_back=options.depth, answers=True))
+    return (coordinator, coordinator, *steps, Stage((aggregator_of(roster),), looks_back=options.depth, answers=True))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
     yield from checking.layer_count(roster, 1, 1)
-    yield from checking.needs_aggregator(roster)
+    yield from checking.needsaggregator_of(roster)
     yield from checking.needs_role(roster, "coordinator", "to split the work")
     yield from checking.within("depth", options.depth, 1, 10)
     yield from checking.sound_weights(roster)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
@@ -14,7 +13,7 @@ from moa_server.strategies.electing import counting, elect
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import debate as prompts
 from moa_server.strategies.similarity import agreement
-from moa_server.strategies.steps import Step, aggregated, ask, names
+from moa_server.strategies.steps import Step, aggregated, aggregator_of, ask, names
 from moa_server.strategies.tally import TIE_RULES
 
 
@@ -58,7 +57,7 @@ def _run(plan: Plan) -> Rule:
         result = yield from ask(Layer(calls))
     if options.end == "vote":
         return (yield from elect(plan, options, result))
-    return (yield from aggregated(plan, _aggregator(plan.roster), ordered(plan, result)))
+    return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
 
 
 def _turn(plan: Plan, options: Options, result: LayerResult, place: int, schema: str | None) -> Call:
@@ -88,15 +87,9 @@ def _agreed(plan: Plan, options: Options, result: LayerResult, *, saved: int) ->
     return agreed
 
 
-def _aggregator(roster: Roster) -> Agent:
-    if roster.aggregator is None:
-        raise ValueError("a debate that ends in an aggregator has none")
-    return roster.aggregator
-
-
 def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     rounds = (Stage(roster.layers[0]),) * options.rounds
-    return rounds if options.end == "vote" else (*rounds, Stage((_aggregator(roster),), answers=True))
+    return rounds if options.end == "vote" else (*rounds, Stage((aggregator_of(roster),), answers=True))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
@@ -109,7 +102,7 @@ def _problems(roster: Roster, options: Options) -> Iterator[str]:
     yield from checking.one_of("tie", options.tie, TIE_RULES)
     yield from extracting.problems(options)
     if options.end == "aggregate":
-        yield from checking.needs_aggregator(roster)
+        yield from checking.needsaggregator_of(roster)
 
 
 DEBATE = Strategy("debate", _run, _outline, _problems, Options)

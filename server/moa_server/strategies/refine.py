@@ -11,7 +11,7 @@ from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import refine as prompts
-from moa_server.strategies.steps import NOTHING, answer_by, ask, try_all
+from moa_server.strategies.steps import NOTHING, aggregator_of, answer_by, ask, try_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,11 @@ def _run(plan: Plan) -> Rule:
         result = yield from try_all(tuple(Call(agent, (*drafts, *critiques), told) for agent in agents))
         if result.proposals:
             drafts, critiques = ordered(plan, result), NOTHING
-    editor = plan.roster.aggregator
-    if editor is None:
-        raise ValueError("a chain of drafts has no last editor")
     told = prompts.editor(plan, len(drafts), len(critiques), answers=True)
     return (
-        yield from answer_by(Call(editor, (*drafts, *critiques), told, response_schema=plan.response_schema), drafts)
+        yield from answer_by(
+            Call(aggregator_of(plan.roster), (*drafts, *critiques), told, response_schema=plan.response_schema), drafts
+        )
     )
 
 
@@ -54,8 +53,7 @@ def _tasks(options: Options, count: int) -> tuple[str, ...]:
 def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:
     """A draft stands until somebody has edited it, so that every layer can look back to the first."""
     stages = [Stage(agents, looks_back=max(index, 1)) for index, agents in enumerate(roster.layers)]
-    editor = () if roster.aggregator is None else (roster.aggregator,)
-    return (*stages, Stage(editor, looks_back=len(stages), answers=True))
+    return (*stages, Stage((aggregator_of(roster),), looks_back=len(stages), answers=True))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

@@ -9,7 +9,7 @@ from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import review as prompts
-from moa_server.strategies.steps import answer_by, ask, only_proposal, return_only, try_all
+from moa_server.strategies.steps import aggregator_of, answer_by, ask, only_proposal, return_only, try_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,14 @@ def _run(plan: Plan) -> Rule:
     answers = ordered(plan, result)
     reviews = yield from try_all(tuple(Call(agent, answers, prompts.reviewer(plan)) for agent in council))
     told = prompts.chairman(plan, len(answers), len(reviews.proposals))
-    chairman = plan.roster.aggregator
-    if chairman is None:
-        raise ValueError("a review has no chairman")
+    chairman = aggregator_of(plan.roster)
     shown = (*answers, *reviews.proposals)
     return (yield from answer_by(Call(chairman, shown, told, response_schema=plan.response_schema), answers))
 
 
 def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:
     council = roster.layers[0]
-    chairman = () if roster.aggregator is None else (roster.aggregator,)
-    return (Stage(council), Stage(council), Stage(chairman, looks_back=2, answers=True))
+    return (Stage(council), Stage(council), Stage((aggregator_of(roster),), looks_back=2, answers=True))
 
 
 def _problems(roster: Roster, _options: Options) -> Iterator[str]:

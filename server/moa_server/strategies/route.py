@@ -15,6 +15,7 @@ from moa_server.strategies.reading import last_object
 from moa_server.strategies.steps import (
     Step,
     aggregated,
+    aggregator_of,
     answer_by,
     ask,
     ask_one,
@@ -54,10 +55,7 @@ def _run(plan: Plan) -> Rule:
     only = only_proposal(plan, result)
     if only:
         return (yield from return_only(only))
-    aggregator = plan.roster.aggregator
-    if aggregator is None:
-        raise ValueError("a route that ends in an aggregator has none")
-    return (yield from aggregated(plan, aggregator, ordered(plan, result)))
+    return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
 
 
 def _ruled(plan: Plan, options: Options) -> tuple[tuple[Agent, ...], str]:
@@ -93,9 +91,9 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     single = options.then == "single"
     router = (Stage((roster.roles["router"],)),) if options.by == "model" else ()
     picked = Stage(pool, answers=single, most=1 if single else min(options.pick, len(pool)))
-    if single or roster.aggregator is None:
+    if single:
         return (*router, picked)
-    return (*router, picked, Stage((roster.aggregator,), answers=True))
+    return (*router, picked, Stage((aggregator_of(roster),), answers=True))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

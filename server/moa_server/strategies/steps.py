@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer
@@ -65,6 +66,13 @@ def return_only(proposal: Proposal) -> Step[Answer]:
     """Return a proposal without asking for an answer."""
     yield Decision("stop", (proposal.agent,), "the only proposal is the answer", calls_saved=1)
     return Answer.of(proposal)
+
+
+def aggregator_of(roster: Roster) -> Agent:
+    """Return who writes the answer, where the strategy has found no problem with the roster."""
+    if roster.aggregator is None:
+        raise ValueError("nobody is named to write the answer")
+    return roster.aggregator
 
 
 def fell_back(detail: str) -> Degradation:

@@ -1,0 +1,215 @@
+"""Random mixtures, and agents whose words, pauses, failures and bills hang on a seed alone."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from moa_server.domain import tokens
+from moa_server.domain.agent import Agent
+from moa_server.domain.budget import Budget
+from moa_server.domain.errors import ModelAnsweredNothing, ModelError, ModelRefused, ModelStreamCut, ModelUnavailable
+from moa_server.domain.mixture import Mixture, PromptForm, ReferenceOrder, Rules
+from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.usage import Price, Usage
+from moa_server.engine.catalogue import Catalogue
+from moa_server.strategies import STRATEGIES
+from tests.strategies.rosters import SAYINGS, SETTINGS, Setting
+
+MAX_OUTPUT = 60
+NAMES = sorted({agent.name for setting in SETTINGS for agent in setting.roster.agents()})
+
+
+def many(examples: int) -> settings:
+    """The same examples every time, however busy the machine is."""
+    return settings(
+        deadline=None,
+        derandomize=True,
+        database=None,
+        max_examples=examples,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What an agent does when it is asked."""
+
+    thinks_s: float
+    pieces: tuple[str, ...]
+    between_s: float = 0.0
+    error: ModelError | None = None
+    """How it ends once it has said its pieces."""
+    hangs: bool = False
+    """Whether it falls silent in place of ending."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One call, as the endpoint remembers it."""
+
+    prompt: Prompt
+    errand: Errand
+    bill: Usage = Usage()  # noqa: RUF009 - frozen
+    is_over: bool = False
+    cancelled: bool = False
+
+
+Lines = Callable[[str, int], Line]
+"""What the agent of a name does when it is asked for the n-th time."""
+Bill = Callable[[Prompt, str, int], Usage]
+
+
+class Teller:
+    """A model that keeps a ledger of its own."""
+
+    def __init__(self, spec: ModelSpec, lines: Lines, bill: Bill) -> None:
+        self.spec = spec
+        self.asked: list[Asked] = []
+        self._lines = lines
+        self._bill = bill
+
+    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+        entry = errand.account.open(self.spec, errand.kind, prompt)
+        line = self._lines(self.spec.name, len(self.asked))
+        asked = Asked(prompt, errand, self._bill(prompt, self.spec.name, len(self.asked)))
+        self.asked.append(asked)
+        try:
+            await self._say(line, errand)
+        except asyncio.CancelledError:
+            asked.cancelled = True
+            raise
+        finally:
+            asked.is_over = True
+            entry.close(asked.bill, failure=None if line.error is None or asked.cancelled else line.error)
+        return Utterance("".join(line.pieces), usage=asked.bill)
+
+    async def _say(self, line: Line, errand: Errand) -> None:
+        await asyncio.sleep(line.thinks_s)
+        for piece in line.pieces:
+            errand.hear(piece)
+            await asyncio.sleep(line.between_s)
+        if line.hangs:
+            await asyncio.Event().wait()
+        if line.error is not None:
+            raise line.error
+
+    def billed(self) -> Usage:
+        """Return the sum of its ledger, priced."""
+        cost = self.spec.price.cost_nanousd if self.spec.price else None
+        priced = (replace(asked.bill, calls=1, cost_nanousd=cost(asked.bill) if cost else None) for asked in self.asked)
+        return sum(priced, Usage())
+
+
+@dataclass(frozen=True)
+class Story:
+    """A mixture, and how its agents behave."""
+
+    setting: Setting
+    rules: Rules
+    seed: int
+    failing: float
+    """How likely an agent is to fail."""
+    budget: Budget = Budget()
+    priced: bool = False
+    pauses: int = 0
+    """Another number, other pauses; the same words."""
+    proposal_deltas: bool = False
+    schema: str | None = None
+    instructions: Mapping[str, str] = field(default_factory=dict)
+
+    def models(self, tellers: type[Teller] = Teller) -> dict[str, Teller]:
+        return {name: tellers(self.spec(name), self.line, self.bill) for name in NAMES}
+
+    def spec(self, name: str) -> ModelSpec:
+        draw = random.Random(f"{self.seed}:price:{name}")
+        price = Price(draw.randint(0, 10**7), draw.randint(0, 10**7)) if self.priced else None
+        return ModelSpec(name, "fake", "nowhere", name, window=60_000, max_output=MAX_OUTPUT, price=price)
+
+    def catalogue(self, models: Mapping[str, Model]) -> Catalogue:
+        roster = self.setting.roster
+        voiced = replace(
+            roster,
+            layers=tuple(tuple(map(_own_model, layer)) for layer in roster.layers),
+            aggregator=roster.aggregator and _own_model(roster.aggregator),
+            roles={role: _own_model(agent) for role, agent in roster.roles.items()},
+        )
+        mixture = Mixture("mix", self.setting.strategy, voiced, self.rules, self.setting.options, self.budget)
+        agents = {agent.name: agent for agent in voiced.agents()}
+        return Catalogue(models, {"mix": mixture}, STRATEGIES, agents, "mix")
+
+    def line(self, name: str, number: int) -> Line:
+        words = random.Random(f"{self.seed}:{name}:{number}")
+        pauses = random.Random(f"{self.seed}:{self.pauses}:{name}:{number}")
+        timing = partial(Line, pauses.choice((0.0, 0.001, 0.4, 2.0)), between_s=pauses.choice((0.0, 0.05)))
+        said = words.choice(SAYINGS)
+        cut = words.randrange(len(said) + 1)
+        pieces = tuple(piece for piece in (said[:cut], said[cut:]) if piece)
+        if words.random() >= self.failing:
+            return timing(pieces)
+        match words.randrange(6):
+            case 0:
+                return timing((), error=ModelUnavailable("SECRET 503"))
+            case 1:
+                return timing(pieces[:1], error=ModelStreamCut("SECRET cut"))
+            case 2:
+                return timing((), error=ModelAnsweredNothing("SECRET nothing"))
+            case 3:
+                return timing((), error=ModelRefused("SECRET refusal"))
+            case 4:
+                return timing(("I'm sorry, but I can't help with that.",))
+            case _:
+                return timing(pieces[:1], hangs=True)
+
+    def bill(self, prompt: Prompt, name: str, number: int) -> Usage:
+        draw = random.Random(f"{self.seed}:bill:{name}:{number}")
+        read = draw.randint(0, tokens.of_messages(prompt.messages))
+        written = draw.randint(0, prompt.sampling.max_tokens or MAX_OUTPUT)
+        return Usage(
+            input_tokens=read,
+            output_tokens=written,
+            cached_input_tokens=draw.randint(0, read),
+            reasoning_tokens=draw.randint(0, written),
+        )
+
+
+def _own_model(agent: Agent) -> Agent:
+    """Every agent has a model of its own, so that a model's ledger is an agent's."""
+    return replace(agent, model=agent.name)
+
+
+def billed(models: Mapping[str, Teller]) -> Usage:
+    return sum((model.billed() for model in models.values()), Usage())
+
+
+RULES = st.builds(
+    Rules,
+    prompt_form=st.sampled_from(PromptForm),
+    reference_order=st.sampled_from(ReferenceOrder),
+    quorum=st.none() | st.integers(1, 4),
+    grace_s=st.sampled_from([0.0, 0.0, 0.3]),
+    fail_below_quorum=st.booleans(),
+    return_single=st.booleans(),
+    best_proposal_on_failure=st.booleans(),
+    restart_answer=st.booleans(),
+    degrade_to_budget=st.booleans(),
+)
+BUDGETS = st.builds(
+    Budget,
+    calls=st.none() | st.integers(1, 20),
+    tokens=st.none() | st.integers(500, 60_000),
+    cost_nanousd=st.none() | st.integers(0, 200_000),
+    time_s=st.none() | st.sampled_from([0.5, 3.0, 60.0]),
+)
+SEEDS = st.integers(0, 2**32)
+FAILING = st.sampled_from([0.0, 0.2, 0.5])
+
+
+def stories(**fixed: st.SearchStrategy[object]) -> st.SearchStrategy[Story]:
+    """Make stories; ``fixed`` says more of some of their fields."""
+    drawn = {"setting": st.sampled_from(SETTINGS), "rules": RULES, "seed": SEEDS, "failing": FAILING, **fixed}
+    return st.builds(Story, **drawn)  # type: ignore[arg-type]

@@ -1,0 +1,80 @@
+import asyncio
+import os
+import signal
+from dataclasses import replace
+
+import grpc
+import pytest
+
+from moa.v1.moa_service_pb2_grpc import MoaServiceStub
+from moa_server.domain.limits import EngineLimits
+from moa_server.domain.mixture import Rules
+from moa_server.security.callers import Callers
+from moa_server.service.loop import loop_factory
+from moa_server.service.server import serving
+from moa_server.service.stopping import asked_to_stop
+from tests.engine.fakes import FakeModel, once, silent, spec
+from tests.service.conftest import NO_GRACE, ask, engine_of, synthesize
+from tests.service.refusals import refusal
+
+
+async def test_a_run_is_finished_and_read_to_its_end_before_the_server_stops() -> None:
+    gate = asyncio.Event()
+    models = {"one": FakeModel(spec("one"), once(gate, "late")), "boss": FakeModel(spec("boss"))}
+    async with engine_of(models, EngineLimits(), Rules()) as engine:
+        context = serving(engine, replace(NO_GRACE, drain_grace_s=30), EngineLimits(), Callers())
+        up = await context.__aenter__()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{up.port}") as channel:
+            stub = MoaServiceStub(channel)
+            stream = stub.Synthesize(synthesize())
+            await stream.read()
+            await models["one"].called.wait()
+            stopping = asyncio.create_task(context.__aexit__(None, None, None))
+            while (refused := await refusal(stub.Query(ask()))).reason != "SHUTTING_DOWN":
+                await asyncio.sleep(0)
+            assert refused.code is grpc.StatusCode.UNAVAILABLE
+            gate.set()
+            events = [response.event async for response in _rest(stream)]
+            assert events[-1].WhichOneof("fact") == "run_succeeded"
+            await stopping
+
+
+async def _rest(stream):  # noqa: ANN001, ANN202
+    while (response := await stream.read()) is not grpc.aio.EOF:
+        yield response
+
+
+async def test_a_run_that_outlasts_the_grace_is_cancelled_and_its_caller_told() -> None:
+    models = {"one": FakeModel(spec("one"), silent()), "boss": FakeModel(spec("boss"))}
+    async with engine_of(models, EngineLimits(), Rules()) as engine:
+        async with serving(engine, NO_GRACE, EngineLimits(), Callers()) as up:
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{up.port}")
+            stream = MoaServiceStub(channel).Synthesize(synthesize())
+            await stream.read()
+            await models["one"].called.wait()
+        events = [response.event async for response in _rest(stream)]
+        assert events[-1].run_cancelled.by == "operator"
+        assert models["one"].asked[0].cancelled
+        await channel.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_process_hears_that_it_should_stop(number: signal.Signals) -> None:
+    waiting = asyncio.create_task(asked_to_stop())
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), number)
+    assert await waiting is number
+
+
+def test_the_server_answers_on_the_loop_that_is_chosen() -> None:
+    async def answered() -> str:
+        models = {"one": FakeModel(spec("one")), "boss": FakeModel(spec("boss"))}
+        async with (
+            engine_of(models, EngineLimits(), Rules()) as engine,
+            serving(engine, NO_GRACE, EngineLimits(), Callers()) as up,
+            grpc.aio.insecure_channel(f"127.0.0.1:{up.port}") as channel,
+        ):
+            return (await MoaServiceStub(channel).Query(ask())).answer.text
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        assert runner.run(answered()) == "from boss"
