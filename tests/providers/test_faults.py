@@ -4,9 +4,9 @@ import asyncio
 import gzip
 import socket
 import ssl
-from pathlib import Path
 
 import pytest
+import trustme
 
 from moa_server.domain.errors import (
     ModelAnsweredNothing,
@@ -37,6 +37,7 @@ from tests.upstream import (
     Script,
     Silence,
     Speech,
+    Stage,
     Status,
     Upstream,
 )
@@ -277,14 +278,30 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(asker: 
     upstream.script("m", SPOKEN)
     await asker.ask()
     upstream.drop_connections()
-    await upstream.wait_for(lambda: not upstream.open_connections)
-    await asyncio.sleep(0.01)  # until this side has seen it too
     assert (await asker.ask()).text == SPOKEN.text
+
+
+async def test_a_kept_connection_that_breaks_under_a_question_is_no_failure(asker: Asker, upstream: Upstream) -> None:
+    async def stale(stage: Stage) -> None:
+        if stage.call.number in {2, 3}:
+            stage.reset()
+        else:
+            await SPOKEN.play(stage)
+
+    upstream.script("m", stale)
+    await asyncio.gather(asker.ask(), asker.ask())
+    assert (await asker.ask()).text == SPOKEN.text
+    assert [call.connection for call in upstream.calls[2:]] in ([0, 1, 2], [1, 0, 2])
+
+
+async def test_a_new_connection_that_breaks_under_a_question_is_a_failure(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Reset(), SPOKEN)
+    assert type(await asker.failure()) is ModelUnavailable
+    assert len(upstream.calls) == 1
 
 
 @pytest.fixture
 def untrusted() -> ssl.SSLContext:
-    here = Path(__file__).parent
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(here / "untrusted.pem")
+    trustme.CA().issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context

@@ -130,9 +130,7 @@ async def test_a_query_that_breaks_a_rule_is_refused_and_the_field_is_named(serv
 
 @pytest.mark.parametrize("request_id", ["x" * 129, "tab\there", "line\n", "höher", "\0"])
 async def test_a_request_id_is_short_and_plain(served: Served, request_id: str) -> None:
-    check_invalid(
-        await refusal(served.stub.Query(pb.QueryRequest(query=query(), request_id=request_id))), "request_id"
-    )
+    check_invalid(await refusal(served.stub.Query(pb.QueryRequest(query=query(), request_id=request_id))), "request_id")
 
 
 async def test_a_request_without_a_query_is_refused(served: Served) -> None:

@@ -7,7 +7,7 @@ from moa_server.domain.mixture import Permissions, PromptForm, ReferenceOrder, R
 from moa_server.domain.model import TimeLimits
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Price
-from moa_server.settings import MemoryJournal, ServerSettings
+from moa_server.settings import JournalSettings, ServerSettings
 from tests.settings.tiny import loaded, plain
 
 
@@ -25,7 +25,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     )
     assert mixture.options == {"mood": "calm", "keep": 3, "steps": (1.0,)}
     assert settings.server == ServerSettings("127.0.0.1:50051")
-    assert (settings.default_mixture, settings.journal) == ("pair", MemoryJournal())
+    assert (settings.default_mixture, settings.journal) == ("pair", JournalSettings())
 
 
 def test_a_model_is_read_exactly(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from moa_server.settings import Settings, json_schema, load
 from moa_server.settings.document import read
 from moa_server.settings.file_section import FileSection
 from moa_server.settings.section import Section
-from moa_server.settings.server_section import PostgresSection, SqliteSection
+from moa_server.settings.server_section import MemorySection, PostgresSection
 from moa_server.strategies import STRATEGIES
 from tests.settings.tiny import CATALOGUE, plain
 
@@ -28,7 +28,8 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The reference beside the files it names."""
     for name in ("LARGE_API_KEY", "BATCH_TOKEN"):
         monkeypatch.setenv(name, name)
-    for name in ("secrets/elsewhere", "secrets/search", "tls/cert.pem", "tls/key.pem", "tls/callers.pem"):
+    files = ("secrets/elsewhere", "secrets/search", "secrets/keys", "tls/cert.pem", "tls/key.pem", "tls/callers.pem")
+    for name in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(name)
@@ -38,7 +39,7 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def loaded_reference(path: Path) -> Settings:
-    catalogue = type(CATALOGUE)(CATALOGUE.providers, {**CATALOGUE.strategies, **STRATEGIES})
+    catalogue = type(CATALOGUE)(CATALOGUE.providers, {**CATALOGUE.strategies, **STRATEGIES}, frozenset({"sqlite"}))
     return load(path, catalogue)
 
 
@@ -58,14 +59,14 @@ def test_the_reference_shows_every_key(reference: Path) -> None:
     shown: dict[type[Section], set[str]] = {}
     for section in sections(file):
         shown.setdefault(type(section), set()).update(section.model_fields_set)
-    journals = {SqliteSection, PostgresSection}
+    journals = {MemorySection, PostgresSection}
     hidden = {
         f"{kind.__name__}.{name}"
         for kind in every_section()
         if kind not in journals
         for name in set(kind.model_fields) - shown.get(kind, set())
     }
-    assert hidden == {"JournalSection.sqlite", "JournalSection.postgres"}
+    assert hidden == {"JournalSection.memory", "JournalSection.postgres"}
 
 
 def every_section() -> list[type[Section]]:

@@ -97,10 +97,14 @@ class Pod:
 class Fleet:
     """Several pods, their name, and a caller's channel to them."""
 
-    def __init__(self, folder: Path, models: str, *, server: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, models: str, *, server: dict[str, Any] | None = None, journal: str = "sqlite"
+    ) -> None:
         self.port = free_port()
         self.names = Names([])
-        config = _config(models, folder)
+        config = _config(
+            models, {"sqlite": {"path": str(folder / "journal.db")}} if journal == "sqlite" else {"memory": {}}
+        )
         self.pods = []
         for address in ADDRESSES:
             listening = {"listen": f"{address}:{self.port}", "drain_grace": 30, **(server or {})}
@@ -109,9 +113,9 @@ class Fleet:
         self._config = folder / f"{ADDRESSES[0]}.yaml"
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.names)
         migrating = await asyncio.create_subprocess_exec(SERVER, "migrate", "--config", self._config)
         assert await migrating.wait() == 0
+        await self._stack.enter_async_context(self.names)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,7 +148,7 @@ class Fleet:
         return [pod.answered() for pod in self.pods]
 
 
-def _config(models: str, folder: Path) -> dict[str, Any]:
+def _config(models: str, journal: dict[str, Any]) -> dict[str, Any]:
     def model(name: str) -> dict[str, Any]:
         return {"provider": "openai", "endpoint": models, "model": name, "window": 8192}
 
@@ -159,6 +163,7 @@ def _config(models: str, folder: Path) -> dict[str, Any]:
             name: {"strategy": "aggregate", "layers": [["quick"]], "aggregator": name}
             for name in ("quick", "slow", "long")
         },
-        "journal": {"sqlite": {"path": str(folder / "journal.db")}},
+        "limits": {"run_time": {"maximum": 60, "default": 60}},
+        "journal": journal,
         "telemetry": {"log_form": "json"},
     }

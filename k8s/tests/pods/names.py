@@ -16,6 +16,7 @@ class Names(asyncio.DatagramProtocol):
         self.addresses = addresses
         self.asked = 0
         self._transport: asyncio.DatagramTransport | None = None
+        self._closed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -25,6 +26,10 @@ class Names(asyncio.DatagramProtocol):
     async def __aexit__(self, *_: object) -> None:
         assert self._transport is not None
         self._transport.close()
+        await self._closed.wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.set()
 
     @property
     def port(self) -> int:

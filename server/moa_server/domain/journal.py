@@ -60,6 +60,8 @@ class Journal(Protocol):
     async def submit(self, submission: Submission, owner: str) -> Registered:
         """Register a run, owned by ``owner`` in epoch 1, unless the same caller and request id has one.
 
+        It renews the ownership, unless that was done within the last third of its time.
+
         Raises:
             RequestIdReused: the request id stands for another fingerprint.
         """
@@ -104,8 +106,15 @@ class Journal(Protocol):
         """Ask the run's owner, wherever it is, to cancel it. Asking again, or of an ended run, changes nothing."""
         ...
 
-    def follow(self, run_id: str) -> AsyncGenerator[None, None]:
-        """Yield at once, then whenever the run may have new events, and now and then in any case. Close it to leave."""
+    async def note_watched(self, run_ids: Sequence[str]) -> None:
+        """Note that callers of a server watch these runs now, which others may own."""
+        ...
+
+    def follow(self, name: str) -> AsyncGenerator[None, None]:
+        """Yield at once, then whenever there may be news, and now and then in any case. Close it to leave.
+
+        Of a run, named by its id, news is new events; of an owner, that one of its runs is to be cancelled.
+        """
         ...
 
     async def purge(self) -> int:

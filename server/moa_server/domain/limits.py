@@ -35,3 +35,7 @@ class EngineLimits:
     """Finished runs that are kept; the oldest go first."""
     retain_bytes: int = 256 * _MEBIBYTE
     retain_s: float = 3600.0
+    retain_content_s: float | None = None
+    """How long the texts and events of finished runs are kept, where that is shorter."""
+    retain_runs_per_caller: int | None = None
+    retain_bytes_per_caller: int | None = None

@@ -60,6 +60,8 @@ class RunRecord:
     """Seconds since it was created when the record was read, by the store's clock."""
     cancel_asked: str = ""
     """Who asked to cancel it; empty when nobody did."""
+    unwatched_s: float = float("inf")
+    """Seconds since a server last noted that a caller of its own watches it, by the store's clock."""
     usage: Usage | None = None
     """What it used, once it has ended. It is kept as long as the record, also when the contents are dropped earlier:
     the plan then has no messages, and the events cannot be read."""

@@ -3,13 +3,23 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from moa_server.domain.clock import Clock, SystemClock
-from moa_server.domain.errors import LayerNotFound, LayerOpen, MoaError, Overloaded, RunNotFound, ShuttingDown
+from moa_server.domain.errors import (
+    JournalUnavailable,
+    LayerNotFound,
+    LayerOpen,
+    MoaError,
+    Overloaded,
+    RunNotFound,
+    ShuttingDown,
+)
 from moa_server.domain.event import BEGINNING, Cursor, Event, Fact, LayerClosed
 from moa_server.domain.journal import Journal
 from moa_server.domain.limits import EngineLimits
@@ -18,8 +28,9 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
 from moa_server.domain.query import Query
 from moa_server.domain.run import RunRecord, RunState, Submission, Ticket
-from moa_server.engine.adoption import adopt_for_ever
+from moa_server.engine.adoption import Adoption
 from moa_server.engine.catalogue import Catalogue
+from moa_server.engine.elsewhere import hear_for_ever, tell_watched_for_ever
 from moa_server.engine.history import History
 from moa_server.engine.planning import Planner
 from moa_server.engine.purging import purge_for_ever
@@ -29,7 +40,11 @@ from moa_server.engine.views import MixtureView, ModelView, RunStatus
 from moa_server.engine.watching import Watcher
 
 _RETRY_AFTER_S = 1.0
+_LAST_WORDS_S = 1.0
+"""How long a stopping server waits for the journal to have all that its runs have come to."""
 _ID_BYTES = 16
+
+_logger = structlog.get_logger(__name__)
 
 
 class Engine:
@@ -58,6 +73,13 @@ class Engine:
         self._registry = Registry(
             journal, clock or SystemClock(), limits, self._ownership, lambda: self.catalogue, on_fact=on_fact
         )
+        self._adoption = Adoption(
+            journal,
+            self._ownership.owner,
+            ownership_s=self._ownership.seconds,
+            room=self._room,
+            carry_on=self._registry.open,
+        )
         self._closing = False
         self._stack = AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
@@ -65,18 +87,13 @@ class Engine:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._registry.carrying())
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        journal, scribe, registry = self._journal, self._registry.scribe, self._registry
+        told = tell_watched_for_ever(journal, registry.watched_elsewhere, max(self._limits.abandon_grace_s, 1.0))
         self._background = [
-            group.create_task(purge_for_ever(self._journal), name="purge"),
-            group.create_task(
-                adopt_for_ever(
-                    self._journal,
-                    self._ownership.owner,
-                    ownership_s=self._ownership.seconds,
-                    room=self._room,
-                    carry_on=self._registry.open,
-                ),
-                name="adopt",
-            ),
+            group.create_task(purge_for_ever(journal), name="purge"),
+            group.create_task(self._adoption.go_on_for_ever(), name="adopt"),
+            group.create_task(hear_for_ever(journal, self._ownership.owner, scribe.renew_now), name="hear"),
+            group.create_task(told, name="tell watched"),
         ]
         return self
 
@@ -115,9 +132,15 @@ class Engine:
             if existing is None:
                 raise
             return existing
-        registered = await self._journal.submit(submission, self._ownership.owner)
+        # A submission may find that the ownership was renewed a little earlier, and leave it so.
+        owned_at = asyncio.get_running_loop().time() - self._registry.scribe.least_renewal_s
+        try:
+            registered = await self._journal.submit(submission, self._ownership.owner)
+        except (JournalUnavailable, asyncio.CancelledError):
+            self._adoption.doubt(submission.run_id)
+            raise
         if registered.created and self._registry.get(registered.record.run_id) is None:
-            self._registry.open(registered.record, History())
+            self._registry.open(registered.record, History(), owned_at)
         return registered.record
 
     async def find(self, caller: str, *, run_id: str = "", request_id: str = "") -> RunRecord:
@@ -209,12 +232,21 @@ class Engine:
 
     async def _part(self) -> None:
         if self._journal.is_shared:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._registry.scribe.flush()
             left = self._registry.let_go()
             await self._registry.emptied()
-            await self._journal.release(self._ownership.owner, left)
+            await self._release(left)
         else:
             self._registry.cancel_all("operator")
             await self._registry.emptied()
+
+    async def _release(self, run_ids: list[str]) -> None:
+        try:
+            await self._journal.release(self._ownership.owner, run_ids)
+        except JournalUnavailable as error:  # others take them over once this server has been silent for long enough
+            _logger.warning("runs.not_released", runs=len(run_ids), detail=error.detail)
 
     def _submission(self, query: Query, ticket: Ticket, time_s: float | None) -> Submission:
         if self._closing:

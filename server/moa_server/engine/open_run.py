@@ -25,7 +25,7 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class OpenRun:
-    """A run under way, its watchers counted."""
+    """A run under way."""
 
     record: RunRecord
     setting: RunSetting
@@ -34,11 +34,12 @@ class OpenRun:
     """Called once, with the end, or with None when the run is no longer this server's."""
     at_once: Terminal | None = None
     """The end of a run that is not carried out at all."""
-    watchers: int = 0
     _task: asyncio.Task[None] | None = None
     _cancelled_by: str = ""
     _given_up: bool = False
     _has_begun: bool = False
+    _is_decided: bool = False
+    """Whether its end is known, and only has to be written."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, group: asyncio.TaskGroup) -> None:
@@ -46,8 +47,8 @@ class OpenRun:
         self._task = group.create_task(self._supervise(), name=f"run {self.record.run_id}")
 
     def cancel(self, by: str) -> None:
-        """Cancel everything under the run, and end it as cancelled."""
-        if not self._cancelled_by:
+        """Cancel everything under the run, and end it as cancelled, unless it has come to its end already."""
+        if not self._cancelled_by and not self._is_decided:
             self._cancelled_by = by
             self._stop()
 
@@ -67,6 +68,7 @@ class OpenRun:
         self._has_begun = True
         try:
             end = await self._spanned()
+            self._is_decided = True
             self.setting.tell(end)
             await self.setting.log.durable()
         except asyncio.CancelledError:

@@ -81,6 +81,6 @@ class Planner:
 
 
 def _planned(index: int, stage: Stage, plan: Plan) -> PlannedLayer:
-    count = len(stage.agents)
+    count = len(stage.agents[: stage.most])
     quorum = count if plan.rules.quorum is None or stage.answers else min(plan.rules.quorum, count)
     return PlannedLayer(index, stage.agents, quorum, plan.rules.grace_s, stage.answers)

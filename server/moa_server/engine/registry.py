@@ -1,6 +1,7 @@
 """Keeps the runs that this server owns: opens them, carries them on after others, and lets them go."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from moa_server.domain.clock import Clock
+from moa_server.domain.errors import JournalUnavailable, NotOffered
 from moa_server.domain.event import Fact, RunAdopted, RunCancelled, RunFailed, RunStarted, RunSucceeded, Terminal
 from moa_server.domain.journal import Journal, Written
 from moa_server.domain.limits import EngineLimits
@@ -17,7 +19,7 @@ from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.estimates import Estimates
 from moa_server.engine.history import History
 from moa_server.engine.log import RunLog
-from moa_server.engine.open_run import OpenRun, abandoned
+from moa_server.engine.open_run import OpenRun, abandoned, failed
 from moa_server.engine.purse import Purse
 from moa_server.engine.scribe import Scribe
 from moa_server.engine.setting import RunSetting
@@ -59,6 +61,7 @@ class Registry:
         self._ownership = ownership
         self._catalogue = catalogue
         self._open: dict[str, OpenRun] = {}
+        self._watching: Counter[str] = Counter()
         self._group: asyncio.TaskGroup | None = None
         self._emptied = asyncio.Event()
         self._abandoning: dict[str, asyncio.TimerHandle] = {}
@@ -98,12 +101,15 @@ class Registry:
                 await self.emptied()
                 writer.cancel()
 
-    def open(self, record: RunRecord, history: History) -> None:
-        """Carry a run out, from where its history ends."""
+    def open(self, record: RunRecord, history: History, owned_at: float) -> None:
+        """Carry a run out, from where its history ends; the journal confirmed the ownership no earlier than then."""
+        former = self._open.get(record.run_id)
+        if former is not None:  # it was lost, and has come back before its loss was heard of
+            former.give_up()
         run = self._opened(record, history)
         self._open[record.run_id] = run
         self.scribe.adopt(run.setting.log)
-        self.scribe.renewed()
+        self.scribe.renewed(owned_at)
         first: Fact = RunStarted(record.ticket.request_id, record.plan)
         run.setting.tell(first if record.epoch == 1 else RunAdopted(len(history.closed)))
         if self._group is None:
@@ -115,19 +121,23 @@ class Registry:
 
     def enter(self, run_id: str) -> None:
         """Count a watcher in."""
-        run = self._open.get(run_id)
-        if run is not None:
-            run.watchers += 1
-            timer = self._abandoning.pop(run_id, None)
-            if timer is not None:
-                timer.cancel()
+        self._watching[run_id] += 1
+        timer = self._abandoning.pop(run_id, None)
+        if timer is not None:
+            timer.cancel()
 
     def leave(self, run_id: str) -> None:
         """Count a watcher out."""
+        self._watching[run_id] -= 1
+        if self._watching[run_id] <= 0:
+            del self._watching[run_id]
         run = self._open.get(run_id)
         if run is not None:
-            run.watchers -= 1
             self._abandon_later(run)
+
+    def watched_elsewhere(self) -> list[str]:
+        """Return the runs that are watched here and not carried out here."""
+        return [run_id for run_id in self._watching if run_id not in self._open]
 
     def let_go(self) -> list[str]:
         """Give all runs up, and return which."""
@@ -162,32 +172,70 @@ class Registry:
             gather_s=self._limits.gather_s,
             estimates=self._estimates,
             may_spend=self._may_spend,
+            until_it_may=self._until_it_may,
             on_fact=self._on_fact,
             proposal_deltas=record.ticket.proposal_deltas,
         )
-        carrying = Carrying(setting, catalogue.strategies[plan.strategy], history)
+        strategy = catalogue.strategies.get(plan.strategy)
+        carrying = Carrying(setting, strategy or next(iter(catalogue.strategies.values())), history)
         if record.epoch > self._ownership.most_epochs:
             return OpenRun(record, setting, carrying, self._closed, at_once=abandoned(record, setting))
+        if strategy is None:
+            error = NotOffered(f"this server has no strategy {plan.strategy}")
+            return OpenRun(record, setting, carrying, self._closed, at_once=failed(error, (), setting))
         return OpenRun(record, setting, carrying, self._closed)
 
     def _may_spend(self) -> bool:
         """Whether no other server can have claimed the runs: nobody can where the journal is not shared."""
         return not self._journal.is_shared or self.scribe.is_current
 
+    async def _until_it_may(self) -> None:
+        if self._journal.is_shared:
+            await self.scribe.until_current()
+
     def _abandon_later(self, run: OpenRun) -> None:
         """Cancel a run once nobody has watched it for the grace period."""
         run_id = run.record.run_id
-        if run.watchers == 0 and not run.record.ticket.detached and run_id not in self._abandoning:
-            later = asyncio.get_running_loop().call_later
-            self._abandoning[run_id] = later(self._limits.abandon_grace_s, run.cancel, "abandoned")
+        if not self._watching[run_id] and not run.record.ticket.detached and run_id not in self._abandoning:
+            self._abandon_in(self._limits.abandon_grace_s, run)
+
+    def _abandon_in(self, seconds: float, run: OpenRun) -> None:
+        later = asyncio.get_running_loop().call_later
+        self._abandoning[run.record.run_id] = later(seconds, self._begin_to_abandon, run)
+
+    def _begin_to_abandon(self, run: OpenRun) -> None:
+        if self._group is not None:
+            self._group.create_task(self._abandon(run), name="abandon")
+
+    async def _abandon(self, run: OpenRun) -> None:
+        """Cancel a run unless somebody watches it on another server, or has come back."""
+        run_id, grace_s = run.record.run_id, self._limits.abandon_grace_s
+        timer = self._abandoning.get(run_id)
+        left_s = await self._left_of_grace(run_id)
+        if self._open.get(run_id) is not run or self._abandoning.get(run_id) is not timer:
+            return
+        if left_s > 0:
+            self._abandon_in(min(left_s, grace_s), run)
+        else:
+            run.cancel("abandoned")
+
+    async def _left_of_grace(self, run_id: str) -> float:
+        if not self._journal.is_shared:
+            return 0.0
+        try:
+            record = await self._journal.find(run_id)
+        except JournalUnavailable:
+            return self._limits.abandon_grace_s
+        return 0.0 if record is None else self._limits.abandon_grace_s - record.unwatched_s
 
     def _closed(self, run: OpenRun, end: Terminal | None) -> None:
         run_id = run.record.run_id
-        self._open.pop(run_id, None)
         self.scribe.drop(run.setting.log)
-        timer = self._abandoning.pop(run_id, None)
-        if timer is not None:
-            timer.cancel()
+        if self._open.get(run_id) is run:
+            del self._open[run_id]
+            timer = self._abandoning.pop(run_id, None)
+            if timer is not None:
+                timer.cancel()
         run.setting.log.leave()
         self._emptied.set()
         _log_end(run, end)

@@ -15,6 +15,8 @@ _CURRENT_SHARE = 0.8
 """No paid call starts when the last renewal is older than this share of the ownership time."""
 _RENEWALS = 3
 """How often ownership is renewed within its time."""
+_COMPANY_S = 0.001
+"""How long an urgent event waits for others: what one layer brings forth at once takes one commit."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -46,6 +48,9 @@ class Scribe:
         self._urgent = asyncio.Event()
         self._lazy: asyncio.TimerHandle | None = None
         self._renewed = float("-inf")
+        self._renewal = asyncio.Event()
+        self._asked = float("-inf")
+        self._is_cut_off = False
 
     def adopt(self, log: RunLog) -> None:
         """Write for a run from now on."""
@@ -53,8 +58,9 @@ class Scribe:
 
     def drop(self, log: RunLog) -> None:
         """Write no more for a run."""
-        self._logs.pop(log.run_id, None)
-        self._dirty.pop(log.run_id, None)
+        for logs in (self._logs, self._dirty):
+            if logs.get(log.run_id) is log:
+                del logs[log.run_id]
 
     def note(self, log: RunLog, *, urgent: bool) -> None:
         """Take notice of new events; urgent ones are written at once, the others with the next commit."""
@@ -70,9 +76,26 @@ class Scribe:
         age = asyncio.get_running_loop().time() - self._renewed
         return age < self._ownership_s * _CURRENT_SHARE
 
-    def renewed(self) -> None:
-        """Note that the journal has just confirmed this server's ownership."""
-        self._renewed = asyncio.get_running_loop().time()
+    @property
+    def least_renewal_s(self) -> float:
+        """After which the ownership is renewed at the latest, also by a submission."""
+        return self._ownership_s / _RENEWALS
+
+    async def until_current(self) -> None:
+        """Wait until the ownership was renewed lately."""
+        while not self.is_current:
+            await self._renewal.wait()
+
+    def renewed(self, at: float) -> None:
+        """Note that the ownership was renewed no earlier than at that moment."""
+        self._renewed = max(self._renewed, at)
+        self._renewal.set()
+        self._renewal = asyncio.Event()
+
+    def renew_now(self) -> None:
+        """Renew the ownership now, and so hear what is asked of its runs."""
+        if self._logs:
+            self._urgent.set()
 
     async def write_for_ever(self) -> None:
         """Commit whenever there is something to write, and in time to keep the ownership."""
@@ -80,8 +103,11 @@ class Scribe:
             await self._something_to_do()
             try:
                 await self._commit()
+                self._is_cut_off = False
             except JournalUnavailable as error:
-                _logger.warning("journal.unavailable", detail=error.detail)
+                if not self._is_cut_off:
+                    _logger.warning("journal.unavailable", detail=error.detail, open_runs=len(self._logs))
+                self._is_cut_off = True
                 self._urgent.set()
                 await asyncio.sleep(_RETRY_S)
 
@@ -93,27 +119,29 @@ class Scribe:
 
     async def _something_to_do(self) -> None:
         try:
-            async with asyncio.timeout(self._ownership_s / _RENEWALS):
+            async with asyncio.timeout(self.least_renewal_s):
                 await self._urgent.wait()
         except TimeoutError:
-            pass
+            return
+        await asyncio.sleep(_COMPANY_S)
 
     async def _commit(self) -> None:
         self._urgent.clear()
         if self._lazy is not None:
             self._lazy.cancel()
             self._lazy = None
-        dirty, self._dirty = self._dirty, {}
-        batch = [(log, Append(log.run_id, log.epoch, log.pending())) for log in dirty.values()]
-        if not batch and not self._logs:
+        if not self._logs:
             return
         began = asyncio.get_running_loop().time()
+        dirty, self._dirty = self._dirty, {}
+        batch = [(log, Append(log.run_id, log.epoch, log.pending())) for log in self._asked_for(dirty, began)]
         try:
             written = await self._journal.write(self._owner, [append for _, append in batch])
         except BaseException:
             self._dirty = {**dirty, **self._dirty}
+            self._asked = float("-inf")
             raise
-        self._renewed = began
+        self.renewed(began)
         refused = written.lost.union(run_id for run_id, _ in written.behind)
         for log, append in batch:
             if append.events and log.run_id not in refused:
@@ -121,6 +149,13 @@ class Scribe:
         self._send_again(written.behind)
         if written.lost or written.cancelled:
             self._on_written(written)
+
+    def _asked_for(self, dirty: dict[str, RunLog], now: float) -> list[RunLog]:
+        """Return whose events are written; now and then all, since a run without news may have been lost too."""
+        if now - self._asked < self.least_renewal_s / 2:
+            return [*dirty.values()]
+        self._asked = now
+        return [*{**self._logs, **dirty}.values()]
 
     def _send_again(self, behind: tuple[tuple[str, int], ...]) -> None:
         """Write once more what a store has lost in a failover."""

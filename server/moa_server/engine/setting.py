@@ -1,6 +1,6 @@
 """What all turns of one run share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from moa_server.domain.clock import Clock
@@ -12,6 +12,10 @@ from moa_server.engine.estimates import Estimates
 from moa_server.engine.log import RunLog
 from moa_server.engine.purse import Purse
 from moa_server.engine.scribe import Scribe, is_urgent
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ class RunSetting:
     proposal_deltas: bool = False
     may_spend: Callable[[], bool] = lambda: True
     """Whether this server may make a paid call for the run."""
+    until_it_may: Callable[[], Awaitable[None]] = _at_once
+    """Waits until it may."""
     on_fact: Callable[[str, Fact], None] = lambda _mixture, _fact: None
     """Called with the mixture's name and each fact that is not shown at once."""
 

@@ -9,7 +9,14 @@ from structlog.contextvars import bind_contextvars
 
 from moa_server.domain import tokens
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import MoaError, ModelTimeout, ModelUnknown, ModelWindowExceeded, StragglerCut
+from moa_server.domain.errors import (
+    JournalUnavailable,
+    MoaError,
+    ModelTimeout,
+    ModelUnknown,
+    ModelWindowExceeded,
+    StragglerCut,
+)
 from moa_server.domain.model import Errand, Model, Prompt, Utterance
 from moa_server.domain.proposal import AgentFailure, Proposal
 from moa_server.domain.strategy import Call
@@ -50,6 +57,7 @@ class Turn:
         self._gather_s = gather_s
         self._account = TurnAccount(setting.purse, setting.clock, place.deadline, setting.may_spend)
         self._heard = False
+        self._in_doubt = False
         self.degradations: list[Degradation] = []
 
     async def take(self) -> Outcome:
@@ -60,9 +68,9 @@ class Turn:
         ) as span:
             try:
                 async with asyncio.timeout_at(self._place.deadline):
-                    outcome: Outcome = self._proposal(await self._speak())
+                    outcome: Outcome = self._proposal(await self._speak_when_sure())
             except TimeoutError:
-                outcome = self.failure(ModelTimeout(f"{self._call.agent.name} was still speaking at its deadline"))
+                outcome = self.failure(self._too_late())
             except MoaError as error:
                 outcome = self.failure(error)
             if isinstance(outcome, AgentFailure):
@@ -84,6 +92,23 @@ class Turn:
             tuple(self._account.attempts),
             self._account.usage,
         )
+
+    def _too_late(self) -> MoaError:
+        if self._in_doubt:
+            return JournalUnavailable("the ownership of the run was in doubt until there was no time for a call")
+        return ModelTimeout(f"{self._call.agent.name} was still speaking at its deadline")
+
+    async def _speak_when_sure(self) -> Utterance:
+        """Ask once no other server can have claimed the run: while the journal is out, nothing is paid for twice."""
+        while True:
+            self._in_doubt = True
+            await self._setting.until_it_may()
+            self._in_doubt = False
+            try:
+                return await self._speak()
+            except JournalUnavailable:
+                if self._heard or self._setting.may_spend():
+                    raise
 
     async def _speak(self) -> Utterance:
         model = self._setting.models.get(self._call.agent.model)

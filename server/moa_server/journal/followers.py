@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 
 class Followers:
-    """Who waits for which run. It has no tasks: each follower waits in its own."""
+    """Who waits for news of which run, or owner. It has no tasks: each follower waits in its own."""
 
     def __init__(self, poll_s: float) -> None:
         """Wake every follower after ``poll_s`` at the latest."""
@@ -13,8 +13,8 @@ class Followers:
         self._bells: dict[str, set[asyncio.Event]] = {}
 
     @property
-    def run_ids(self) -> tuple[str, ...]:
-        """The runs that are followed."""
+    def names(self) -> tuple[str, ...]:
+        """The runs and owners that are followed."""
         return tuple(self._bells)
 
     def wake(self, run_ids: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from moa_server.journal.followers import Followers
 _BATCH = 500
 Places = Mapping[str, object]
 Look = Callable[[Sequence[str]], Awaitable[Places]]
-"""Asks the store how far runs are."""
+"""Asks the store how far runs are, and what is asked of owners."""
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def _look_for_ever(followers: Followers, look: Look, every_s: float) -> No
     seen: dict[str, object] = {}
     while True:
         await asyncio.sleep(every_s)
-        followed = iter(followers.run_ids)
+        followed = iter(followers.names)
         places: dict[str, object] = {}
         while batch := list(islice(followed, _BATCH)):
             with suppress(JournalUnavailable):

@@ -30,6 +30,7 @@ class _Run:
     last_sequence: int = 0
     bytes: int = 0
     ended: datetime | None = None
+    watched: float = float("-inf")
     has_content: bool = True
 
     @property
@@ -138,9 +139,16 @@ class MemoryJournal:
         if run is not None and not run.record.cancel_asked:
             run.record = replace(run.record, cancel_asked=by)
             self._cancels[run_id] = by
+            self._followers.wake((run.owner,))
 
-    def follow(self, run_id: str) -> AsyncGenerator[None, None]:
-        return self._followers.follow(run_id)
+    async def note_watched(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            run = self._running.get(run_id)
+            if run is not None:
+                run.watched = self._monotonic()
+
+    def follow(self, name: str) -> AsyncGenerator[None, None]:
+        return self._followers.follow(name)
 
     async def purge(self) -> int:
         stale = list(islice(self._past_retention(), PURGE_STEP))
@@ -166,7 +174,8 @@ class MemoryJournal:
         return not owner or self._monotonic() - self._renewed.get(owner, float("-inf")) > self._ownership_s
 
     def _aged(self, run: _Run) -> RunRecord:
-        return replace(run.record, age_s=(self._clock.now() - run.record.created).total_seconds())
+        age_s = (self._clock.now() - run.record.created).total_seconds()
+        return replace(run.record, age_s=age_s, unwatched_s=self._monotonic() - run.watched)
 
     def _append(self, run: _Run, events: tuple[Event, ...]) -> None:
         run.events.extend(events)

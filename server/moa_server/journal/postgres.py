@@ -139,8 +139,11 @@ class PostgresJournal:
                 break
         return events[:limit]
 
-    def follow(self, run_id: str) -> AsyncGenerator[None, None]:
-        return self._followers.follow(run_id)
+    async def note_watched(self, run_ids: Sequence[str]) -> None:
+        await self._store.fetch(sql.NOTE_WATCHED, list(run_ids))
+
+    def follow(self, name: str) -> AsyncGenerator[None, None]:
+        return self._followers.follow(name)
 
     async def purge(self) -> int:
         limits = self._retention
@@ -193,9 +196,9 @@ class PostgresJournal:
         bare = [self._codec.plan(without_content(self._codec.read_plan(row["plan"]))) for row in rows]
         return await self._store.fetch(sql.DROP_CONTENT, [row["run_id"] for row in rows], bare) if rows else []
 
-    async def _places(self, run_ids: Sequence[str]) -> dict[str, object]:
-        rows = await self._store.fetch(sql.PLACES, list(run_ids))
-        return {row["run_id"]: tuple(row) for row in rows}
+    async def _places(self, names: Sequence[str]) -> dict[str, object]:
+        rows = await self._store.fetch(sql.PLACES, list(names))
+        return {row["name"]: tuple(row) for row in rows}
 
     def _record(self, rows: Sequence[Any]) -> RunRecord | None:
         return record_of(Row.of(rows[0]), self._codec) if rows else None

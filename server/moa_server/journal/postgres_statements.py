@@ -2,7 +2,8 @@
 
 RUN = """
 SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage,
-  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s
+  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s,
+  coalesce(extract(epoch FROM clock_timestamp() - watched), 'Infinity')::float8 AS unwatched_s
 FROM moa_runs JOIN moa_plans USING (run_id)
 """
 
@@ -66,13 +67,23 @@ WITH silent AS (  -- the lock keeps them from being renewed until their runs are
   ON CONFLICT (owner) DO UPDATE SET renewed = clock_timestamp()
 )
 SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage,
-  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s
+  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s,
+  coalesce(extract(epoch FROM clock_timestamp() - watched), 'Infinity')::float8 AS unwatched_s
 FROM claimed JOIN moa_plans USING (run_id) ORDER BY created
 """
 
 RELEASE = "UPDATE moa_runs SET owner = '' WHERE run_id = ANY($2) AND owner = $1 AND state = 'running'"
 
-CANCEL = "UPDATE moa_runs SET cancel_asked = $2 WHERE run_id = $1 AND state = 'running' AND cancel_asked = ''"
+CANCEL = """
+WITH asked AS (
+  UPDATE moa_runs SET cancel_asked = $2 WHERE run_id = $1 AND state = 'running' AND cancel_asked = '' RETURNING owner
+)
+SELECT pg_notify('moa_runs', owner) FROM asked WHERE owner <> ''
+"""
+
+NOTE_WATCHED = """
+UPDATE moa_runs SET watched = clock_timestamp() WHERE run_id = ANY($1) AND state = 'running'
+"""
 
 READ = """
 SELECT content, piece, at_epoch, last FROM moa_runs LEFT JOIN LATERAL (
@@ -82,7 +93,11 @@ SELECT content, piece, at_epoch, last FROM moa_runs LEFT JOIN LATERAL (
 WHERE run_id = $1 ORDER BY at_epoch, last
 """
 
-PLACES = "SELECT run_id, epoch, last_sequence, content FROM moa_runs WHERE run_id = ANY($1)"
+PLACES = """
+SELECT run_id AS name, epoch, last_sequence, content FROM moa_runs WHERE run_id = ANY($1)
+UNION ALL SELECT owner, count(*), 0, true FROM moa_runs
+WHERE state = 'running' AND cancel_asked <> '' AND owner = ANY($1) GROUP BY owner
+"""
 
 _REMOVE = """
 , events AS (DELETE FROM moa_events USING stale WHERE moa_events.run_id = stale.run_id)

@@ -25,6 +25,7 @@ class Row:
     created: datetime
     age_s: float
     cancel_asked: str
+    unwatched_s: float
     usage: bytes | None
 
     @classmethod
@@ -44,6 +45,7 @@ def record_of(row: Row, codec: Codec) -> RunRecord:
         row.created,
         row.age_s,
         row.cancel_asked,
+        row.unwatched_s,
         None if row.usage is None else codec.read_usage(row.usage),
     )
 

@@ -96,8 +96,11 @@ class SqliteJournal:
     async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
         return await self._read(lambda db: self._book.read(db, run_id, after, limit))
 
-    def follow(self, run_id: str) -> AsyncGenerator[None, None]:
-        return self._followers.follow(run_id)
+    async def note_watched(self, run_ids: Sequence[str]) -> None:
+        await self._write(lambda db: self._book.note_watched(db, run_ids))
+
+    def follow(self, name: str) -> AsyncGenerator[None, None]:
+        return self._followers.follow(name)
 
     async def purge(self) -> int:
         return await self._write(self._book.purge)
@@ -106,8 +109,8 @@ class SqliteJournal:
         migrate(self._path)
         return connect(self._path, durable=self._durable), connect(self._path)
 
-    async def _places(self, run_ids: Sequence[str]) -> dict[str, tuple[object, ...]]:
-        return await self._read(lambda db: self._book.places(db, run_ids))
+    async def _places(self, names: Sequence[str]) -> dict[str, tuple[object, ...]]:
+        return await self._read(lambda db: self._book.places(db, names))
 
     async def _write(self, operation: Operation[_T]) -> _T:
         try:

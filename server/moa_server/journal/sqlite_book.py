@@ -16,7 +16,7 @@ from moa_server.journal.record import Row, record_of, registered
 from moa_server.journal.retention import PURGE_STEP, Retention, without_content
 
 _RUN = """
-SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage
+SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, watched, usage
 FROM runs JOIN plans USING (run_id)
 """
 _CLAIMABLE = """
@@ -34,6 +34,7 @@ _FORGET_OWNERS = """
 DELETE FROM owners WHERE (:now - renewed > 86400 OR renewed > :now)
   AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.owner = owners.owner AND state = 'running')
 """
+_ASKED = "SELECT owner, count(*) FROM runs WHERE state = 'running' AND cancel_asked <> '' "
 _PAST_AGE = "SELECT run_id FROM runs WHERE ended < :age ORDER BY ended LIMIT :step"
 _PAST_LIMITS = """
 SELECT run_id FROM (
@@ -132,6 +133,12 @@ class Book:
             (by, run_id),
         )
 
+    def note_watched(self, db: sqlite3.Connection, run_ids: Sequence[str]) -> None:
+        db.executemany(
+            "UPDATE runs SET watched = ? WHERE run_id = ? AND state = 'running'",
+            [(self._monotonic(), run_id) for run_id in run_ids],
+        )
+
     def find(self, db: sqlite3.Connection, run_id: str) -> RunRecord | None:
         return self._record(db.execute(_RUN + "WHERE runs.run_id = ?", (run_id,)).fetchone())
 
@@ -164,11 +171,12 @@ class Book:
         db.execute(_FORGET_OWNERS, {"now": self._monotonic()})
         return len(stale) + len(dropped)
 
-    def places(self, db: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, tuple[object, ...]]:
-        """Return how far runs are."""
-        marks = ", ".join("?" * len(run_ids))
-        found = db.execute(f"SELECT run_id, epoch, last_sequence, content FROM runs WHERE run_id IN ({marks})", run_ids)  # noqa: S608
-        return {row[0]: tuple(row[1:]) for row in found}
+    def places(self, db: sqlite3.Connection, names: Sequence[str]) -> dict[str, tuple[object, ...]]:
+        """Return how far runs are, and how many of an owner's runs are to be cancelled."""
+        marks = ", ".join("?" * len(names))
+        runs = db.execute(f"SELECT run_id, epoch, last_sequence, content FROM runs WHERE run_id IN ({marks})", names)  # noqa: S608
+        asked = db.execute(_ASKED + f"AND owner IN ({marks}) GROUP BY owner", names)
+        return {row[0]: tuple(row[1:]) for row in (*runs, *asked)}
 
     def _append(self, db: sqlite3.Connection, run_id: str, events: tuple[Event, ...]) -> None:
         piece, last = self._codec.events(events), events[-1].sequence
@@ -209,7 +217,8 @@ class Book:
     def _row(self, row: sqlite3.Row) -> Row:
         created = datetime.fromtimestamp(row["created"], UTC)
         age_s = (self._clock.now() - created).total_seconds()
-        return Row.of({**dict(row), "created": created, "age_s": age_s})
+        unwatched_s = self._monotonic() - row["watched"] if row["watched"] is not None else float("inf")
+        return Row.of({**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s})
 
 
 def _held(db: sqlite3.Connection, run_id: str) -> Held | None:

@@ -4,8 +4,9 @@ httpx's own transport costs several times what this one does, and grows with the
 ready-made bridge to aiohttp is as quick, but wakes its reader for every packet, gives its reader no way to be told to
 wait, and calls a connection that was torn down before the headers a connect time-out.
 
-A request that finds its kept connection torn down is not sent again here: nobody can tell whether the endpoint had
-begun to work, and be paid, for it. It fails as any connection does, and the wrapper that retries decides, and accounts.
+A kept connection may be closed by its endpoint at the very moment of a request. When one that was used before breaks
+before any byte of an answer, the request goes out again on another, as browsers and curl do it: an endpoint that had
+begun to work for it would not close the connection for being idle. On a new connection nothing is sent twice.
 """
 
 import asyncio
@@ -13,11 +14,16 @@ import io
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Self
+from weakref import WeakSet
 
 import aiohttp
 import httpx
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 READING: Final = "moa.reading"
@@ -27,6 +33,8 @@ _KEEP_S = 4.0
 """How long an idle connection is kept: common servers close theirs after five seconds, and may tear a request down."""
 _LINGER_S = 0.1
 """How long a body may take to end once its last event has come, for the connection to be used again."""
+_MOST_RESENT = 2
+"""How many kept connections may turn out to be closed, one after another, under one request."""
 _BIG_BODY = 1 << 20
 """Above it, aiohttp wants bodies as files, and sends them in pieces."""
 
@@ -62,7 +70,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls, keepalive_timeout=_KEEP_S),
+            connector=_Connector(self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -76,19 +84,49 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return when the headers of its answer are there."""
-        content = request.content
-        connect_s = request.extensions.get("timeout", {}).get("connect")
         with _as_httpx():
-            answer = await self._session.request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=request.headers,
-                data=io.BytesIO(content) if len(content) > _BIG_BODY else content,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=None),
-            )
+            answer = await self._send_again(request, _MOST_RESENT)
         reading = request.extensions.get(READING) or Reading()
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, reading), request=request)
+
+    async def _send_again(self, request: httpx.Request, times: int) -> aiohttp.ClientResponse:
+        _used_before.set(False)
+        try:
+            return await self._send(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            if not _used_before.get() or not times:
+                raise
+        return await self._send_again(request, times - 1)
+
+    async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
+        content = request.content
+        connect_s = request.extensions.get("timeout", {}).get("connect")
+        return await self._session.request(
+            request.method,
+            URL(str(request.url), encoded=True),
+            headers=request.headers,
+            data=io.BytesIO(content) if len(content) > _BIG_BODY else content,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=None),
+        )
+
+
+_used_before: ContextVar[bool] = ContextVar("used_before", default=False)
+"""Whether the connection of the request that this task makes had been used before."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells used connections from new ones; aiohttp's own tracing would tell too, at a fifth of a short call's cost."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        super().__init__(limit=0, ssl=tls, keepalive_timeout=_KEEP_S)
+        self._used: WeakSet[object] = WeakSet()
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        _used_before.set(connection.protocol in self._used)
+        self._used.add(connection.protocol)
+        return connection
 
 
 class _Body(httpx.AsyncByteStream):

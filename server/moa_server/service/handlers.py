@@ -13,7 +13,7 @@ from moa_server.engine.engine import Engine
 from moa_server.engine.views import RunStatus
 from moa_server.service.call import Call, Context, current
 from moa_server.service.ended_badly import ended_badly, was_cancelled
-from moa_server.service.streaming import events_of, outcome_of
+from moa_server.service.streaming import follow, outcome_of
 from moa_server.service.translate.plan import write_mixture, write_plan
 from moa_server.service.translate.proposals import write_answer, write_layer
 from moa_server.service.translate.requests import (
@@ -56,9 +56,9 @@ class Handlers(MoaServiceServicer):
         """Start a run and stream its events."""
         asked = read_ask(request, self._limits)
         record = await self._start(asked)
-        async with aclosing(events_of(self._engine, record.run_id, asked.after)) as events:
-            async for event in events:
-                yield pb.SynthesizeResponse(event=event)
+        async with aclosing(follow(self._engine, record.run_id, asked.after, pb.SynthesizeResponse)) as responses:
+            async for response in responses:
+                yield response
 
     async def WatchRun(
         self, request: pb.WatchRunRequest, context: Context
@@ -66,9 +66,9 @@ class Handlers(MoaServiceServicer):
         """Stream the events of a run that is there."""
         named = read_name_of_run(request)
         record = await self._find(named)
-        async with aclosing(events_of(self._engine, record.run_id, named.after)) as events:
-            async for event in events:
-                yield pb.WatchRunResponse(event=event)
+        async with aclosing(follow(self._engine, record.run_id, named.after, pb.WatchRunResponse)) as responses:
+            async for response in responses:
+                yield response
 
     async def LayerResult(self, request: pb.LayerResultRequest, context: Context) -> pb.LayerResultResponse:
         """Return a closed layer."""

@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from moa.v1 import event_pb2
+from moa.v1 import moa_service_pb2 as pb
 from moa_server.domain.errors import ShuttingDown
 from moa_server.domain.event import BEGINNING, Cursor, Event, LayerClosed, Terminal
 from moa_server.domain.proposal import LayerResult
@@ -12,8 +13,13 @@ from moa_server.engine.engine import Engine
 from moa_server.service.translate.events import write_event, write_heartbeat
 
 
-async def events_of(engine: Engine, run_id: str, after: Cursor) -> AsyncGenerator[event_pb2.Event, None]:
-    """Yield a run's events for the wire, and a heartbeat whenever nothing has happened for a while.
+Response = TypeVar("Response", pb.SynthesizeResponse, pb.WatchRunResponse)
+
+
+async def follow(
+    engine: Engine, run_id: str, after: Cursor, response_of: type[Response]
+) -> AsyncGenerator[Response, None]:
+    """Yield a response for each event of a run, and a heartbeat whenever nothing has happened for a while.
 
     After the end of a run there are none.
 
@@ -23,11 +29,13 @@ async def events_of(engine: Engine, run_id: str, after: Cursor) -> AsyncGenerato
     last, ended = after, False
     async with aclosing(engine.watch(run_id, after)) as events:
         async for event in events:
+            response = response_of()
             if event is None:
-                yield write_heartbeat(run_id, last)
-                continue
-            last, ended = event.cursor, event.is_terminal
-            yield write_event(event)
+                write_heartbeat(run_id, last, response.event)
+            else:
+                last, ended = event.cursor, event.is_terminal
+                write_event(event, response.event)
+            yield response
     if not ended and last != after:
         raise _cut(run_id)
 

@@ -9,6 +9,7 @@ from moa_server.settings.schema import json_schema
 from moa_server.settings.settings import (
     Caller,
     JournalChoice,
+    JournalSettings,
     MemoryJournal,
     PostgresJournal,
     ServerSettings,
@@ -23,6 +24,7 @@ __all__ = [
     "Catalogue",
     "ConfigurationRefused",
     "JournalChoice",
+    "JournalSettings",
     "KnownProvider",
     "MemoryJournal",
     "PostgresJournal",

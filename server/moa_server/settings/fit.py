@@ -35,7 +35,7 @@ class Fit:
         for index, stage in enumerate(stages):
             self._check_width(place, index, stage, findings)
             before = stages[max(index - stage.looks_back, 0) : index]
-            shown = sum(len(earlier.agents) for earlier in before)
+            shown = sum(len(earlier.agents[: earlier.most]) for earlier in before)
             for agent in dict.fromkeys(stage.agents):
                 self._check_agent(place, index, agent, shown, findings)
 
@@ -48,8 +48,9 @@ class Fit:
 
     def _check_width(self, place: Place, index: int, stage: Stage, findings: Findings) -> None:
         most = self.limits.max_agents_per_layer
-        if len(stage.agents) > most:
-            wrong = f"layer {index} can come to {len(stage.agents)} agents"
+        count = len(stage.agents[: stage.most])
+        if count > most:
+            wrong = f"layer {index} can come to {count} agents"
             findings.add(place, f"{wrong}; use fewer, or raise limits.agents_per_layer above {most}")
 
     def _check_agent(self, place: Place, index: int, agent: Agent, shown: int, findings: Findings) -> None:

@@ -20,6 +20,7 @@ from moa_server.settings.server_section import (
 from moa_server.settings.settings import (
     Caller,
     JournalChoice,
+    JournalSettings,
     MemoryJournal,
     PostgresJournal,
     ServerSettings,
@@ -56,6 +57,9 @@ def limits(section: LimitsSection, findings: Findings) -> EngineLimits:
         retain_runs=section.retention.count,
         retain_bytes=section.retention.bytes,
         retain_s=section.retention.age,
+        retain_content_s=section.retention.content_age,
+        retain_runs_per_caller=section.retention.count_per_caller,
+        retain_bytes_per_caller=section.retention.bytes_per_caller,
     )
 
 
@@ -142,20 +146,35 @@ def telemetry(section: TelemetrySection) -> TelemetrySettings:
     return TelemetrySettings(section.log_level, section.log_form, section.record_texts)
 
 
-def journal(section: JournalSection, catalogue: Catalogue, folder: Path, findings: Findings) -> JournalChoice:
-    """Return where runs are kept."""
-    chosen = sorted(section.model_fields_set)
+def journal(section: JournalSection, catalogue: Catalogue, folder: Path, findings: Findings) -> JournalSettings:
+    """Return where runs are kept, and how."""
+    chosen = sorted(section.model_fields_set & {"memory", "sqlite", "postgres"})
     if len(chosen) > 1:
         findings.add(("journal",), f"names {' and '.join(chosen)}; keep one")
     for kind in chosen:
         findings.named(("journal", kind), "journal", kind, catalogue.journals)
+    store = _store(section, folder, findings)
+    return JournalSettings(store, section.ownership, section.most_owners, _key_file(section, folder, findings))
+
+
+def _store(section: JournalSection, folder: Path, findings: Findings) -> JournalChoice:
     if section.sqlite is not None:
-        return SqliteJournal(folder / section.sqlite.path)
+        return SqliteJournal(folder / section.sqlite.path, section.sqlite.durable)
     if section.postgres is not None:
         kept = section.postgres.dsn
         dsn = findings.tried(("journal", "postgres", "dsn"), lambda: opened(kept, folder))
-        return PostgresJournal(dsn) if dsn is not None else MemoryJournal()
+        return PostgresJournal(dsn, section.postgres.transaction_pooling) if dsn is not None else MemoryJournal()
     return MemoryJournal()
+
+
+def _key_file(section: JournalSection, folder: Path, findings: Findings) -> Path | None:
+    if section.encryption is None:
+        return None
+    if section.sqlite is None and section.postgres is None:
+        findings.add(("journal", "encryption"), "has nothing to seal, since runs are kept in memory; remove it")
+    path = folder / section.encryption.keys.file
+    findings.tried(("journal", "encryption", "keys", "file"), lambda: _check_file(path))
+    return path
 
 
 def _check_file(path: Path) -> bool:

@@ -30,9 +30,16 @@ class RetentionSection(Section):
     count: AtLeastOne = _LIMITS.retain_runs
     """How many."""
     bytes: Size = _LIMITS.retain_bytes
-    """How much memory their events may take together."""
+    """How much their events may take together."""
     age: Span = _LIMITS.retain_s
     """For how long."""
+    content_age: Maybe[Span] = None
+    """For how long their messages and events are kept; their records and usage stay for ``age``. When left out, as
+    long as they."""
+    count_per_caller: Maybe[AtLeastOne] = None
+    """How many of one caller; when left out, that alone does not limit them."""
+    bytes_per_caller: Maybe[Size] = None
+    """How much those of one caller may take; when left out, that alone does not limit them."""
 
 
 class LimitsSection(Section):
@@ -125,10 +132,12 @@ class MemorySection(Section):
 
 
 class SqliteSection(Section):
-    """A journal in a file, for one server."""
+    """A journal in a file, for the servers of one machine: several processes may share it, several machines may not."""
 
     path: _Path
     """The file. Relative to the configuration file."""
+    durable: bool = True
+    """Whether a write waits for the disk. Without it a power cut may take the last writes; a crash takes none."""
 
 
 class PostgresSection(Section):
@@ -136,10 +145,28 @@ class PostgresSection(Section):
 
     dsn: SecretSection
     """Where the connection string is kept."""
+    transaction_pooling: bool = False
+    """Whether a pooler in transaction mode stands before the database. News of runs on other servers then comes by
+    looking alone, since no notification passes such a pooler, and every operation costs more round trips."""
+
+
+class KeysSection(Section):
+    """Where keys are kept."""
+
+    file: _Path
+    """The file: 32 bytes in base64 a line. The first seals, all of them open, so that keys can be changed. Relative to
+    the configuration file."""
+
+
+class EncryptionSection(Section):
+    """How texts are sealed at rest."""
+
+    keys: KeysSection
+    """Where the keys are kept."""
 
 
 class JournalSection(Section):
-    """Where runs and their events are kept; exactly one of these."""
+    """Where runs and their events are kept: exactly one of ``memory``, ``sqlite`` and ``postgres``."""
 
     memory: Maybe[MemorySection] = None
     """In the memory of the process."""
@@ -147,3 +174,9 @@ class JournalSection(Section):
     """In a file."""
     postgres: Maybe[PostgresSection] = None
     """In a database that servers share."""
+    ownership: Annotated[Duration, Field(ge=0.3)] = 5.0
+    """How long a server that has gone silent keeps its runs before others take them over. The same on all servers."""
+    most_owners: AtLeastOne = 5
+    """How many servers a run may have had; one that the next would take over has failed."""
+    encryption: Maybe[EncryptionSection] = None
+    """How texts are sealed at rest; when left out, they are not."""

@@ -65,6 +65,7 @@ class SqliteJournal:
     """Runs are kept in a file."""
 
     path: Path
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,21 @@ class PostgresJournal:
     """Runs are kept in a database that servers share."""
 
     dsn: Secret
+    transaction_pooling: bool = False
 
 
 JournalChoice = MemoryJournal | SqliteJournal | PostgresJournal
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """Where runs are kept, and how servers own them."""
+
+    store: JournalChoice = MemoryJournal()
+    ownership_s: float = 5.0
+    most_owners: int = 5
+    key_file: Path | None = None
+    """Given, texts are sealed at rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +102,4 @@ class Settings:
     limits: EngineLimits
     server: ServerSettings
     telemetry: TelemetrySettings
-    journal: JournalChoice
+    journal: JournalSettings

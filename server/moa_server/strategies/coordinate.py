@@ -100,7 +100,7 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
     yield from checking.layer_count(roster, 1, 1)
-    yield from checking.needsaggregator_of(roster)
+    yield from checking.needs_aggregator(roster)
     yield from checking.needs_role(roster, "coordinator", "to split the work")
     yield from checking.within("depth", options.depth, 1, 10)
     yield from checking.sound_weights(roster)

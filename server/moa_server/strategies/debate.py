@@ -102,7 +102,7 @@ def _problems(roster: Roster, options: Options) -> Iterator[str]:
     yield from checking.one_of("tie", options.tie, TIE_RULES)
     yield from extracting.problems(options)
     if options.end == "aggregate":
-        yield from checking.needsaggregator_of(roster)
+        yield from checking.needs_aggregator(roster)
 
 
 DEBATE = Strategy("debate", _run, _outline, _problems, Options)

@@ -1,8 +1,8 @@
 """Searches with an operator's pattern so that no text can make it take long.
 
 Python's expressions go back over what they have read: ``(a+)+b`` doubles its work with every character. So a repeat of
-something that itself varies is refused, as are more than a few repeats without an end, and only the end of a text is
-searched, a line at a time.
+something that itself varies is refused, as are patterns with too many ways through them, and only the end of a text
+is searched, a line at a time.
 """
 
 import re
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 _MOST_PATTERN = 200
 _MOST_CHARACTERS = 500
-_MOST_LINE = 120
-_MOST_ENDLESS = 3
+_MOST_LINE = 100
+_MOST_WAYS = _MOST_LINE**3
 _TOKEN = re.compile(
     r"\\(?P<reference>[1-9]|g<|k<)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
     r"|(?P<named>\(\?P=)|(?P<open>\((?:\?(?:[:=!>]|<[=!]|P<\w+>|[a-zA-Z-]+:))?)|(?P<close>\))|(?P<alternative>\|)"
-    r"|(?P<endless>[*+]|\{\d+,\})|(?P<varying>\?|\{\d*,\d+\})|(?P<fixed>\{\d+\})|.",
+    r"|(?P<endless>[*+]|\{\d+,\})|(?P<varying>\?|\{(?P<least>\d*),(?P<most>\d+)\})|(?P<fixed>\{\d+\})|.",
     re.DOTALL,
 )
 
@@ -49,36 +49,56 @@ def problems(pattern: str) -> Iterator[str]:
 
 
 @dataclass(slots=True)
+class _Group:
+    """What has been seen of a group."""
+
+    varies: bool = False
+    branches: int = 1
+
+
+@dataclass(slots=True)
 class _Scan:
     """What has been seen of a pattern."""
 
-    open: list[bool] = field(default_factory=lambda: [False])
-    """For each group that is open, whether its length varies."""
+    open: list[_Group] = field(default_factory=lambda: [_Group()])
+    """The pattern itself, and the groups that are open in it."""
     closed: bool = False
     """Whether the last thing was a group whose length varies."""
-    endless: int = 0
+    ways: int = 1
+    """In how many ways the pattern can be gone through on one line, at the most."""
     nested: bool = False
     backward: bool = False
 
     def take(self, found: re.Match[str]) -> None:
-        kind = found.lastgroup
-        was_varying, self.closed = self.closed, False
-        match kind:
-            case "open":
-                self.open.append(False)
-            case "close":
-                self.closed = self.open.pop() if len(self.open) > 1 else True
-                self.open[-1] |= self.closed
-            case "alternative":
-                self.open[-1] = True
-            case "endless" | "varying":
-                self.nested |= was_varying and found.group() != "?"
-                self.endless += kind == "endless"
-                self.open[-1] = True
-            case "fixed":
-                self.nested |= was_varying
-            case "reference" | "named":
-                self.backward = True
+        group, was_varying = self.open[-1], self.closed
+        self.closed = False
+        if found["open"]:
+            self.open.append(_Group())
+        elif found["close"] and len(self.open) > 1:
+            self._close()
+        elif found["alternative"]:
+            group.branches += 1
+            group.varies = True
+        elif found["endless"] or found["varying"]:
+            group.varies = True
+            self.nested |= was_varying and found.group() != "?"
+            self.ways *= _ways(found)
+        elif found["fixed"]:
+            self.nested |= was_varying
+        elif found["reference"] or found["named"]:
+            self.backward = True
+
+    def _close(self) -> None:
+        done = self.open.pop()
+        self.ways *= done.branches
+        self.closed = done.varies
+        self.open[-1].varies |= done.varies
+
+
+def _ways(repeat: re.Match[str]) -> int:
+    if repeat["endless"]:
+        return _MOST_LINE
+    return 2 if repeat["most"] is None else int(repeat["most"]) - int(repeat["least"] or 0) + 1
 
 
 def _dangers(pattern: str) -> Iterator[str]:
@@ -89,5 +109,5 @@ def _dangers(pattern: str) -> Iterator[str]:
         yield "pattern repeats a group whose own length varies, which a text could make endless; repeat one character"
     if scan.backward:
         yield "pattern refers back to a group, which a text could make slow; write out what is meant"
-    if scan.endless > _MOST_ENDLESS:
-        yield f"pattern has {scan.endless} repeats without an end; at most {_MOST_ENDLESS}, write {{0,20}} for others"
+    if scan.ways * scan.open[0].branches > _MOST_WAYS:
+        yield "pattern has too many repeats and alternatives; at most three without an end, or fewer and bounded ones"

@@ -39,11 +39,9 @@ def _run(plan: Plan) -> Rule:
         if result.proposals:
             drafts, critiques = ordered(plan, result), NOTHING
     told = prompts.editor(plan, len(drafts), len(critiques), answers=True)
-    return (
-        yield from answer_by(
-            Call(aggregator_of(plan.roster), (*drafts, *critiques), told, response_schema=plan.response_schema), drafts
-        )
-    )
+    shown = (*drafts, *critiques)
+    editor = Call(aggregator_of(plan.roster), shown, told, response_schema=plan.response_schema)
+    return (yield from answer_by(editor, stand_ins=drafts))
 
 
 def _tasks(options: Options, count: int) -> tuple[str, ...]:

@@ -37,15 +37,15 @@ def set_up_logs(settings: Logging, stream: BinaryIO | None = None) -> None:
     file = sys.stderr.buffer if stream is None else stream
     is_json = settings.form == "json" or (settings.form == "auto" and not file.isatty())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    first = _first(record_texts=settings.record_texts)
     last = _json() if is_json else _readable(in_colour=file.isatty())
+    processors = [*_first(record_texts=settings.record_texts), *last]
     structlog.configure(
-        processors=[*first, *last],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(file),
         cache_logger_on_first_use=True,
     )
-    _route_others(file, level, first, last)
+    _route_others(file, level, processors)
 
 
 def _first(*, record_texts: bool) -> list[Processor]:
@@ -101,33 +101,33 @@ def _without_texts(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     return event
 
 
-def _route_others(file: BinaryIO, level: int, first: list[Processor], last: list[Processor]) -> None:
+def _route_others(file: BinaryIO, level: int, processors: list[Processor]) -> None:
     """Send what libraries log the standard way through the same processors."""
-    handler = _Routed(file)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*first, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
     root = logging.getLogger()
-    root.handlers = [other for other in root.handlers if not isinstance(other, _Routed)] + [handler]
+    root.handlers = [other for other in root.handlers if not isinstance(other, _Routed)]
+    root.addHandler(_Routed(file, processors))
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
 class _Routed(logging.Handler):
-    """Writes lines that are bytes already."""
+    """Writes the lines of libraries as those of the house are written."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, processors: list[Processor]) -> None:
         super().__init__()
         self._file = file
+        self._processors = processors
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
         try:
-            line: str | bytes = self.format(record)
-            self._file.write((line if isinstance(line, bytes) else line.encode(errors="backslashreplace")) + b"\n")
+            line: Any = {"event": record.getMessage(), "logger": record.name}
+            if record.exc_info:
+                line["exc_info"] = record.exc_info
+            for process in self._processors:
+                line = process(None, record.levelname.lower(), line)
+            self._file.write(line + b"\n")
             self._file.flush()
         except Exception:  # noqa: BLE001 - the border of telemetry: a line that cannot be written harms nothing else
             self.handleError(record)

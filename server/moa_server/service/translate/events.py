@@ -16,26 +16,29 @@ from moa_server.service.translate.proposals import (
     write_usage,
 )
 from moa_server.service.translate.run import write_run_failure
-from moa_server.service.translate.times import write_moment
 
 
-def write_event(event: Event) -> pb.Event:
-    """Return an event as the wire has it."""
+def write_event(event: Event, into: pb.Event) -> None:
+    """Write an event into its place in a response, which saves copying it there."""
+    into.run_id, into.epoch, into.sequence = event.run_id, event.epoch, event.sequence
+    _write_moment(event.time, into)
     fact = event.fact
-    key, write = _FACTS[type(fact)]
-    return pb.Event(
-        run_id=event.run_id,
-        epoch=event.epoch,
-        sequence=event.sequence,
-        event_time=write_moment(event.time),
-        **{key: write(fact)},
-    )
+    if type(fact) is facts.AnswerDelta:
+        into.answer_delta.text = fact.text
+    else:
+        key, write = _FACTS[type(fact)]
+        getattr(into, key).CopyFrom(write(fact))
 
 
-def write_heartbeat(run_id: str, last: Cursor) -> pb.Event:
-    """Return the news that a run is alive; it bears the number of the event before it."""
-    now = write_moment(datetime.now(UTC))
-    return pb.Event(run_id=run_id, epoch=last.epoch, sequence=last.sequence, event_time=now, heartbeat=pb.Heartbeat())
+def write_heartbeat(run_id: str, last: Cursor, into: pb.Event) -> None:
+    """Write the news that a run is alive; it bears the number of the event before it."""
+    into.run_id, into.epoch, into.sequence = run_id, last.epoch, last.sequence
+    _write_moment(datetime.now(UTC), into)
+    into.heartbeat.SetInParent()
+
+
+def _write_moment(moment: datetime, into: pb.Event) -> None:
+    into.event_time.seconds, into.event_time.nanos = int(moment.timestamp()), moment.microsecond * 1000
 
 
 def _run_started(fact: facts.RunStarted) -> pb.RunStarted:
@@ -81,10 +84,6 @@ def _decision_made(fact: facts.DecisionMade) -> pb.DecisionMade:
     )
 
 
-def _answer_delta(fact: facts.AnswerDelta) -> pb.AnswerDelta:
-    return pb.AnswerDelta(text=fact.text)
-
-
 def _answer_restarted(fact: facts.AnswerRestarted) -> pb.AnswerRestarted:
     return pb.AnswerRestarted(degradation=write_degradation(fact.degradation))
 
@@ -111,7 +110,6 @@ _FACTS: Final[Mapping[type[Any], tuple[str, Callable[[Any], Any]]]] = {
     facts.AgentFailed: ("agent_failed", _agent_failed),
     facts.LayerClosed: ("layer_closed", _layer_closed),
     facts.DecisionMade: ("decision_made", _decision_made),
-    facts.AnswerDelta: ("answer_delta", _answer_delta),
     facts.AnswerRestarted: ("answer_restarted", _answer_restarted),
     facts.RunSucceeded: ("run_succeeded", _run_succeeded),
     facts.RunFailed: ("run_failed", _run_failed),

@@ -16,6 +16,7 @@ CREATE TABLE moa_runs (
   last_sequence bigint NOT NULL DEFAULT 0,  -- of this epoch
   state text NOT NULL DEFAULT 'running',
   cancel_asked text NOT NULL DEFAULT '',
+  watched timestamptz,  -- when a server last noted that a caller of its own watches
   bytes bigint NOT NULL,
   usage bytea,
   created timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -15,6 +15,7 @@ CREATE TABLE runs (
   last_sequence INTEGER NOT NULL,  -- of this epoch
   state TEXT NOT NULL,
   cancel_asked TEXT NOT NULL DEFAULT '',
+  watched REAL,  -- by the clock of the owners
   bytes INTEGER NOT NULL,
   usage BLOB,
   created REAL NOT NULL,  -- seconds since 1970
