@@ -14,13 +14,12 @@ from bench.panel import Panel, voice
 from bench.process import Process
 from bench.scale import Scale
 from bench.table import Figure, quantile
-from moa import AsyncStream, RunCancelled
+from moa import AsyncStream, MoaError
 
 _PANELS: Final = {
     "quick": Panel((voice(20, 0),) * 3, voice(20, 0)),
     "slow": Panel((voice(200, 500, 20),) * 3, voice(400, 300, 20)),
 }
-_LIMITS: Final = {"retention": {"count": 100}}
 _SOON_S, _LATE_S = 0.5, 4.0
 _MOST_MS = 50.0
 _SETTLED_S = 1.0
@@ -30,8 +29,8 @@ async def storm(scale: Scale) -> Sequence[Figure]:
     """Cancel them twice; the second time nothing may be left that the first did not leave."""
     runs = scale.of(50, 500, 500)
     with upstream() as (calls, endpoint):
-        async with house(endpoint, _PANELS, limits=_LIMITS) as server:
-            await ask_many(server.client, "quick", 200, at_once=16)
+        async with house(endpoint, _PANELS, limits={"retention": {"count": runs}}) as server:
+            await ask_many(server.client, "quick", runs, at_once=16)
             await _storm(server, calls, runs)
             before = server.process.resident
             late = await _storm(server, calls, runs)
@@ -72,5 +71,5 @@ async def _cancelled(server: House, question: str) -> tuple[str, float]:
 
 
 async def _read(events: AsyncStream) -> None:
-    with contextlib.suppress(RunCancelled):
+    with contextlib.suppress(MoaError):
         await events.answer()

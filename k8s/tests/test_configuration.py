@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,12 @@ _SECRETS = {"models/models-example": "a-key", "postgres/dsn": "postgresql://moa:
 
 
 @pytest.fixture
-def secrets(tmp_path: Path) -> Iterator[Path]:
+def secrets(tmp_path: Path) -> Path:
     for name, content in _SECRETS.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True)
         file.write_text(content, encoding="utf-8")
-    yield tmp_path
+    return tmp_path
 
 
 def check(text: str, secrets: Path) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ import pytest
 from k8s.tests.rendering import K8S
 
 ROOT = K8S.parent
+BUILDAH = shutil.which("buildah") or ""
 DOCKERFILE = ROOT / "server" / "Dockerfile"
 
 
@@ -59,15 +60,15 @@ def test_everything_that_is_copied_is_let_into_the_build() -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not shutil.which("buildah"), reason="there is no buildah to build the image with")
+@pytest.mark.skipif(not BUILDAH, reason="there is no buildah to build the image with")
 @pytest.mark.skipif("MOA_BUILD_IMAGE" not in os.environ, reason="MOA_BUILD_IMAGE=1 builds the image: it loads its base")
 def test_the_image_starts_with_a_read_only_root_as_a_foreign_user() -> None:
     image = "moa-server:test"
-    subprocess.run(["buildah", "build", "--file", DOCKERFILE, "--tag", image, ROOT], check=True)
-    made = subprocess.run(["buildah", "from", image], capture_output=True, check=True, text=True)
+    subprocess.run([BUILDAH, "build", "--file", DOCKERFILE, "--tag", image, ROOT], check=True)
+    made = subprocess.run([BUILDAH, "from", image], capture_output=True, check=True, text=True)
     container = made.stdout.strip()
     try:
-        inside = ["buildah", "run", "--user", "54321:54321", container, "--"]
+        inside = [BUILDAH, "run", "--user", "54321:54321", container, "--"]
         assert (
             "moa-server"
             in subprocess.run([*inside, "moa-server", "--help"], capture_output=True, check=True, text=True).stdout
@@ -76,4 +77,4 @@ def test_the_image_starts_with_a_read_only_root_as_a_foreign_user() -> None:
         assert '"moa-server"' in bom.stdout
         assert subprocess.run([*inside, "touch", "/opt/moa/written"], check=False).returncode != 0
     finally:
-        subprocess.run(["buildah", "rm", container], check=True)
+        subprocess.run([BUILDAH, "rm", container], check=True)

@@ -3,13 +3,16 @@
 import argparse
 import asyncio
 import json
+import os
+import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -22,10 +25,12 @@ from moa_server.domain.plan import Plan
 from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
 from moa_server.engine.planning import Planner
+from moa_server.engine.registry import Ownership
 from moa_server.journal.codec import Codec, Seal
 from moa_server.journal.memory import MemoryJournal
 from moa_server.journal.postgres import PostgresJournal
 from moa_server.journal.postgres_store import migrate as migrate_database
+from moa_server.journal.reaching import is_reached, until_reached
 from moa_server.journal.retention import Retention
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
@@ -36,8 +41,8 @@ from moa_server.security.caller import Caller
 from moa_server.security.callers import Callers, KnownCaller
 from moa_server.service.listening import Listening
 from moa_server.service.loop import loop_factory
-from moa_server.service.server import AddressUnavailable, serving
-from moa_server.service.stopping import asked_to_stop
+from moa_server.service.server import AddressUnavailable, Serving, serving
+from moa_server.service.stopping import stop_signals
 from moa_server.service.tls import CertificateRefused, TlsFiles
 from moa_server.settings import ConfigurationRefused, KnownProvider, Reloader, Settings, json_schema, load, render_check
 from moa_server.strategies import STRATEGIES
@@ -46,18 +51,32 @@ from moa_server.telemetry.run_metrics import RunMetrics, observe_breakers, obser
 from moa_server.telemetry.setup import exporting
 
 _REFUSED = 1
+_ID_BYTES = 16
+_Error = TypeVar("_Error", bound=Exception)
 _logger = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of the server."""
     chosen = _parser().parse_args(arguments)
+    lines: list[str] = []
     try:
         chosen.run(chosen)
-    except ConfigurationRefused as refused:
-        _give_up(*map(str, refused.problems))
-    except (AddressUnavailable, CertificateRefused, MoaError) as error:
-        _give_up(str(error))
+    # With a star, since what goes wrong while the rooms are open comes out of their task groups.
+    except* ConfigurationRefused as refused:
+        lines += [str(problem) for error in _leaves(refused) for problem in error.problems]
+    except* (AddressUnavailable, CertificateRefused, MoaError) as errors:
+        lines += map(str, _leaves(errors))
+    if lines:
+        _give_up(*lines)
+
+
+def _leaves(group: ExceptionGroup[_Error]) -> Iterator[_Error]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,6 +116,7 @@ def _migrate(chosen: argparse.Namespace) -> None:
 
 
 def _serve(chosen: argparse.Namespace) -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes lines of its own among those of the log
     settings = load(chosen.config, _choices())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_served(chosen.config, settings))
@@ -108,19 +128,25 @@ async def _served(path: Path, settings: Settings) -> None:
         stack.enter_context(exporting())
         http = await stack.enter_async_context(Transport())
         journal = await stack.enter_async_context(_journal(settings))
+        ready = await is_reached(journal)
         callers = Callers(_known_callers(settings))
         engine = await stack.enter_async_context(
             Engine(
                 _catalogue(settings, http, {}),
                 journal,
                 settings.limits,
+                ownership=_ownership(settings),
                 breaker_of=breaker_state,
                 on_fact=RunMetrics().see,
             )
         )
         observe_open_runs(engine.open_runs)
         observe_breakers(lambda: _breakers(engine))
-        served = await stack.enter_async_context(serving(engine, _listening(settings), settings.limits, callers))
+        served = await stack.enter_async_context(
+            serving(engine, _listening(settings), settings.limits, callers, ready=ready)
+        )
+        if not ready:
+            await stack.enter_async_context(_ready_in_time(journal, served))
 
         def take_over(new: Settings) -> None:
             engine.catalogue = _catalogue(new, http, engine.catalogue.models)
@@ -128,9 +154,30 @@ async def _served(path: Path, settings: Settings) -> None:
 
         reloader = Reloader(path, settings, read=partial(load, catalogue=_choices()), apply=take_over)
         await stack.enter_async_context(_watched(reloader))
-        print(json.dumps({"ready": _address(settings, served.port)}), flush=True)
-        number = await asked_to_stop()
+        with stop_signals() as asked:
+            print(json.dumps({"ready": _address(settings, served.port)}), flush=True)
+            number = await asked
         _logger.info("server.asked_to_stop", signal=number.name)
+
+
+@asynccontextmanager
+async def _ready_in_time(journal: Journal, served: Serving) -> AsyncIterator[None]:
+    """Say that the server is ready once its journal answers.
+
+    It stays ready when the journal goes away later: no other server could do better, and callers come back to the runs
+    that go on here.
+    """
+
+    async def wait() -> None:
+        await until_reached(journal)
+        served.health.set_ready(True)
+
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(wait(), name="wait for the journal")
+        try:
+            yield
+        finally:
+            waiting.cancel()
 
 
 @asynccontextmanager
@@ -176,6 +223,11 @@ def _journal(settings: Settings) -> AbstractAsyncContextManager[Journal]:
             )
         case _:
             return nullcontext(MemoryJournal(retention, ownership_s=said.ownership_s))
+
+
+def _ownership(settings: Settings) -> Ownership:
+    said = settings.journal
+    return Ownership(secrets.token_hex(_ID_BYTES), said.ownership_s, most_epochs=said.most_owners)
 
 
 def _seal(settings: Settings) -> Seal | None:

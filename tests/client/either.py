@@ -2,6 +2,7 @@
 
 # ruff: noqa: ANN401 - what it returns depends on the method it is told to call
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -16,6 +17,11 @@ class Either:
 
     async def call(self, method: str, *args: Any, **options: Any) -> Any:
         result = getattr(self.client, method)(*args, **options)
+        return await result if inspect.isawaitable(result) else result
+
+    async def aside(self, method: str, *args: Any, **options: Any) -> Any:
+        """Call while the test goes on: what would block runs on a thread of its own."""
+        result = await asyncio.to_thread(getattr(self.client, method), *args, **options)
         return await result if inspect.isawaitable(result) else result
 
     async def events(self, stream: Any) -> list[Any]:

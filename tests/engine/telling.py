@@ -110,5 +110,5 @@ def replayed(plan: Plan, results: Sequence[LayerResult]) -> tuple[list[Layer], A
         if len(layers) > len(results):
             return layers, None
         given = results[len(layers) - 1]
-        if step.answers and not given.proposals:
+        if step.answers and not given.proposals and not step.hands_back(given):
             return layers, Answer.of(max(step.calls[0].shown, key=lambda proposal: proposal.weight))

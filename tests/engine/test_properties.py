@@ -71,7 +71,7 @@ def test_every_strategy_is_tried() -> None:
     assert {setting.strategy for setting in SETTINGS} == set(STRATEGIES)
 
 
-@many(500)
+@many(250)
 @given(stories(budget=BUDGETS, priced=st.booleans(), proposal_deltas=st.booleans()), CANCELS)
 def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) -> None:
     told = outcome(tell(story, cancel_at=cancel_at))
@@ -93,11 +93,12 @@ def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) ->
         assert told.shown
     if isinstance(told.end, RunFailed):
         assert told.end.partial_text == told.shown
-    if cancel_at is not None and cancel_at < len(told.events) - 1:
-        assert isinstance(told.end, RunCancelled) or told.events[cancel_at].fact == told.end
+    if isinstance(told.end, RunCancelled):
+        assert cancel_at is not None
+        assert told.end.by == "caller"
 
 
-@many(500)
+@many(250)
 @given(stories(budget=BUDGETS, priced=st.booleans()), CANCELS)
 def test_usage_is_the_sum_of_all_attempts_and_what_the_endpoints_bill(story: Story, cancel_at: int | None) -> None:
     told = outcome(tell(story, cancel_at=cancel_at))
@@ -130,7 +131,7 @@ def within(budget: Budget, spent: Usage) -> None:
         assert spent.cost_nanousd <= budget.cost_nanousd
 
 
-@many(600)
+@many(300)
 @given(stories())
 def test_the_journaled_results_give_a_fresh_rule_the_same_layers_and_the_same_answer(story: Story) -> None:
     told = outcome(tell(story))

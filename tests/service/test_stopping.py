@@ -12,7 +12,7 @@ from moa_server.domain.mixture import Rules
 from moa_server.security.callers import Callers
 from moa_server.service.loop import loop_factory
 from moa_server.service.server import serving
-from moa_server.service.stopping import asked_to_stop
+from moa_server.service.stopping import stop_signals
 from tests.engine.fakes import FakeModel, once, silent, spec
 from tests.service.conftest import NO_GRACE, ask, engine_of, synthesize
 from tests.service.refusals import refusal
@@ -60,10 +60,9 @@ async def test_a_run_that_outlasts_the_grace_is_cancelled_and_its_caller_told() 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_process_hears_that_it_should_stop(number: signal.Signals) -> None:
-    waiting = asyncio.create_task(asked_to_stop())
-    await asyncio.sleep(0)
-    os.kill(os.getpid(), number)
-    assert await waiting is number
+    with stop_signals() as asked:
+        os.kill(os.getpid(), number)
+        assert await asked is number
 
 
 def test_the_server_answers_on_the_loop_that_is_chosen() -> None:

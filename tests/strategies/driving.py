@@ -45,7 +45,7 @@ def plan_of(
     read = rule.read(options or {})
     problems = list(rule.problems(roster, read))
     assert not problems, problems
-    stages = rule.outline(roster, read)
+    stages = rule.stages(roster, read, rules)
     layers = tuple(
         PlannedLayer(index, stage.agents, len(stage.agents), 0, stage.answers) for index, stage in enumerate(stages)
     )
@@ -120,7 +120,7 @@ def _drive(plan: Plan, carry: Callable[[Layer, int], LayerResult]) -> Driven:
                 driven.layers.append(step)
                 given = carry(step, len(driven.results))
                 driven.results.append(given)
-                if not given.proposals and not step.excused:
+                if not given.proposals and not step.excused and not step.hands_back(given):
                     return _ended(driven, step)
             case Decision():
                 driven.decisions.append(step)
@@ -150,7 +150,7 @@ def carried_out(
         settled = settled or (layer.enough is not None and layer.enough(tuple(came[key] for key in sorted(came))))
         text = None if settled else says(call, index, position)
         if text is None:
-            reason = "STRAGGLER_CUT" if settled else "MODEL_UNAVAILABLE"
+            reason = "STRAGGLER_CUT" if settled else min(layer.returns, default="MODEL_UNAVAILABLE")
             failed[position] = AgentFailure(call.agent.name, position, call.agent.model, reason, "it failed")
         else:
             came[position] = proposal(call.agent, position, text, logprob)

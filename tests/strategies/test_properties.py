@@ -19,6 +19,7 @@ RULES = st.builds(
     prompt_form=st.sampled_from(PromptForm),
     reference_order=st.sampled_from([ReferenceOrder.CONFIGURED, ReferenceOrder.SHUFFLED]),
     return_single=st.booleans(),
+    fold_when_too_long=st.booleans(),
 )
 SCRIPTS = st.tuples(st.sampled_from(SETTINGS), RULES, st.integers(0, 2**32), st.sampled_from([0.0, 0.2, 0.6]))
 Script = tuple[Setting, Rules, int, float]
@@ -60,7 +61,7 @@ def test_every_strategy_is_tried() -> None:
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda one: f"{one.strategy}-{one.calls}")
 def test_the_outline_is_the_table(setting: Setting) -> None:
     strategy = STRATEGIES[setting.strategy]
-    stages = strategy.outline(setting.roster, strategy.read(setting.options))
+    stages = strategy.stages(setting.roster, strategy.read(setting.options), Rules())
     assert len(stages) == setting.layers
     assert sum(len(stage.agents) if stage.most is None else stage.most for stage in stages) == setting.calls
 
@@ -69,7 +70,7 @@ def test_the_outline_is_the_table(setting: Setting) -> None:
 def test_a_rule_stays_within_its_outline(script: Script) -> None:
     driven = carried(script)
     strategy = STRATEGIES[driven.plan.strategy]
-    stages = strategy.outline(driven.plan.roster, strategy.read(driven.plan.options))
+    stages = strategy.stages(driven.plan.roster, strategy.read(driven.plan.options), driven.plan.rules)
     assert embedded(driven.layers, stages)
 
 
@@ -77,7 +78,8 @@ def test_a_rule_stays_within_its_outline(script: Script) -> None:
 def test_references_come_from_no_further_back_than_the_outline_says(script: Script) -> None:
     driven = carried(script)
     strategy = STRATEGIES[driven.plan.strategy]
-    stages = iter(enumerate(strategy.outline(driven.plan.roster, strategy.read(driven.plan.options))))
+    outlined = strategy.stages(driven.plan.roster, strategy.read(driven.plan.options), driven.plan.rules)
+    stages = iter(enumerate(outlined))
     said_in: dict[int, int] = {}
     for layer, result in zip(driven.layers, driven.results, strict=True):
         index, stage = next((index, stage) for index, stage in stages if within(layer, stage))

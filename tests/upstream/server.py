@@ -78,6 +78,10 @@ class Upstream:
         """Say what is to be done with the calls for a model."""
         self._scripts[model] = list(scripts)
 
+    def unscript(self) -> None:
+        """Forget what was to be done."""
+        self._scripts.clear()
+
     async def wait_for(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
         """Wait until something about the calls or connections is so."""
         self._watched = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -37,6 +38,16 @@ class UpstreamThread:
     def script(self, model: str, *scripts: Script) -> None:
         """Say what is to be done with the calls for a model."""
         self.upstream.script(model, *scripts)
+
+    def begin_anew(self) -> None:
+        """Forget the calls and the scripts."""
+        self.upstream.calls.clear()
+        self.upstream.unscript()
+
+    def wait_for(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
+        """Wait until something about the calls or connections is so; blocks the thread it is called on."""
+        waiting = self.upstream.wait_for(condition, timeout)
+        asyncio.run_coroutine_threadsafe(waiting, self._loop).result(timeout + 10)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

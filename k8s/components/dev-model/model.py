@@ -15,10 +15,10 @@ _PORT = 8080
 class Completions(BaseHTTPRequestHandler):
     """Streams one completion."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the library calls it by the method's name
+    def do_GET(self) -> None:
         self._answer(HTTPStatus.OK, {"status": "ok"})
 
-    def do_POST(self) -> None:  # noqa: N802 - as do_GET
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
         pace = _NAME.fullmatch(str(body.get("model")))
         if pace is None:

@@ -44,7 +44,7 @@ class Asker:
 
     def __init__(self, name: str, *arguments: str) -> None:
         self._name = name
-        # What the default policy forbids to others: callers of the example may reach the server and nothing else.
+        # Those of the example caller, whose network policy lets it reach the server and nothing else.
         labels = {"app.kubernetes.io/name": "moa-caller", "moa-caller": "true"}
         self._pod = pod(name, ["python", "/opt/asker/ask.py", *arguments], labels=labels)
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 from k8s.tests.cluster.asker import Asker, pod
 from k8s.tests.cluster.cluster import apply_local, got, names, pods, rolled_out, run, server_patch
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("namespace"), pytest.mark.xdist_group("cluster")]
+pytestmark = [
+    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("namespace"),
+]
 
 
 def eventually(holds: Callable[[], bool], within_s: float) -> bool:
@@ -49,7 +54,7 @@ def test_the_headless_name_balances_and_the_cluster_ip_does_not() -> None:
         with Asker("ask-many", "--target", target, "--streams", "20", "--every", "0.2") as asker:
             assert asker.told()["ends"] == ["whole"] * 20
         shares[target] = [answered(name) - count for name, count in before.items()]
-    assert sorted(shares["moa-server:50051"])[-1] == 20
+    assert max(shares["moa-server:50051"]) == 20
     assert min(shares["dns:///moa-server-headless:50051"]) >= 5
 
 
@@ -167,7 +172,7 @@ def test_the_autoscaler_reads_its_metric_and_grows_under_load() -> None:
     if not eventually(reads, 120):
         pytest.skip("the cluster serves no resource metrics")
     before = len(pods())
-    with Asker("ask-much", "--streams", "4000", "--every", "0.005"):
+    with Asker("ask-much", "--streams", "20000", "--every", "0.005"):
         assert eventually(lambda: len(pods()) > before, 180)
 
 

@@ -51,8 +51,8 @@ class _Held:
             one.bind((address, port))
         except OSError:
             return 0
-        port = one.getsockname()[1]
-        return port
+        bound: int = one.getsockname()[1]
+        return bound
 
 
 class Pod:

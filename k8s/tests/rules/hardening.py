@@ -97,9 +97,9 @@ def secrets_are_files_that_others_cannot_read(objects: Objects) -> Iterator[str]
 def a_server_that_cannot_start_says_why(objects: Objects) -> Iterator[str]:
     for pods in workloads(objects):
         for container in pods.containers:
-            if container["name"] in {"moa-server", "migrate"}:
-                if container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
-                    yield f"{pods.workload} does not put its last log line into its termination message"
+            speaks = container["name"] in {"moa-server", "migrate"}
+            if speaks and container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+                yield f"{pods.workload} does not put its last log line into its termination message"
 
 
 def scratch_space_is_bounded(objects: Objects) -> Iterator[str]:

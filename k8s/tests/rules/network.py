@@ -53,11 +53,11 @@ def policies_select_pods_that_are_there(objects: Objects) -> Iterator[str]:
         for rule in (*policy["spec"].get("ingress", ()), *policy["spec"].get("egress", ())):
             for peer in (*rule.get("from", ()), *rule.get("to", ())):
                 here = "podSelector" in peer and "namespaceSelector" not in peer and "ipBlock" not in peer
-                if here and _required(objects, peer) and not _there(objects, peer["podSelector"]):
+                if here and _required(peer) and not _there(objects, peer["podSelector"]):
                     yield f"{named(policy)} names peers that are not there: {peer['podSelector']}"
 
 
-def _required(objects: Objects, peer: Mapping[str, Any]) -> bool:
+def _required(peer: Mapping[str, Any]) -> bool:
     """Tell whether a peer has to be there: PostgreSQL may as well be outside the cluster."""
     wanted = peer["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name")
     return wanted != "moa-postgres"
@@ -81,7 +81,8 @@ def ports_let_in_are_ports_of_the_pods(objects: Objects) -> Iterator[str]:
         open_ports = {port["port"] for rule in policy["spec"].get("ingress", ()) for port in rule.get("ports", ())}
         for pods in selected:
             if not open_ports <= pods.ports:
-                yield f"{named(policy)} opens {sorted(map(str, open_ports - pods.ports))}, where {pods.workload} has no port"
+                missing = sorted(map(str, open_ports - pods.ports))
+                yield f"{named(policy)} opens {missing}, where {pods.workload} has no port"
 
 
 def every_pod_can_ask_the_dns(objects: Objects) -> Iterator[str]:

@@ -63,6 +63,8 @@ class Rules:
     """Whether the only proposal of the last proposer layer is returned without asking the aggregator."""
     best_proposal_on_failure: bool = True
     """Whether the best proposal is the answer when the aggregator has failed before its first word."""
+    fold_when_too_long: bool = False
+    """Whether references that do not fit the answering agent's window are read a few at a time, by more calls."""
     restart_answer: bool = False
     """Whether an answer that broke off may begin again."""
     degrade_to_budget: bool = True

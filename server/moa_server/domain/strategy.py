@@ -12,7 +12,7 @@ from typing import Any
 from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.degradation import Degradation
-from moa_server.domain.mixture import Roster
+from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult, Proposal
 
@@ -40,6 +40,8 @@ class Call:
     """A JSON Schema its text has to satisfy."""
     logprobs: bool = False
     """Whether the strategy reads the log-probabilities of its words."""
+    least_shown: int = 24
+    """Estimated tokens that must be left of a reference that is cut to fit; else the call fails as too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class Layer:
     """Whether what has come, in configured order, settles the matter, so that the rest is cancelled."""
     excused: bool = False
     """Whether the rule goes on when every call has failed; the result then has no proposals."""
+    returns: frozenset[str] = frozenset()
+    """Reasons of the answering agent's failure, before its first word, that the rule itself goes on from."""
+
+    def hands_back(self, result: LayerResult) -> bool:
+        """Whether the rule goes on without the answer that this layer was to give."""
+        return not result.proposals and [failure.reason in self.returns for failure in result.failures] == [True]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,8 @@ class Stage:
     answers: bool = False
     most: int | None = None
     """How many of its agents speak at the most; None means all, each as often as it is named."""
+    folds: bool = False
+    """Whether it is only there where a mixture has references folded that are too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,11 @@ class Strategy:
     """What makes a roster or its options impossible, one sentence each."""
     options: type[Any]
     """A frozen dataclass of plain fields: numbers, texts, truths, and tuples of these."""
+
+    def stages(self, roster: Roster, options: Any, rules: Rules) -> tuple[Stage, ...]:  # noqa: ANN401 - as below
+        """Return the worst case by a mixture's rules."""
+        found = self.outline(roster, options)
+        return tuple(stage for stage in found if rules.fold_when_too_long or not stage.folds)
 
     def read(self, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - each strategy has a type of its own
         """Return the strategy's own options from plain data."""

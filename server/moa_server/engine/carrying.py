@@ -70,7 +70,7 @@ class Carrying:
             match step:
                 case Layer():
                     given = await self._layer(step)
-                    if step.answers and not given.proposals:
+                    if step.answers and not given.proposals and not step.hands_back(given):
                         return self._best_of(step)
                 case Decision():
                     given = None
@@ -121,7 +121,10 @@ class Carrying:
         given = self.history.given if index == len(self.history.closed) else {}
         deadline = self._deadline(layer, index)
         if layer.answers:
-            result = await answer_layer(setting, layer, index, deadline)
+            result, error = await answer_layer(setting, layer, index, deadline, given)
+            if error is not None:
+                self.failures = result.failures
+                raise error
         else:
             result = await OpenLayer(setting, layer, index, deadline, given).result()
         setting.tell(LayerClosed(result))
@@ -131,10 +134,11 @@ class Carrying:
     def _deadline(self, layer: Layer, index: int) -> float:
         """Return the moment by which a layer has to close, so that those after it have their share."""
         plan, now = self.setting.plan, asyncio.get_running_loop().time()
-        if layer.answers or index >= len(plan.layers) - 1:
+        ends = next((one.index for one in plan.layers[index:] if one.answers), len(plan.layers) - 1)
+        if layer.answers or index >= ends:
             return self.setting.deadline - min(_LAST_WORD_S, (self.setting.deadline - now) * _LAST_WORD_SHARE)
         left = (self.setting.deadline - now) * (1 - plan.rules.answer_share)
-        return now + left / max(len(plan.layers) - 1 - index, 1)
+        return now + left / max(ends - index, 1)
 
     def _planned(self, layer: Layer, index: int) -> PlannedLayer:
         rules = self.setting.plan.rules

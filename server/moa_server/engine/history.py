@@ -12,6 +12,7 @@ from moa_server.domain.event import (
     Event,
     LayerClosed,
     ProposalReceived,
+    RunStarted,
 )
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.usage import Certainty, Usage
@@ -21,6 +22,8 @@ from moa_server.domain.usage import Certainty, Usage
 class History:
     """What the journal tells of a run's earlier epochs."""
 
+    started: bool = False
+    """Whether the beginning was recorded."""
     closed: list[LayerResult] = field(default_factory=list)
     given: dict[int, Proposal] = field(default_factory=dict)
     """What agents of the layer after these have answered, by position."""
@@ -47,6 +50,8 @@ class History:
 
     def _take(self, event: Event) -> None:
         match event.fact:
+            case RunStarted():
+                self.started = True
             case AgentStarted(layer, _, position):
                 self._calling[layer, position] = self._calling.get((layer, position), 0) + 1
             case ProposalReceived(layer, proposal):

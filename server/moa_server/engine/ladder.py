@@ -1,5 +1,6 @@
 """What follows when the answering agent fails: another start, else the best proposal, else an error."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from moa_server.domain.degradation import Degradation, DegradationReason
@@ -24,28 +25,28 @@ class NextRung:
         return cls(max(_stand_ins(layer), key=lambda proposal: proposal.weight), layer.calls[0].agent.name)
 
 
-async def answer_layer(setting: RunSetting, layer: Layer, index: int, deadline: float) -> LayerResult:
-    """Carry the answering layer out; its result has no proposal when the best one shown is to stand in.
+async def answer_layer(
+    setting: RunSetting, layer: Layer, index: int, deadline: float, given: Mapping[int, Proposal]
+) -> tuple[LayerResult, MoaError | None]:
+    """Carry the answering layer out, unless its agent is among those who have ``given`` their proposals already.
 
-    Raises:
-        AnswerFailed: nothing can stand in.
+    Its result has no proposal when the rule itself goes on, or when the best one shown is to stand in, and there is an
+    error when none may.
     """
-    result = await OpenLayer(setting, layer, index, deadline).result()
-    if result.proposals:
-        return result
-    if setting.answer.text:
+    result = await OpenLayer(setting, layer, index, deadline, given).result()
+    if not result.proposals and setting.answer.text:
+        if not setting.plan.rules.restart_answer:
+            return result, _failed(layer, result)
         result = await _begin_again(setting, layer, index, deadline, result)
-    if not result.proposals and not _may_stand_in(setting, layer):
-        raise _failed(layer, result)
-    return result
+    if result.proposals or layer.hands_back(result) or _may_stand_in(setting, layer):
+        return result, None
+    return result, _failed(layer, result)
 
 
 async def _begin_again(
     setting: RunSetting, layer: Layer, index: int, deadline: float, broken: LayerResult
 ) -> LayerResult:
     """Void what was shown of the answer, and have it written once more."""
-    if not setting.plan.rules.restart_answer:
-        raise _failed(layer, broken)
     detail = f"{broken.failures[0].agent} broke off and began again"
     degradation = Degradation(DegradationReason.ANSWER_RESTARTED, detail, index, broken.failures[0].agent)
     setting.void_answer(degradation)

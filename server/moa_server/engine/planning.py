@@ -73,7 +73,7 @@ class Planner:
         return self._resolved(bare, strategy, mixture.roster)
 
     def _resolved(self, plan: Plan, strategy: Strategy, roster: Roster) -> Plan:
-        stages = strategy.outline(roster, strategy.read(plan.options))
+        stages = strategy.stages(roster, strategy.read(plan.options), plan.rules)
         layers = tuple(_planned(index, stage, plan) for index, stage in enumerate(stages))
         repair = stages[-1:] if plan.response_schema is not None else ()
         priced = worst_case((*stages, *repair), plan.messages, self.catalogue.models)

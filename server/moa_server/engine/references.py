@@ -12,8 +12,6 @@ from moa_server.domain.strategy import Call
 
 CUT_MARK = " […]"
 """Stands where the rest of a reference was cut off."""
-_SMALLEST_REFERENCE = 24
-"""Tokens below which a reference says nothing."""
 _NO_IMAGE = "[an image that this model cannot see]"
 
 
@@ -40,7 +38,7 @@ def show(call: Call, conversation: Conversation, spec: ModelSpec, room: int) -> 
     bare = tokens.of_messages(call.brief(asked, ("",) * len(texts)))
     sizes = [tokens.of_text(text) for text in texts]
     cut = fair_shares(sizes, room - bare)
-    if not texts or any(share < min(size, _SMALLEST_REFERENCE) for share, size in zip(cut, sizes, strict=True)):
+    if not texts or any(share < min(size, call.least_shown) for share, size in zip(cut, sizes, strict=True)):
         raise ModelWindowExceeded(f"the prompt of {call.agent.name} does not fit the window of {spec.name}")
     fitted = tuple(cut_to(text, share) for text, share in zip(texts, cut, strict=True))
     trimmed = tuple(proposal.agent for proposal, text in zip(call.shown, fitted, strict=True) if text != proposal.text)

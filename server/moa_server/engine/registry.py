@@ -110,8 +110,10 @@ class Registry:
         self._open[record.run_id] = run
         self.scribe.adopt(run.setting.log)
         self.scribe.renewed(owned_at)
-        first: Fact = RunStarted(record.ticket.request_id, record.plan)
-        run.setting.tell(first if record.epoch == 1 else RunAdopted(len(history.closed)))
+        if not history.started:  # an owner can be lost before it has written anything
+            run.setting.tell(RunStarted(record.ticket.request_id, record.plan))
+        if record.epoch > 1:
+            run.setting.tell(RunAdopted(len(history.closed)))
         if self._group is None:
             raise RuntimeError("runs are opened within carrying() only")
         run.begin(self._group)

@@ -143,7 +143,7 @@ class Turn:
 
     def _room(self, model: Model) -> int:
         """Return how many estimated tokens of this model's window a prompt may take."""
-        whole = model.spec.window - self._max_output(model)
+        whole = max(model.spec.window - self._max_output(model), 0)
         return whole * whole // max(self._setting.estimates.corrected(model.spec.name, whole), 1)
 
     def _learn(self, model: Model, prompt: Prompt, utterance: Utterance) -> None:

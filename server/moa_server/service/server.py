@@ -44,15 +44,16 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    engine: Engine, listening: Listening, limits: EngineLimits, callers: Callers
+    engine: Engine, listening: Listening, limits: EngineLimits, callers: Callers, *, ready: bool = True
 ) -> AsyncIterator[Serving]:
-    """Serve ``engine`` while the context lasts; then stop in order.
+    """Serve ``engine`` while the context lasts; then stop in order. Its health says at first whether it is ``ready``.
 
     Raises:
         AddressUnavailable: the port is taken, or the address is not this machine's.
         CertificateRefused: the certificate cannot be used.
     """
     health, admission = Health(), Admission(listening.most_open_calls)
+    health.set_ready(ready)
     interceptor = Interceptor(
         Identity(callers, certificates=_demands_certificates(listening)),
         admission,

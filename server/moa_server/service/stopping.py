@@ -1,14 +1,20 @@
-"""Waits until the process is asked to stop."""
+"""Hears that the process is asked to stop."""
 
 import asyncio
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-async def asked_to_stop() -> signal.Signals:
-    """Return the signal by which the process was asked to stop; the next one ends it at once."""
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Future[signal.Signals]]:
+    """Give what comes true with the signal that asks the process to stop; the next one ends it at once.
+
+    To be entered before the process says that it is ready: whoever waits for that may stop it at any moment after.
+    """
     loop = asyncio.get_running_loop()
     asked: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -19,7 +25,7 @@ async def asked_to_stop() -> signal.Signals:
     for number in SIGNALS:
         loop.add_signal_handler(number, ask, number)
     try:
-        return await asked
+        yield asked
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)

@@ -12,7 +12,6 @@ from moa_server.domain.proposal import LayerResult
 from moa_server.engine.engine import Engine
 from moa_server.service.translate.events import write_event, write_heartbeat
 
-
 Response = TypeVar("Response", pb.SynthesizeResponse, pb.WatchRunResponse)
 
 

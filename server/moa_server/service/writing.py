@@ -15,28 +15,30 @@ async def write_all(messages: AsyncGenerator[Message, None], context: Context, l
     Raises:
         Overloaded: the caller did not read for the longest time, or up to a half more.
     """
+    patience = _Patience(longest_s)
     try:
-        async with asyncio.timeout(None) as limit:
-            patience = _Patience(limit, longest_s)
-            try:
-                async for message in messages:
-                    patience.begin()
-                    await context.write(message.SerializeToString())
-                    patience.end()
-            finally:
-                patience.stop()
+        async with patience.limit:
+            async for message in messages:
+                patience.begin()
+                await context.write(message.SerializeToString())
+                patience.end()
     except TimeoutError:
+        if not patience.limit.expired():
+            raise
         raise Overloaded(
             f"the stream was not read for {longest_s:g} s; resume it after the last event",
             metadata={"limit": "unread_stream"},
         ) from None
+    finally:
+        patience.stop()
 
 
 class _Patience:
     """Looks now and then whether a write is stuck: a timer for each would cost as much as a small write."""
 
-    def __init__(self, limit: asyncio.Timeout, longest_s: float) -> None:
-        self._limit = limit
+    def __init__(self, longest_s: float) -> None:
+        self.limit = asyncio.timeout(None)
+        """Over when a write is stuck."""
         self._longest_s = longest_s
         self._loop = asyncio.get_running_loop()
         self._began: float | None = None
@@ -54,6 +56,6 @@ class _Patience:
     def _look(self) -> None:
         now = self._loop.time()
         if self._began is not None and now - self._began >= self._longest_s:
-            self._limit.reschedule(now)
+            self.limit.reschedule(now)
         else:
             self._timer = self._loop.call_later(self._longest_s / 2, self._look)

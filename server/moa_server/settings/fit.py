@@ -34,6 +34,8 @@ class Fit:
             findings.add(place, f"{wrong}; use fewer, or raise limits.layers above {self.limits.max_layers}")
         for index, stage in enumerate(stages):
             self._check_width(place, index, stage, findings)
+            if stage.folds:
+                continue  # it is shown less than the layer whose references did not fit
             before = stages[max(index - stage.looks_back, 0) : index]
             shown = sum(len(earlier.agents[: earlier.most]) for earlier in before)
             for agent in dict.fromkeys(stage.agents):

@@ -73,6 +73,8 @@ class RulesSection(Section):
     """Whether the only proposal of the last proposer layer still goes to the aggregator."""
     when_aggregator_fails: Literal["best_proposal", "fail"] = "best_proposal"
     """What becomes of a run whose aggregator failed before its first word."""
+    fold_when_too_long: bool = _RULES.fold_when_too_long
+    """Whether references too long for the aggregator's window are read a few at a time, by more calls."""
     restart_answer: bool = _RULES.restart_answer
     """Whether an answer that broke off may begin again."""
     when_over_budget: Literal["degrade", "refuse"] = "degrade"

@@ -94,15 +94,22 @@ class Mixtures:
         if read is None:
             return dict(section.options)
         if roster is not None:
-            self._check_roster(place, strategy, roster, read[1])
+            self._check_roster(place, strategy, roster, read[1], _rules(section.rules))
         return read[0]
 
-    def _check_roster(self, place: Place, strategy: Strategy, roster: Roster, told: Any) -> None:  # noqa: ANN401 - the strategy's own type
+    def _check_roster(
+        self,
+        place: Place,
+        strategy: Strategy,
+        roster: Roster,
+        told: Any,  # noqa: ANN401 - the strategy's own type
+        rules: Rules,
+    ) -> None:
         impossible = tuple(strategy.problems(roster, told))
         for sentence in impossible:
             self._findings.add(place, sentence)
         if not impossible:
-            self._fit.check(place, strategy.outline(roster, told), self._findings)
+            self._fit.check(place, strategy.stages(roster, told, rules), self._findings)
 
 
 def _rules(section: RulesSection) -> Rules:
@@ -114,6 +121,7 @@ def _rules(section: RulesSection) -> Rules:
         fail_below_quorum=section.when_short == "fail",
         return_single=section.single == "return",
         best_proposal_on_failure=section.when_aggregator_fails == "best_proposal",
+        fold_when_too_long=section.fold_when_too_long,
         restart_answer=section.restart_answer,
         degrade_to_budget=section.when_over_budget == "degrade",
         answer_share=section.answer_share,

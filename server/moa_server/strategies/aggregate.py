@@ -9,10 +9,11 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking, selecting
+from moa_server.strategies.aggregating import aggregated, answering
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import brief
 from moa_server.strategies.similarity import agreement
-from moa_server.strategies.steps import NOTHING, Step, aggregated, aggregator_of, ask, names, only_proposal, return_only
+from moa_server.strategies.steps import NOTHING, Step, aggregator_of, ask, names, only_proposal, return_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,14 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
         if _is_judged(options, len(agents)):
             stages.append(Stage((roster.roles["judge"],)))
             looks_back = 2
-    return (*stages, Stage((aggregator_of(roster),), looks_back, answers=True))
+    return (*stages, *answering(aggregator_of(roster), _most_shown(roster, options), looks_back))
+
+
+def _most_shown(roster: Roster, options: Options) -> int:
+    """Return from how many proposals the answer is written; a judge that does not choose leaves all of them."""
+    lasts = roster.layers if options.stop_on_agreement == "on" else roster.layers[-1:]
+    most = max((len(agents) for agents in lasts), default=0)
+    return min(most, options.keep) if options.select == "diverse" else most
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

@@ -11,10 +11,11 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Rule, Stage, Strategy
 from moa_server.strategies import checking, extracting, gates, sampling
+from moa_server.strategies.aggregating import aggregated, answering
 from moa_server.strategies.electing import counting
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.similarity import most_central
-from moa_server.strategies.steps import NOTHING, Step, aggregated, answer_by, fell_back, try_all
+from moa_server.strategies.steps import NOTHING, Step, answer_by, fell_back, try_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _settled(plan: Plan, result: LayerResult) -> Step[Answer]:
 
 def _calls_from(roster: Roster, options: Options, tier: int) -> int:
     stages = _outline(Roster(roster.layers[tier:], roster.aggregator, roster.roles), options)
-    return sum(len(stage.agents) if stage.most is None else stage.most for stage in stages)
+    return sum(len(stage.agents) if stage.most is None else stage.most for stage in stages if not stage.folds)
 
 
 def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
@@ -112,7 +113,7 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
             stages.append(Stage((verifier,) if verifier else agents, most=1))
     stages.append(Stage(last, answers=len(last) == 1))
     if len(last) > 1 and roster.aggregator is not None:
-        stages.append(Stage((roster.aggregator,), answers=True))
+        stages += answering(roster.aggregator, len(last))
     return tuple(stages)
 
 

@@ -8,13 +8,13 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking
+from moa_server.strategies.aggregating import aggregated, answering
 from moa_server.strategies.dividing import Subtask, Unusable, divided
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import coordinate as prompts
 from moa_server.strategies.steps import (
     NOTHING,
     Step,
-    aggregated,
     aggregator_of,
     answer_by,
     ask,
@@ -95,7 +95,8 @@ def _without_plan(plan: Plan) -> Step[Answer]:
 def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     coordinator = Stage((roster.roles["coordinator"],))
     steps = tuple(Stage(roster.layers[0], looks_back=max(step, 1)) for step in range(options.depth))
-    return (coordinator, coordinator, *steps, Stage((aggregator_of(roster),), looks_back=options.depth, answers=True))
+    answer = answering(aggregator_of(roster), len(roster.layers[0]), looks_back=options.depth)
+    return (coordinator, coordinator, *steps, *answer)
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

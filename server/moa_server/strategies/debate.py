@@ -9,11 +9,12 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
 from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking, extracting
+from moa_server.strategies.aggregating import aggregated, answering
 from moa_server.strategies.electing import counting, elect
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import debate as prompts
 from moa_server.strategies.similarity import agreement
-from moa_server.strategies.steps import Step, aggregated, aggregator_of, ask, names
+from moa_server.strategies.steps import Step, aggregator_of, ask, names
 from moa_server.strategies.tally import TIE_RULES
 
 
@@ -89,7 +90,7 @@ def _agreed(plan: Plan, options: Options, result: LayerResult, *, saved: int) ->
 
 def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     rounds = (Stage(roster.layers[0]),) * options.rounds
-    return rounds if options.end == "vote" else (*rounds, Stage((aggregator_of(roster),), answers=True))
+    return rounds if options.end == "vote" else (*rounds, *answering(aggregator_of(roster), len(roster.layers[0])))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

@@ -9,12 +9,12 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking, routing
+from moa_server.strategies.aggregating import aggregated, answering
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import route as prompts
 from moa_server.strategies.reading import last_object
 from moa_server.strategies.steps import (
     Step,
-    aggregated,
     aggregator_of,
     answer_by,
     ask,
@@ -93,7 +93,7 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     picked = Stage(pool, answers=single, most=1 if single else min(options.pick, len(pool)))
     if single:
         return (*router, picked)
-    return (*router, picked, Stage((aggregator_of(roster),), answers=True))
+    return (*router, picked, *answering(aggregator_of(roster), len(pool[: options.pick])))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

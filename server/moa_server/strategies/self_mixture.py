@@ -8,8 +8,9 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking, sampling
+from moa_server.strategies.aggregating import aggregated, answering
 from moa_server.strategies.ordering import ordered
-from moa_server.strategies.steps import aggregated, ask, only_proposal, return_only
+from moa_server.strategies.steps import ask, only_proposal, return_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def answerer(roster: Roster) -> Agent:
 
 def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     samples = sampling.sampled(roster.layers[0], options.samples)
-    return (Stage(samples), Stage((answerer(roster),), answers=True))
+    return (Stage(samples), *answering(answerer(roster), options.samples))
 
 
 def one_agent(roster: Roster) -> Iterator[str]:

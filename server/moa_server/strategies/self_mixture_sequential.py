@@ -11,10 +11,11 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
 from moa_server.strategies import checking, sampling
+from moa_server.strategies.aggregating import aggregated, answering
 from moa_server.strategies.ordering import ordered
 from moa_server.strategies.prompts import brief
 from moa_server.strategies.self_mixture import answerer, one_agent
-from moa_server.strategies.steps import NOTHING, aggregated, ask
+from moa_server.strategies.steps import NOTHING, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,9 @@ def _windows(options: Options) -> Iterator[tuple[int, int]]:
 
 def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
     samples = sampling.sampled(roster.layers[0], options.samples)
-    best = (answerer(roster),)
-    taken = [Stage((*(best if start else ()), *samples[start:end])) for start, end in _windows(options)]
-    return (*taken, Stage(best, answers=True))
+    best = answerer(roster)
+    taken = [Stage((*((best,) if start else ()), *samples[start:end])) for start, end in _windows(options)]
+    return (*taken, *answering(best, min(options.window, options.samples)))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:

@@ -9,7 +9,6 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer
-from moa_server.strategies.prompts import brief
 
 _Outcome = TypeVar("_Outcome")
 
@@ -43,16 +42,6 @@ def answer_by(call: Call, stand_ins: tuple[Proposal, ...] | None = None) -> Step
     """Let the stream of a call be the answer, or the best of some proposals, should it fail."""
     result = yield from ask(Layer((call,), answers=True, stand_ins=stand_ins))
     return Answer.of(result.proposals[0])
-
-
-def aggregated(plan: Plan, aggregator: Agent, shown: tuple[Proposal, ...], *, weigh: bool = True) -> Step[Answer]:
-    """Have the answer written from proposals."""
-    weights = tuple(proposal.weight for proposal in shown) if weigh else ()
-    return (
-        yield from answer_by(
-            Call(aggregator, shown, brief(plan, weights, answers=True), response_schema=plan.response_schema)
-        )
-    )
 
 
 def only_proposal(plan: Plan, result: LayerResult) -> Proposal | None:

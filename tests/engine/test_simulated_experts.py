@@ -1,0 +1,170 @@
+"""Experts who are right with a known probability, asked by the whole engine: the vote is what arithmetic says it is.
+
+Three experts stand behind real sockets; five and nine, which would take too long there, are asked in process.
+"""
+
+import asyncio
+import math
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import count as count_from
+
+import pytest
+
+from moa_server.domain.agent import Agent
+from moa_server.domain.event import LayerClosed, ProposalReceived, RunSucceeded
+from moa_server.domain.mixture import Mixture, Roster
+from moa_server.domain.model import Model, ModelSpec
+from moa_server.domain.query import Query
+from moa_server.domain.run import Ticket
+from moa_server.engine.catalogue import Catalogue
+from moa_server.engine.engine import Engine
+from moa_server.journal.memory import MemoryJournal
+from moa_server.models import build_models
+from moa_server.providers import PROVIDERS, Transport
+from moa_server.strategies import STRATEGIES
+from tests.engine.fakes import Asked, FakeModel, spec, user
+from tests.upstream import Speech, Stage, Upstream
+
+QUERIES = 2_000
+AT_ONCE = 50
+RIGHT = 0.7
+EXPECTED = {3: 0.784, 5: 0.837, 9: 0.901}
+
+
+def votes_needed(count: int) -> float:
+    """The mean number of votes until one side has the majority: two negative binomials, whichever ends first."""
+    need = count // 2 + 1
+    return sum(
+        taken * math.comb(taken - 1, need - 1)
+        * (RIGHT**need * (1 - RIGHT) ** (taken - need) + (1 - RIGHT) ** need * RIGHT ** (taken - need))
+        for taken in range(need, count + 1)
+    )  # fmt: skip
+
+
+@dataclass
+class Experts:
+    """Know what each of them says to each query, and let them speak one after the other, in a random order."""
+
+    count: int
+    said: dict[int, list[str]] = field(default_factory=dict)
+    ranks: dict[int, list[int]] = field(default_factory=dict)
+    """For each query, when each of them speaks."""
+    heard: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    _bells: dict[tuple[int, int], asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+
+    def __post_init__(self) -> None:
+        chance = random.Random(self.count)
+        for query in range(QUERIES):
+            self.said[query] = ["A" if chance.random() < RIGHT else "B" for _ in range(self.count)]
+            self.ranks[query] = chance.sample(range(self.count), self.count)
+            self._bells[query, 0].set()
+
+    @property
+    def names(self) -> list[str]:
+        return [f"expert{number}" for number in range(self.count)]
+
+    def majority(self, query: int) -> str:
+        return "A" if self.said[query].count("A") > self.count // 2 else "B"
+
+    async def opinion(self, name: str, text: str) -> str:
+        """Return what an expert says, once it is its turn."""
+        query, number = int(text.split()[-1]), int(name.removeprefix("expert"))
+        await self._bells[query, self.ranks[query][number]].wait()
+        return self.said[query][number]
+
+    def was_heard(self, query: int) -> None:
+        """Let the next one speak."""
+        self.heard[query] += 1
+        self._bells[query, self.heard[query]].set()
+
+
+@dataclass
+class Tally:
+    right: int = 0
+    taken: int = 0
+    changed: int = 0
+    """Answers that are not what all of them together would have said."""
+
+
+def catalogue(models: Mapping[str, Model], names: Sequence[str]) -> Catalogue:
+    agents = {name: Agent(name, name) for name in names}
+    options = {"extract": "choice_letter", "letters": "AB"}
+    mixture = Mixture("vote", "vote", Roster((tuple(agents.values()),)), options=options)
+    return Catalogue(models, {"vote": mixture}, STRATEGIES, agents, "vote")
+
+
+async def asked(models: Mapping[str, Model], experts: Experts) -> Tally:
+    """Ask every query, some at once."""
+    tally, queries = Tally(), count_from()
+    async with Engine(catalogue(models, experts.names), MemoryJournal()) as engine:
+
+        async def ask_on() -> None:
+            while (query := next(queries)) < QUERIES:
+                await _ask(engine, experts, query, tally)
+
+        await asyncio.gather(*(ask_on() for _ in range(AT_ONCE)))
+    return tally
+
+
+async def _ask(engine: Engine, experts: Experts, query: int, tally: Tally) -> None:
+    run = await engine.start(Query(user(f"query {query}"), "vote"), Ticket("tester", "", str(query)), None)
+    async with aclosing(engine.watch(run.run_id)) as events:
+        async for event in events:
+            match event and event.fact:
+                case ProposalReceived():
+                    experts.was_heard(query)
+                case LayerClosed(layer):
+                    tally.taken += len(layer.proposals)
+                case RunSucceeded(answer):
+                    tally.right += answer.text == "A"
+                    tally.changed += answer.text != experts.majority(query)
+
+
+def agrees(tally: Tally, count: int) -> bool:
+    """Whether a tally is the binomial majority, reached with as many votes as the negative binomial says."""
+    expected, needed = EXPECTED[count], votes_needed(count)
+    sigma = math.sqrt(expected * (1 - expected) / QUERIES)
+    assert abs(tally.right / QUERIES - expected) < 3 * sigma
+    assert abs(tally.taken / QUERIES - needed) < 0.05 * (count - needed)
+    return tally.changed == 0
+
+
+@pytest.mark.timeout(120)
+async def test_three_experts_behind_sockets_vote_as_arithmetic_says() -> None:
+    experts = Experts(3)
+
+    async def play(stage: Stage) -> None:
+        said = await experts.opinion(stage.request.model, stage.request.body["messages"][-1]["content"])
+        await Speech(f"The answer is {said}.").play(stage)
+
+    async with Upstream() as upstream, Transport() as transport:
+        upstream.script("*", play)
+        specs = [ModelSpec(name, "openai", upstream.endpoint, name, max_output=100) for name in experts.names]
+        models = build_models(specs, lambda one: PROVIDERS[one.provider](one, transport))
+        tally = await asked(models, experts)
+        await upstream.wait_for(lambda: not upstream.open_calls)
+        assert agrees(tally, 3)
+        assert len(upstream.calls) == QUERIES * 3
+        assert sum(call.aborted is not None for call in upstream.calls) == QUERIES * 3 - tally.taken
+
+
+@pytest.mark.parametrize("count", [5, 9])
+@pytest.mark.timeout(120)
+async def test_more_experts_vote_as_arithmetic_says(count: int) -> None:
+    experts = Experts(count)
+
+    def expert(name: str) -> FakeModel:
+        async def script(one: Asked) -> None:
+            one.say(f"The answer is {await experts.opinion(name, one.prompt.messages[-1].text)}.")
+
+        return FakeModel(spec(name), script)
+
+    models = {name: expert(name) for name in experts.names}
+    tally = await asked(models, experts)
+    assert agrees(tally, count)
+    cut = sum(one.cancelled for model in models.values() for one in model.asked)
+    assert cut == QUERIES * count - tally.taken

@@ -1,0 +1,176 @@
+"""Whenever owners are lost, the next carries the run on: no watcher misses an event, no proposal is paid for twice."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.event import (
+    BEGINNING,
+    AgentStarted,
+    AnswerDelta,
+    AnswerRestarted,
+    Cursor,
+    Event,
+    LayerClosed,
+    ProposalReceived,
+    RunAdopted,
+    RunStarted,
+    RunSucceeded,
+)
+from moa_server.domain.mixture import Rules
+from moa_server.engine.engine import Engine
+from moa_server.engine.registry import Ownership
+from tests.engine.journals import CutOff, SharedJournal
+from tests.engine.stories import Story, Teller, many, stories
+from tests.engine.telling import LIMITS, follow, start
+from tests.models.timeless import now, timeless
+
+OWNERSHIP_S = 1.0
+PATIENCE_S = 1_000.0
+
+
+@dataclass
+class Server:
+    """An engine, its models, and its way to the journal."""
+
+    engine: Engine
+    models: dict[str, Teller]
+    way: CutOff
+    events: list[Event] = field(default_factory=list)
+    """What a caller saw there."""
+
+
+@asynccontextmanager
+async def served(story: Story, journal: SharedJournal, name: str, most: int) -> AsyncIterator[Server]:
+    models, way = story.models(), CutOff(journal, most)
+    owner = Ownership(name, seconds=OWNERSHIP_S, lazy_s=0.02)
+    limits = replace(LIMITS, heartbeat_s=0.1)
+    async with Engine(story.catalogue(models), way, limits, ownership=owner) as engine:
+        yield Server(engine, models, way)
+
+
+async def seen(server: Server, run_id: str, after: Cursor) -> Cursor:
+    """Watch until the run ends or the server is cut off; return the place."""
+    with suppress(JournalUnavailable):
+        async with aclosing(server.engine.watch(run_id, after)) as events:
+            async for event in events:
+                if event is not None:
+                    server.events.append(event)
+                if server.way.is_cut or (event is not None and event.is_terminal):
+                    break
+    return server.events[-1].cursor if server.events else after
+
+
+async def lost(story: Story, deaths: list[int], *, they_return: bool) -> tuple[list[Server], list[Event]]:
+    """Have a story carried out by servers of which each is cut off after so many events; return what became of it."""
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.05, monotonic=now)
+    servers: list[Server] = []
+    async with AsyncExitStack() as stack:
+        place, run_id = BEGINNING, ""
+        for number, most in enumerate([*deaths, 10_000]):
+            server = await stack.enter_async_context(served(story, journal, f"owner {number}", most))
+            servers.append(server)
+            run_id = run_id or (await start(server.engine, story, detached=True)).run_id
+            place = await seen(server, run_id, place)
+            if not server.way.is_cut:
+                break
+        late = await follow(servers[-1].engine, run_id)
+        if they_return:
+            for server in servers:
+                server.way.mend()
+            async with asyncio.timeout(OWNERSHIP_S * 2):
+                await asyncio.gather(*(server.engine.close(OWNERSHIP_S) for server in servers))
+            assert all(asked.is_over for server in servers for model in server.models.values() for asked in model.asked)
+            assert all([await follow(server.engine, run_id) == late for server in servers])
+    return servers, late
+
+
+def carried(story: Story, deaths: list[int], *, they_return: bool = False) -> tuple[list[Server], list[Event]]:
+    found: list[tuple[list[Server], list[Event]]] = []
+
+    @timeless
+    async def patiently() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            found.append(await lost(story, deaths, they_return=they_return))
+
+    patiently()
+    return found[0]
+
+
+def are_whole(events: list[Event]) -> bool:
+    """Whether no event is missing, doubled or out of order; an epoch may end anywhere."""
+    return all(
+        [event.sequence for event in of_epoch] == list(range(1, len(of_epoch) + 1))
+        for of_epoch in (list(group) for _, group in groupby(events, key=lambda event: event.epoch))
+    ) and [event.epoch for event in events] == sorted(event.epoch for event in events)
+
+
+DEATHS = st.lists(st.integers(1, 25), min_size=1, max_size=3)
+QUICK = st.builds(Rules, restart_answer=st.booleans(), best_proposal_on_failure=st.booleans())
+
+
+@many(120)
+@given(stories(rules=QUICK), DEATHS, st.booleans())
+def test_a_run_survives_its_owners(story: Story, deaths: list[int], they_return: bool) -> None:  # noqa: FBT001
+    servers, late = carried(story, deaths, they_return=they_return)
+    resumed = [event for server in servers for event in server.events]
+    for stream in (resumed, late):
+        assert are_whole(stream)
+        assert [event.is_terminal for event in stream].index(True) == len(stream) - 1
+        assert isinstance(stream[0].fact, RunStarted)
+    adopted = [event for event in late if isinstance(event.fact, RunAdopted)]
+    assert len(adopted) <= late[-1].epoch - 1
+    assert all(event.sequence == 1 or event.sequence == 2 for event in adopted)
+    assert {event.cursor: event for event in late}.items() <= {event.cursor: event for event in resumed + late}.items()
+    kept = {event.cursor for event in late}
+    unkept = [event for event in resumed if event.cursor not in kept]
+    assert not any(isinstance(event.fact, ProposalReceived | LayerClosed) for event in unkept), "it was shown too early"
+
+
+@many(120)
+@given(stories(rules=QUICK), DEATHS)
+def test_no_agent_whose_proposal_was_journaled_is_asked_again(story: Story, deaths: list[int]) -> None:
+    servers, late = carried(story, deaths)
+    given_: dict[tuple[int, int], int] = {}
+    for event in late:
+        match event.fact:
+            case ProposalReceived(layer, proposal):
+                given_.setdefault((layer, proposal.position), event.epoch)
+            case AgentStarted(layer, _, position):
+                assert given_.get((layer, position), event.epoch) == event.epoch
+    last = late[-1].epoch
+    asked = Counter({name: len(model.asked) for name, model in servers[-1].models.items() if model.asked})
+    started = Counter(
+        event.fact.agent for event in late if isinstance(event.fact, AgentStarted) and event.epoch == last
+    )
+    assert asked <= started
+    indices = [event.fact.layer.index for event in late if isinstance(event.fact, LayerClosed)]
+    assert indices == sorted(set(indices)), "no layer closes twice"
+
+
+@many(80)
+@given(stories(rules=QUICK), DEATHS)
+def test_the_answer_is_what_its_last_epoch_shows_and_every_known_call_is_paid_for(
+    story: Story, deaths: list[int]
+) -> None:
+    servers, late = carried(story, deaths)
+    end = late[-1].fact
+    made = sum(len(model.asked) for server in servers for model in server.models.values())
+    mine = sum(len(model.asked) for model in servers[-1].models.values())
+    assert mine <= end.usage.calls  # type: ignore[union-attr]
+    assert end.usage.calls <= max(made, sum(isinstance(event.fact, AgentStarted) for event in late))  # type: ignore[union-attr]
+    if isinstance(end, RunSucceeded):
+        shown: list[str] = []
+        for event in late:
+            if isinstance(event.fact, AnswerRestarted | RunAdopted):
+                shown.clear()
+            if isinstance(event.fact, AnswerDelta):
+                shown.append(event.fact.text)
+        assert "".join(shown) == end.answer.text

@@ -1,0 +1,99 @@
+"""Servers that share a journal, a scripted upstream under them, and callers who reach all of them."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # has no stubs
+
+from moa import AsyncClient
+from tests.house.servers import Server, write
+from tests.upstream import Upstream
+
+OWNERSHIP_S = 1.0
+PATIENCE_S = 30.0
+VOICES = ("a", "b", "c", "boss")
+
+
+def configuration(endpoint: str, journal: dict[str, Any], **sections: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Three proposers in one layer, the same three in two, and nobody but the one who answers."""
+    proposers = list(VOICES[:-1])
+    mixture = {"strategy": "aggregate", "aggregator": "boss", "rules": {"restart_answer": True}}
+    return {
+        "models": {name: {"provider": "openai", "endpoint": endpoint, "model": name} for name in VOICES},
+        "agents": {name: {"model": name} for name in VOICES},
+        "mixtures": {
+            "panel": {**mixture, "layers": [proposers]},
+            "deep": {**mixture, "layers": [proposers, proposers]},
+            "alone": {**mixture, "layers": []},
+        },
+        "server": {"listen": "127.0.0.1:0", "drain_grace": "0s"},
+        "telemetry": {"log_form": "json"},
+        "journal": {**journal, "ownership": OWNERSHIP_S},
+        **sections,
+    }
+
+
+@dataclass
+class Fleet:
+    """The servers, in the order in which they were started."""
+
+    folder: Path
+    upstream: Upstream
+    journal: dict[str, Any]
+    stack: AsyncExitStack
+    servers: list[Server] = field(default_factory=list)
+
+    async def start(self, number: int = 2, **sections: Any) -> "list[Server]":  # noqa: ANN401
+        """Start more servers, all at once."""
+        document = configuration(self.upstream.endpoint, self.journal, **sections)
+        first = len(self.servers)
+        started = [Server(write(self.folder, document, f"moa{first + n}.yaml")) for n in range(number)]
+        for server in started:
+            self.stack.callback(server.close)
+        self.servers += [await asyncio.to_thread(server.ready) for server in started]
+        return started
+
+    @property
+    def alive(self) -> list[Server]:
+        return [server for server in self.servers if server.process.poll() is None]
+
+    async def client(self, *servers: Server) -> AsyncClient:
+        """Return a caller of these servers, or of all that are alive."""
+        addresses = ",".join(server.target for server in servers or self.alive)
+        return await self.stack.enter_async_context(AsyncClient(f"ipv4:{addresses}"))
+
+    async def owner(self, of: Callable[[Server], bool] = lambda _: True) -> Server:
+        """Return the server that speaks with the upstream."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for server in self.alive:
+                    if of(server) and self._speaks(server):
+                        return server
+                await asyncio.sleep(0.02)
+
+    def _speaks(self, server: Server) -> bool:
+        process = psutil.Process(server.process.pid)
+        if process.status() == psutil.STATUS_STOPPED:
+            return False
+        found = process.net_connections("tcp")
+        return any(one.raddr and one.raddr.port == self.upstream.port for one in found if one.status == "ESTABLISHED")
+
+
+@asynccontextmanager
+async def fleet_on(folder: Path, journal: dict[str, Any]) -> AsyncIterator[Fleet]:
+    """Serve on a journal; what was started ends with the context."""
+    async with Upstream() as upstream, AsyncExitStack() as stack:
+        yield Fleet(folder, upstream, journal, stack)
+
+
+def freeze(server: Server) -> None:
+    server.process.send_signal(signal.SIGSTOP)
+
+
+def thaw(server: Server) -> None:
+    server.process.send_signal(signal.SIGCONT)

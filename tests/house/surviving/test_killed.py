@@ -1,0 +1,105 @@
+"""Servers that die in the middle of a run: nothing answered is asked again, nothing seen is lost."""
+
+import pytest
+
+from tests.house.surviving.fleet import Fleet
+from tests.house.surviving.watching import Watching, check_whole, kept, kind
+from tests.upstream import Cut, Silence, Speech
+
+ANSWER = Speech("the answer of them all")
+SLOW = Speech(tokens=60, token_s=0.05)
+
+
+def script(fleet: Fleet) -> None:
+    for name in ("a", "b", "c"):
+        fleet.upstream.script(name, Speech(f"what {name} proposes"))
+    fleet.upstream.script("boss", ANSWER)
+
+
+async def test_an_owner_killed_in_a_proposer_layer_is_followed_by_another(fleet: Fleet) -> None:
+    script(fleet)
+    fleet.upstream.script("c", Silence(), Speech("what c proposes"))
+    await fleet.start()
+    client = await fleet.client()
+    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+        await caller.seen("proposal_received", 2)
+        (await fleet.owner()).kill()
+        end = await caller.end()
+        assert end.run_succeeded.answer.text == ANSWER.text
+        assert [len(fleet.upstream.calls_of(name)) for name in ("a", "b", "c", "boss")] == [1, 1, 2, 1]
+        assert end.run_succeeded.usage.calls == 5, "the call that was lost is counted too"
+        check_whole(caller.events, await kept(client, caller.run_id))
+        assert [kind(event) for event in caller.events].count("run_adopted") == 1
+
+
+async def test_an_owner_killed_in_the_middle_of_the_answer_is_followed_by_another(fleet: Fleet) -> None:
+    script(fleet)
+    fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), ANSWER)
+    await fleet.start()
+    client = await fleet.client()
+    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+        await caller.seen("answer_delta", 5)
+        (await fleet.owner()).kill()
+        end = await caller.end()
+        whole = await kept(client, caller.run_id)
+        last = [
+            event.answer_delta.text for event in caller.events if event.epoch == 2 and kind(event) == "answer_delta"
+        ]
+        assert "".join(last) == end.run_succeeded.answer.text == ANSWER.text
+        assert [len(fleet.upstream.calls_of(name)) for name in ("a", "b", "c", "boss")] == [1, 1, 1, 2]
+        check_whole(caller.events, whole)
+
+
+async def test_two_owners_killed_in_a_row_are_followed_by_a_third(fleet: Fleet) -> None:
+    script(fleet)
+    fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), Cut(SLOW, 20, by="silence"), ANSWER)
+    await fleet.start(3)
+    client = await fleet.client()
+    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+        for epoch in (1, 2):
+            await caller.seen(lambda event, epoch=epoch: event.epoch == epoch and kind(event) == "answer_delta", 3)
+            (await fleet.owner()).kill()
+        end = await caller.end()
+        assert (end.epoch, end.run_succeeded.answer.text) == (3, ANSWER.text)
+        assert [len(fleet.upstream.calls_of(name)) for name in ("a", "b", "c", "boss")] == [1, 1, 1, 3]
+        check_whole(caller.events, await kept(client, caller.run_id))
+
+
+async def test_an_owner_killed_while_it_hands_over_loses_nothing(fleet: Fleet) -> None:
+    script(fleet)
+    fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), ANSWER)
+    await fleet.start()
+    client = await fleet.client()
+    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+        await caller.seen("answer_delta")
+        owner = await fleet.owner()
+        owner.process.terminate()
+        owner.kill()
+        assert (await caller.end()).run_succeeded.answer.text == ANSWER.text
+        check_whole(caller.events, await kept(client, caller.run_id))
+
+
+async def test_a_stopping_server_hands_its_runs_over(fleet: Fleet) -> None:
+    script(fleet)
+    fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), ANSWER)
+    await fleet.start()
+    client = await fleet.client()
+    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+        await caller.seen("answer_delta")
+        owner = await fleet.owner()
+        owner.process.terminate()
+        assert (await caller.end()).run_succeeded.answer.text == ANSWER.text
+        check_whole(caller.events, await kept(client, caller.run_id))
+    assert owner.ended() == 0
+
+
+async def test_a_run_that_has_killed_too_many_owners_fails_with_a_typed_error(sqlite_fleet: Fleet) -> None:
+    sqlite_fleet.upstream.script("boss", Silence())
+    sqlite_fleet.journal["most_owners"] = 1
+    await sqlite_fleet.start()
+    client = await sqlite_fleet.client()
+    async with Watching(client.synthesize("hello", mixture="alone")) as caller:
+        await caller.seen("agent_started")
+        (await sqlite_fleet.owner()).kill()
+        end = await caller.end()
+    assert end.run_failed.failure.reason == pytest.importorskip("moa.v1.error_pb2").ERROR_REASON_RUN_ABANDONED
