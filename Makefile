@@ -15,12 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constrain
 # The tools of .venv come first: protoc finds its plug-in on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# What `make demo` asks, and what is added to the command of `make test` and `make bench`.
+# What `make demo` asks, and what is added to the command of `make test`, `make bench` and `make chaos`.
 ASK ?= Why do several heads often know more than one?
 ARGS ?=
 export ASK
 
-.PHONY: help setup demo run generate format lint types test check bench clean format-check protos
+.PHONY: help setup demo run generate format lint types test check bench chaos clean format-check protos
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,9 @@ check: format-check lint types protos test ## All of it: format, lint, types, pr
 
 bench: $(SETUP) ## Measure the server beside its peers (ARGS="overhead")
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: $(SETUP) ## Kill and freeze servers under many runs, on every store (ARGS="sqlite --runs 20")
+	@$(BIN)/python -m tests.house.surviving $(ARGS)
 
 clean: ## Remove .venv and every cache
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis build dist

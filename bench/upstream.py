@@ -53,10 +53,10 @@ class _Voices:
 
 
 def _told(call: Call) -> dict[str, Any]:
-    question = call.body["messages"][-1]["content"]
+    question, _, _ = call.body["messages"][-1]["content"].partition("\n")
     return {
         "model": call.model,
-        "question": question,
+        "question": question,  # as the caller asked it, without the references after it
         "opened": call.opened,
         "closed": call.closed,
         "aborted": call.aborted,

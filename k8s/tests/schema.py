@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 
 import jsonschema
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]
 
 from k8s.tests.custom_resources import SCHEMAS
 from k8s.tests.rules.rule import Object, named

@@ -30,7 +30,17 @@ pytestmark = pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not ins
 
 def failed(folder: Path) -> list[tuple[str, str]]:
     """Return what failed: check and resource, those passed over left out."""
-    command = [CHECKOV, "-d", folder, "--framework", "kubernetes", "dockerfile", "--skip-download", "-o", "json"]
+    command = [
+        str(CHECKOV),
+        "-d",
+        str(folder),
+        "--framework",
+        "kubernetes",
+        "dockerfile",
+        "--skip-download",
+        "-o",
+        "json",
+    ]
     done = subprocess.run([*command, "--quiet", "--compact"], capture_output=True, check=False, text=True)
     reports = json.loads(done.stdout)
     found = [

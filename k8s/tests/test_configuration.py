@@ -26,7 +26,7 @@ def check(text: str, secrets: Path) -> subprocess.CompletedProcess[str]:
     """Let the server's own command judge a configuration, with the secrets of a folder."""
     file = secrets / "moa.yaml"
     file.write_text(text.replace(_MOUNTED, f"{secrets}/"), encoding="utf-8")
-    command = [Path(sys.executable).with_name("moa-server"), "check", "--config", file]
+    command = [str(Path(sys.executable).with_name("moa-server")), "check", "--config", str(file)]
     return subprocess.run(command, capture_output=True, check=False, text=True)
 
 

@@ -2,13 +2,14 @@
 
 import argparse
 import asyncio
+import gc
 import json
-import os
 import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +36,7 @@ from moa_server.journal.retention import Retention
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
 from moa_server.journal.sqlite_file import migrate as migrate_file
-from moa_server.models import breaker_state, build_models
+from moa_server.models import Showing, breaker_state, build_models
 from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
 from moa_server.security.caller import Caller
 from moa_server.security.callers import Callers, KnownCaller
@@ -53,6 +54,9 @@ from moa_server.telemetry.setup import exporting
 _REFUSED = 1
 _ID_BYTES = 16
 _Error = TypeVar("_Error", bound=Exception)
+_GARBAGE = (50_000, 20, 100)
+"""Objects, and rounds of the younger generation, before each generation is searched; a tenth of a run's CPU goes
+into Python's own numbers."""
 _logger = structlog.get_logger(__name__)
 
 
@@ -116,10 +120,17 @@ def _migrate(chosen: argparse.Namespace) -> None:
 
 
 def _serve(chosen: argparse.Namespace) -> None:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes lines of its own among those of the log
     settings = load(chosen.config, _choices())
+    _collect_less_often()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_served(chosen.config, settings))
+
+
+def _collect_less_often() -> None:
+    """Leave what was made by the start alone, and look for cycles less often: there are few, and looking is dear."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 async def _served(path: Path, settings: Settings) -> None:
@@ -149,7 +160,8 @@ async def _served(path: Path, settings: Settings) -> None:
             await stack.enter_async_context(_ready_in_time(journal, served))
 
         def take_over(new: Settings) -> None:
-            engine.catalogue = _catalogue(new, http, engine.catalogue.models)
+            # What the logs and traces show is settled when the server starts.
+            engine.catalogue = _catalogue(replace(new, telemetry=settings.telemetry), http, engine.catalogue.models)
             callers.replace(_known_callers(new))
 
         reloader = Reloader(path, settings, read=partial(load, catalogue=_choices()), apply=take_over)
@@ -258,7 +270,8 @@ def _catalogue(settings: Settings, http: Transport, previous: Mapping[str, Model
     """Return what the engine offers; models that are as they were keep their state."""
 
     def provided(spec: ModelSpec) -> Model:
-        return PROVIDERS[spec.provider](spec, http)
+        provider = PROVIDERS[spec.provider](spec, http)
+        return Showing(provider) if settings.telemetry.record_texts else provider
 
     models = build_models(settings.models.values(), provided, previous=previous)
     return Catalogue(models, settings.mixtures, STRATEGIES, settings.agents, settings.default_mixture)

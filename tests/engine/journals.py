@@ -46,9 +46,13 @@ class CutOff:
 
     def __init__(self, journal: SharedJournal, most: int = 10_000) -> None:
         """Cut it within the commit that has the event after so many of a run's epoch."""
-        self.is_cut = False
+        self.cut = asyncio.Event()
         self._journal = journal
         self._most = most
+
+    @property
+    def is_cut(self) -> bool:
+        return self.cut.is_set()
 
     def __getattr__(self, name: str) -> object:
         if self.is_cut and name in {"submit", "claim", "release", "find", "read", "note_watched", "cancel"}:
@@ -57,7 +61,8 @@ class CutOff:
 
     def mend(self) -> None:
         """Let everything through from now on."""
-        self.is_cut, self._most = False, 10_000
+        self.cut.clear()
+        self._most = 10_000
 
     async def write(self, owner: str, appends: Sequence[Append]) -> Written:
         if self.is_cut:
@@ -65,7 +70,7 @@ class CutOff:
         kept = [replace(append, events=self._kept(append)) for append in appends]
         written = await self._journal.write(owner, kept)
         if kept != [*appends]:
-            self.is_cut = True
+            self.cut.set()
             raise JournalUnavailable("the way to the journal was cut")
         return written
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -54,7 +55,7 @@ class Asked:
 
     prompt: Prompt
     errand: Errand
-    bill: Usage = Usage()  # noqa: RUF009 - frozen
+    bill: Usage = Usage()
     is_over: bool = False
     cancelled: bool = False
 
@@ -67,15 +68,17 @@ Bill = Callable[[Prompt, str, int], Usage]
 class Teller:
     """A model that keeps a ledger of its own."""
 
-    def __init__(self, spec: ModelSpec, lines: Lines, bill: Bill) -> None:
+    def __init__(self, spec: ModelSpec, lines: Lines, bill: Bill, echoes: re.Pattern[str] | None = None) -> None:
+        """Say ``lines``, and before them all that ``echoes`` finds in the prompt."""
         self.spec = spec
+        self._echoes = echoes
         self.asked: list[Asked] = []
         self._lines = lines
         self._bill = bill
 
     async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
         entry = errand.account.open(self.spec, errand.kind, prompt)
-        line = self._lines(self.spec.name, len(self.asked))
+        line = self._echoing(prompt, self._lines(self.spec.name, len(self.asked)))
         asked = Asked(prompt, errand, self._bill(prompt, self.spec.name, len(self.asked)))
         self.asked.append(asked)
         try:
@@ -87,6 +90,12 @@ class Teller:
             asked.is_over = True
             entry.close(asked.bill, failure=None if line.error is None or asked.cancelled else line.error)
         return Utterance("".join(line.pieces), usage=asked.bill)
+
+    def _echoing(self, prompt: Prompt, line: Line) -> Line:
+        if self._echoes is None:
+            return line
+        heard = self._echoes.findall("".join(message.text for message in prompt.messages))
+        return replace(line, pieces=(*heard, *line.pieces))
 
     async def _say(self, line: Line, errand: Errand) -> None:
         await asyncio.sleep(line.thinks_s)
@@ -127,8 +136,8 @@ class Story:
     def setting(self) -> Setting:
         return SETTINGS[self.which]
 
-    def models(self, tellers: type[Teller] = Teller) -> dict[str, Teller]:
-        return {name: tellers(self.spec(name), self.line, self.bill) for name in NAMES}
+    def models(self, echoes: re.Pattern[str] | None = None) -> dict[str, Teller]:
+        return {name: Teller(self.spec(name), self.line, self.bill, echoes) for name in NAMES}
 
     def spec(self, name: str) -> ModelSpec:
         draw = random.Random(f"{self.seed}:price:{name}")
@@ -156,19 +165,15 @@ class Story:
         pieces = tuple(piece for piece in (said[:cut], said[cut:]) if piece)
         if words.random() >= self.failing:
             return timing(pieces)
-        match words.randrange(6):
-            case 0:
-                return timing((), error=ModelUnavailable("SECRET 503"))
-            case 1:
-                return timing(pieces[:1], error=ModelStreamCut("SECRET cut"))
-            case 2:
-                return timing((), error=ModelAnsweredNothing("SECRET nothing"))
-            case 3:
-                return timing((), error=ModelRefused("SECRET refusal"))
-            case 4:
-                return timing(("I'm sorry, but I can't help with that.",))
-            case _:
-                return timing(pieces[:1], hangs=True)
+        ways = (
+            timing((), error=ModelUnavailable("SECRET 503")),
+            timing(pieces[:1], error=ModelStreamCut("SECRET cut")),
+            timing((), error=ModelAnsweredNothing("SECRET nothing")),
+            timing((), error=ModelRefused("SECRET refusal")),
+            timing(("I'm sorry, but I can't help with that.",)),
+            timing(pieces[:1], hangs=True),
+        )
+        return words.choice(ways)
 
     def bill(self, prompt: Prompt, name: str, number: int) -> Usage:
         draw = random.Random(f"{self.seed}:bill:{name}:{number}")
@@ -203,11 +208,11 @@ RULES = st.builds(
     restart_answer=st.booleans(),
     degrade_to_budget=st.booleans(),
 )
-BUDGETS = st.builds(
+BUDGETS = st.just(Budget()) | st.builds(
     Budget,
     calls=st.none() | st.integers(1, 20),
-    tokens=st.none() | st.integers(500, 60_000),
-    cost_nanousd=st.none() | st.integers(0, 200_000),
+    tokens=st.none() | st.integers(2_000, 60_000),
+    cost_nanousd=st.none() | st.integers(0, 500_000),
     time_s=st.none() | st.sampled_from([0.5, 3.0, 60.0]),
 )
 SEEDS = st.integers(0, 2**32)
@@ -216,5 +221,5 @@ FAILING = st.sampled_from([0.0, 0.2, 0.5])
 
 def stories(**fixed: st.SearchStrategy[object]) -> st.SearchStrategy[Story]:
     """Make stories; ``fixed`` says more of some of their fields."""
-    drawn = {"which": st.integers(0, len(SETTINGS) - 1), "rules": RULES, "seed": SEEDS, "failing": FAILING, **fixed}
+    drawn = {"which": st.sampled_from(range(len(SETTINGS))), "rules": RULES, "seed": SEEDS, "failing": FAILING, **fixed}
     return st.builds(Story, **drawn)  # type: ignore[arg-type]

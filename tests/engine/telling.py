@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from moa_server.domain.errors import BudgetTooSmall
+from moa_server.domain.errors import BudgetTooSmall, NoProposals
 from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, Terminal
 from moa_server.domain.limits import EngineLimits
 from moa_server.domain.plan import Plan
@@ -94,7 +94,7 @@ async def follow(engine: Engine, run_id: str, on_event: Callable[[Event], object
 
 
 def replayed(plan: Plan, results: Sequence[LayerResult]) -> tuple[list[Layer], Answer | None]:
-    """Feed a fresh rule with journaled results; there is no answer when it wants more than there are."""
+    """Feed a fresh rule with journaled results; there is no answer when it comes to none, or wants more."""
     rule = STRATEGIES[plan.strategy].run(plan)
     layers: list[Layer] = []
     given: LayerResult | None = None
@@ -103,6 +103,8 @@ def replayed(plan: Plan, results: Sequence[LayerResult]) -> tuple[list[Layer], A
             step = rule.send(given)
         except StopIteration as done:
             return layers, done.value
+        except NoProposals:
+            return layers, None
         given = None
         if not isinstance(step, Layer):
             continue

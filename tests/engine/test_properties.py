@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.budget import Budget
-from moa_server.domain.errors import NoProposals
 from moa_server.domain.event import (
     AgentFailed,
     AgentStarted,
@@ -72,7 +71,7 @@ def test_every_strategy_is_tried() -> None:
 
 
 @many(250)
-@given(stories(budget=BUDGETS, priced=st.booleans(), proposal_deltas=st.booleans()), CANCELS)
+@given(stories(budget=BUDGETS, priced=st.sampled_from([True, True, False]), proposal_deltas=st.booleans()), CANCELS)
 def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) -> None:
     told = outcome(tell(story, cancel_at=cancel_at))
     if told is None:
@@ -99,7 +98,7 @@ def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) ->
 
 
 @many(250)
-@given(stories(budget=BUDGETS, priced=st.booleans()), CANCELS)
+@given(stories(budget=BUDGETS, priced=st.sampled_from([True, True, False])), CANCELS)
 def test_usage_is_the_sum_of_all_attempts_and_what_the_endpoints_bill(story: Story, cancel_at: int | None) -> None:
     told = outcome(tell(story, cancel_at=cancel_at))
     if told is None:
@@ -140,11 +139,7 @@ def test_the_journaled_results_give_a_fresh_rule_the_same_layers_and_the_same_an
     results = Told(story, told.models, codec.read_events("r", codec.events(told.events))).closed
     assert results == told.closed
     plan = codec.read_plan(codec.plan(told.plan))
-    try:
-        layers, answer = replayed(plan, results)
-    except NoProposals as error:
-        assert told.end.reason == error.reason()  # type: ignore[union-attr]
-        return
+    layers, answer = replayed(plan, results)
     started = [event.fact.layer.agents for event in told.events if isinstance(event.fact, LayerStarted)]
     assert [tuple(call.agent for call in layer.calls) for layer in layers][: len(started)] == started
     asked = {name: [one.prompt.messages for one in model.asked] for name, model in told.models.items()}
@@ -160,7 +155,7 @@ def test_the_journaled_results_give_a_fresh_rule_the_same_layers_and_the_same_an
         assert (answer.agent, answer.votes) == (told.end.answer.agent, told.end.answer.votes)
 
 
-@many(300)
+@many(100)
 @given(stories(rules=st.builds(Rules, reference_order=st.sampled_from(["configured", "shuffled"]).map(ReferenceOrder))))
 def test_the_order_of_arrival_changes_no_prompt(story: Story) -> None:
     """Nobody is cut in these stories but by a settled vote, so that only who comes first differs."""
@@ -171,7 +166,9 @@ def test_the_order_of_arrival_changes_no_prompt(story: Story) -> None:
     assert second is not None
     for name in first.models:
         prompts = [[one.prompt.messages for one in told.models[name].asked] for told in (first, second)]
-        unmarked = [repr(said).replace(told.plan.mark, "MARK") for said, told in zip(prompts, (first, second), strict=True)]
+        unmarked = [
+            repr(said).replace(told.plan.mark, "MARK") for said, told in zip(prompts, (first, second), strict=True)
+        ]
         assert unmarked[0] == unmarked[1]
     assert isinstance(first.end, RunSucceeded)
     assert isinstance(second.end, RunSucceeded)

@@ -22,6 +22,18 @@ def test_what_is_reserved_counts_until_it_is_settled() -> None:
     assert purse.spent == Usage(calls=1, input_tokens=5, output_tokens=5, cost_nanousd=50)
 
 
+def test_what_a_call_may_have_used_beyond_its_estimate_stays_set_aside() -> None:
+    purse = Purse(Budget(tokens=50, cost_nanousd=250))
+    purse.reserve(WORST)
+    purse.settle(WORST, Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60))
+    assert purse.spent == Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60)
+    purse.reserve(WORST)
+    purse.settle(WORST, Usage(calls=1, input_tokens=1, cost_nanousd=10))
+    purse.reserve(WORST)
+    with pytest.raises(BudgetExceeded):
+        purse.reserve(Usage(calls=1, input_tokens=10))
+
+
 def test_a_call_of_unknown_price_cannot_be_kept_within_a_limit_of_money() -> None:
     with pytest.raises(BudgetExceeded):
         Purse(Budget(cost_nanousd=10**9)).reserve(Usage(calls=1, cost_nanousd=None))

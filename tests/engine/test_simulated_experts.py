@@ -53,7 +53,7 @@ class Experts:
     said: dict[int, list[str]] = field(default_factory=dict)
     ranks: dict[int, list[int]] = field(default_factory=dict)
     """For each query, when each of them speaks."""
-    heard: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    heard: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     _bells: dict[tuple[int, int], asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
 
     def __post_init__(self) -> None:
@@ -72,14 +72,16 @@ class Experts:
 
     async def opinion(self, name: str, text: str) -> str:
         """Return what an expert says, once it is its turn."""
-        query, number = int(text.split()[-1]), int(name.removeprefix("expert"))
+        query, number = int(text.rsplit(maxsplit=1)[-1]), int(name.removeprefix("expert"))
         await self._bells[query, self.ranks[query][number]].wait()
         return self.said[query][number]
 
-    def was_heard(self, query: int) -> None:
-        """Let the next one speak."""
-        self.heard[query] += 1
-        self._bells[query, self.heard[query]].set()
+    def was_heard(self, query: int, said: str) -> None:
+        """Let the next one speak, unless the matter is decided: the others would think for ever."""
+        heard = self.heard[query]
+        heard.append(said)
+        if max(heard.count("A"), heard.count("B")) <= self.count // 2:
+            self._bells[query, len(heard)].set()
 
 
 @dataclass
@@ -115,8 +117,8 @@ async def _ask(engine: Engine, experts: Experts, query: int, tally: Tally) -> No
     async with aclosing(engine.watch(run.run_id)) as events:
         async for event in events:
             match event and event.fact:
-                case ProposalReceived():
-                    experts.was_heard(query)
+                case ProposalReceived(_, proposal):
+                    experts.was_heard(query, proposal.text[-2])
                 case LayerClosed(layer):
                     tally.taken += len(layer.proposals)
                 case RunSucceeded(answer):

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
+import pytest
+
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import AgentStarted, AnswerDelta, Cursor, RunAdopted, RunFailed, RunSucceeded
-from moa_server.domain.journal import Append, Written
+from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.run import Submission
 from moa_server.engine.registry import Ownership
 from moa_server.journal.memory import MemoryJournal
 from tests.engine.conftest import House, OpenHouse
@@ -167,3 +170,61 @@ async def test_tokens_flow_while_the_journal_is_out_and_the_run_ends_when_it_is_
         if isinstance(event.fact, AnswerDelta) and event.fact.text == "of it":
             way.is_cut = False
     assert isinstance(seen[-1].fact, RunSucceeded)
+
+
+async def test_a_run_without_news_that_another_server_has_taken_is_given_up(open_house: OpenHouse) -> None:
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    stuck = FakeModel(spec("boss"), silent())
+    one = await open_house({"boss": stuck}, [], journal=journal, ownership=ownership("one"))
+    run = await one.start(detached=True)
+    await stuck.called.wait()
+    await journaled(one, run.run_id, AgentStarted, 1)
+    await journal.release("one", [run.run_id])
+    assert await journal.claim("thief", 1)
+    await stuck.finished.wait()
+    assert stuck.asked[0].cancelled
+    assert journal.is_shared
+    assert not any(event.is_terminal for event in await journal.read(run.run_id, Cursor(), 1000))
+
+
+class LosesTheFirstAnswer(SharedJournal):
+    """A journal whose answer to the first submission is lost."""
+
+    has_lost = False
+
+    async def submit(self, submission: Submission, owner: str) -> Registered:
+        registered = await super().submit(submission, owner)
+        if not self.has_lost:
+            self.has_lost = True
+            raise JournalUnavailable("the store's answer was lost")
+        return registered
+
+
+async def test_a_run_registered_by_a_submission_whose_answer_was_lost_is_carried_out(open_house: OpenHouse) -> None:
+    journal = LosesTheFirstAnswer(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    boss = FakeModel(spec("boss"), saying("the answer"))
+    one = await open_house({"boss": boss}, [], journal=journal, ownership=ownership("one"))
+    with pytest.raises(JournalUnavailable):
+        await one.start(request_id="mine", detached=True)
+    run = await one.start(request_id="mine", detached=True)
+    assert (await one.events(run.run_id))[-1].fact.answer.text == "the answer"
+    assert len(boss.asked) == 1
+
+
+async def test_no_call_is_made_while_the_ownership_is_in_doubt(open_house: OpenHouse) -> None:
+    """It waits for the journal, and goes on with it: an agent does not fail because of an outage."""
+    first = asyncio.Event()
+    slow, boss = FakeModel(spec("a"), once(first, "A")), FakeModel(spec("boss"), saying("the answer"))
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    way = CutOff(journal)
+    house = await open_house({"a": slow, "boss": boss}, [["a"]], journal=way, ownership=ownership("one"))
+    run = await house.start(detached=True)
+    await slow.called.wait()
+    way.is_cut = True
+    while house.engine._registry.scribe.is_current:  # noqa: SLF001 - doubt is not seen from outside
+        await asyncio.sleep(0)
+    first.set()
+    await slow.finished.wait()
+    assert not boss.asked
+    way.is_cut = False
+    assert (await house.events(run.run_id))[-1].fact.answer.text == "the answer"

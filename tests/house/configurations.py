@@ -31,7 +31,7 @@ def council(endpoint: str, **sections: Any) -> Configuration:  # noqa: ANN401 - 
             "deep": {"strategy": "aggregate", "layers": [["one", "two"], ["three"]], "aggregator": "editor"},
             "alone": {"strategy": "aggregate", "layers": ["one"], "aggregator": "editor"},
         },
-        "limits": {"heartbeat": "1s"},
+        "limits": {"heartbeat": "50s"},
         "server": {"listen": "127.0.0.1:0"},
         **sections,
     }

@@ -51,7 +51,7 @@ def shared_server(shared_upstream: UpstreamThread, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture
-def house(shared_server: Server, shared_upstream: UpstreamThread) -> UpstreamThread:
+def house(shared_upstream: UpstreamThread) -> UpstreamThread:
     """The shared server's upstream, its ledger and scripts as new."""
     shared_upstream.begin_anew()
     _script(shared_upstream)

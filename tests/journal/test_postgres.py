@@ -15,6 +15,7 @@ from tests.journal.contract import OWNERSHIP_S, JournalContract
 PAST = (
     "UPDATE moa_owners SET renewed = renewed - $1::interval",
     "UPDATE moa_runs SET created = created - $1::interval, ended = ended - $1::interval",
+    "UPDATE moa_runs SET watched = watched - $1::interval",
 )
 
 

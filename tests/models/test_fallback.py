@@ -1,5 +1,7 @@
 """Others stand in for a model that has failed for good, in order, and it shows."""
 
+import asyncio
+
 import pytest
 
 from moa_server.domain.conversation import Image, Message, Part, Role
@@ -9,15 +11,29 @@ from moa_server.domain.errors import (
     ModelCredentialsRefused,
     ModelError,
     ModelStreamCut,
+    ModelTimeout,
     ModelUnavailable,
 )
-from moa_server.domain.model import Prompt
+from moa_server.domain.model import Errand, Prompt, Utterance
 from moa_server.models.accounted import Accounted
 from moa_server.models.fallback import Fallback
 from tests.models.fakes import PROMPT, Caller, Scripted, scripted, spec
-from tests.models.timeless import timeless
+from tests.models.timeless import now, timeless
 
 DOWN = ModelUnavailable("500")
+
+
+class Silent:
+    """A model that says nothing for as long as it may."""
+
+    def __init__(self, name: str) -> None:
+        self.spec = spec(name)
+        self.left_at: list[float] = []
+
+    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+        await asyncio.sleep((errand.speak_by or errand.deadline) - now())
+        self.left_at.append(now())
+        raise ModelTimeout("silent")
 
 
 def chain(first: Scripted, *others: Scripted) -> Fallback:
@@ -46,6 +62,23 @@ def test_the_first_that_can_stands_in(error: ModelError) -> None:
 async def test_if_all_fail_it_is_the_models_own_failure() -> None:
     model = chain(scripted("a", [DOWN]), scripted("b", [ModelCredentialsRefused("401")]))
     assert await Caller().failure(model) == "ModelUnavailable"
+
+
+@timeless
+async def test_silent_models_leave_the_others_their_share_of_the_time() -> None:
+    started, silent, last = now(), [Silent("a"), Silent("b")], scripted("c", [9.5, "in time"])
+    caller = Caller()
+    utterance = await caller.ask(Fallback(silent[0], [silent[1], Accounted(last)]), time_s=30.0)
+    assert utterance.text == "in time"
+    assert [at - started for model in silent for at in model.left_at] == pytest.approx([10.0, 20.0])
+
+
+@timeless
+async def test_time_is_left_only_for_those_that_can_take_the_prompt() -> None:
+    started, silent = now(), Silent("a")
+    model = Fallback(silent, [scripted(spec("b", window=50))])
+    assert await Caller().failure(model, time_s=30.0) == "ModelTimeout"
+    assert silent.left_at == [started + 30.0]
 
 
 @timeless

@@ -13,6 +13,8 @@ from moa_server.domain.model import Model, ModelSpec, TimeLimits
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Certainty
 from moa_server.models import build_models
+from moa_server.models.accounted import Accounted
+from moa_server.models.limit import Limit
 from moa_server.providers import PROVIDERS, Transport
 from tests.models.fakes import Caller
 from tests.upstream import (
@@ -185,6 +187,22 @@ async def test_a_failed_tls_handshake_is_stood_in_for_and_costs_nothing(scene: S
 
     async with await asyncio.start_server(answer_in_plain, "127.0.0.1", 0) as server:
         await unreachable(scene, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+
+
+async def test_a_silent_model_leaves_its_stand_in_time_to_answer(scene: Scene) -> None:
+    scene.upstream.script("bad", Silence())
+    caller = Caller()
+    assert (await caller.ask(scene.bad(), time_s=1.6)).text == GOOD.text
+    assert told(caller, scene) == [("bad", "first", "MODEL_TIMEOUT"), ("good", "fallback", "")]
+
+
+async def test_an_overload_inside_a_stream_makes_an_adaptive_limit_shrink(scene: Scene) -> None:
+    scene.upstream.script("bad", Cut(WORDS, 1, "error"))
+    rule = ConcurrencyRule(limit=10, adaptive=True)
+    spec = scene.spec("bad", "anthropic")
+    model = Limit(Accounted(PROVIDERS[spec.provider](spec, scene.http)), rule)
+    assert await Caller().failure(model) == "ModelUnavailable"
+    assert model.places == 7
 
 
 async def test_ten_thousand_deltas_at_once_all_arrive(scene: Scene) -> None:

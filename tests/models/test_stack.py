@@ -118,6 +118,29 @@ async def test_permanent_errors_fall_through_at_once() -> None:
 
 
 @timeless
+async def test_a_crowded_model_leaves_its_stand_in_time() -> None:
+    rules = replace(FULL, concurrency=ConcurrencyRule(limit=1), hedge=None)
+    model, started = wrap(scripted(spec("a", rules), [500.0, "late"]), scripted("c", ["from c"])), now()
+    first = asyncio.create_task(Caller().ask(model))
+    await asyncio.sleep(0)
+    caller = Caller()
+    assert (await caller.ask(model, time_s=30.0)).text == "from c"
+    assert caller.ledger.story == [("c", "fallback", "")]
+    assert now() - started == pytest.approx(15.0, abs=0.1)
+    await first
+
+
+@timeless
+async def test_a_model_is_not_asked_again_in_the_time_of_its_stand_in() -> None:
+    rules = replace(FULL, hedge=None, retry=RetryRule(attempts=5, base_s=8.0, most_s=8.0, least_in_window=100))
+    throttled = ModelThrottled("429", retry_after_s=8.0)
+    provider, caller, started = scripted(spec("a", rules), [throttled]), Caller(), now()
+    assert (await caller.ask(wrap(provider, scripted("c", ["from c"])), time_s=30.0)).text == "from c"
+    assert all(at - started < 15.0 for at in provider.called_at)
+    assert now() - started < 15.0
+
+
+@timeless
 async def test_a_stand_in_keeps_its_retries_but_not_its_own_stand_ins() -> None:
     rules = replace(FULL, hedge=None, fallbacks=("a",), breaker=None)
     first, second = scripted(spec("a", replace(rules, fallbacks=("c",))), [DOWN]), scripted(spec("c", rules), [DOWN])

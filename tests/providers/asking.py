@@ -55,11 +55,13 @@ class Asker:
         *,
         gather_s: float = 0.0,
         within_s: float = 20.0,
+        speak_within_s: float | None = None,
         **changes: Any,  # noqa: ANN401
     ) -> Utterance:
         self.heard.clear()
-        deadline = asyncio.get_running_loop().time() + within_s
-        errand = Errand(self._hear, NoAccount(), deadline, gather_s=gather_s)
+        now = asyncio.get_running_loop().time()
+        speak_by = None if speak_within_s is None else now + speak_within_s
+        errand = Errand(self._hear, NoAccount(), now + within_s, speak_by, gather_s=gather_s)
         return await self.model(**changes).speak(prompt, errand)
 
     def _hear(self, text: str) -> None:

@@ -7,7 +7,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from moa_server.domain.conversation import Image, Message, Part, Role
 from moa_server.domain.errors import ModelCredentialsRefused, ModelStreamCut
-from moa_server.domain.model import FinishReason, Prompt
+from moa_server.domain.model import FinishReason, Prompt, TimeLimits
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty
 from tests.providers.asking import HELLO, Asker, Key
@@ -156,6 +156,13 @@ async def test_cancelling_before_the_headers_closes_the_connection(asker: Asker,
     await upstream.wait_for(lambda: upstream.calls)
     task.cancel()
     await upstream.wait_for(lambda: upstream.calls[0].aborted and not upstream.open_connections)
+
+
+async def test_gathering_is_not_taken_for_silence(upstream: Upstream, asker: Asker) -> None:
+    """Reading pauses while it gathers; however long the window, that is not the model's silence."""
+    upstream.script("m", Speech(tokens=12, token_s=0.1))
+    times = TimeLimits(connect=2.0, idle=0.8, total=20.0)
+    assert (await asker.ask(gather_s=5.0, times=times)).text == Speech(tokens=12).whole()
 
 
 async def test_gathering_hears_the_first_token_at_once_and_the_rest_in_few_pieces(

@@ -266,6 +266,33 @@ async def test_each_time_limit_is_named(asker: Asker, upstream: Upstream) -> Non
     assert (await asker.failure(times=SHORT)).detail == "voice was silent for 0.15 s between two tokens"
 
 
+async def test_a_silent_model_is_left_while_others_have_time_to_stand_in(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Silence(after_headers=True))
+    failure = await asker.failure(speak_within_s=0.15)
+    assert type(failure) is ModelTimeout
+    assert failure.detail == "voice gave no token while there was time for others to stand in"
+    await upstream.wait_for(lambda: upstream.calls[0].aborted)
+
+
+@pytest.mark.parametrize(
+    ("script", "statuses"),
+    [
+        (Cut(SPOKEN, 2, "error"), {"openai": "503", "anthropic": "529"}),
+        (
+            Raw(b'{"type":"error","error":{"message":"busy","type":"overloaded_error"}}', "application/json"),
+            {"openai": "529", "anthropic": "529"},
+        ),
+    ],
+    ids=["inside a stream", "in the place of one"],
+)
+async def test_an_overload_that_is_told_without_a_status_bears_one(
+    asker: Asker, upstream: Upstream, script: Script, statuses: dict[str, str]
+) -> None:
+    upstream.script("m", script)
+    failure = await asker.failure()
+    assert (type(failure), failure.metadata) == (ModelUnavailable, {"status": statuses[asker.dialect]})
+
+
 async def test_a_redirect_to_another_host_is_not_followed(asker: Asker, upstream: Upstream) -> None:
     async with Upstream() as other:
         other.script("*", SPOKEN)
@@ -292,6 +319,17 @@ async def test_a_kept_connection_that_breaks_under_a_question_is_no_failure(aske
     await asyncio.gather(asker.ask(), asker.ask())
     assert (await asker.ask()).text == SPOKEN.text
     assert [call.connection for call in upstream.calls[2:]] in ([0, 1, 2], [1, 0, 2])
+
+
+async def test_a_kept_connection_that_breaks_after_a_while_is_a_failure(
+    asker: Asker, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may have begun to work by then, and would be paid twice."""
+    monkeypatch.setattr("moa_server.providers.http._AT_ONCE_S", 0.0)
+    upstream.script("m", SPOKEN, Reset(), SPOKEN)
+    await asker.ask()
+    assert type(await asker.failure()) is ModelUnavailable
+    assert len(upstream.calls) == 2
 
 
 async def test_a_new_connection_that_breaks_under_a_question_is_a_failure(asker: Asker, upstream: Upstream) -> None:

@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from moa.v1 import moa_service_pb2 as pb
 from moa_server.domain.errors import ModelTimeout
 from moa_server.telemetry import names
-from tests.engine.fakes import FakeModel, failing, spec
+from tests.engine.fakes import FakeModel, failing, saying, spec
 from tests.service.conftest import Serve, ask, synthesize
 from tests.service.refusals import refusal
 from tests.service.scripted import ScriptedEngine, silent
@@ -17,6 +17,7 @@ from tests.telemetry.spans import Spans, measure, measured, recorded
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 QUERY = "moa.v1.MoaService/Query"
+LENGTHS = {"one": 30, "two": 10, "boss": 30}
 
 
 @pytest.fixture
@@ -40,6 +41,16 @@ async def test_the_callers_trace_goes_on_through_the_run_to_its_agents(serve: Se
     assert spans.children_of(run) == ["layer 0", "layer 1"]
     (layer,) = spans.named("layer 0")
     assert spans.children_of(layer) == ["invoke_agent one", "invoke_agent two"]
+
+
+async def test_a_runs_span_tells_how_long_the_answer_is_beside_what_it_was_written_from(
+    serve: Serve, spans: Spans
+) -> None:
+    served = await serve({name: FakeModel(spec(name), saying("x" * size)) for name, size in LENGTHS.items()})
+    await served.stub.Query(ask())
+    await served.channel.close()
+    (run,) = spans.named("invoke_workflow mix")
+    assert (run.attributes or {})[names.LENGTH_RATIO] == 1.5
 
 
 async def test_a_call_is_described_as_the_conventions_have_it(serve: Serve, spans: Spans) -> None:

@@ -61,7 +61,7 @@ class Asker:
 
     def started(self) -> None:
         """Come back once all its streams are open."""
-        command = [kubectl(), "--namespace", NAMESPACE, "logs", "--follow", self._name]
+        command = [str(kubectl()), "--namespace", NAMESPACE, "logs", "--follow", self._name]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
             assert following.stdout is not None
             assert any("started" in line for line in following.stdout)

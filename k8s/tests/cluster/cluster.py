@@ -22,7 +22,7 @@ def run(*arguments: str, text: str | None = None, check: bool = True, timeout: f
     Raises:
         AssertionError: it failed; with what it said.
     """
-    command = [kubectl(), "--namespace", NAMESPACE, *arguments]
+    command = [str(kubectl()), "--namespace", NAMESPACE, *arguments]
     done = subprocess.run(command, input=text, capture_output=True, check=False, text=True, timeout=timeout)
     assert done.returncode == 0 or not check, done.stderr
     return done.stdout + (done.stderr if not check else "")

@@ -102,7 +102,7 @@ class Fleet:
     ) -> None:
         self.port = free_port()
         self.names = Names([])
-        config = _config(
+        config = settings(
             models, {"sqlite": {"path": str(folder / "journal.db")}} if journal == "sqlite" else {"memory": {}}
         )
         self.pods = []
@@ -148,7 +148,7 @@ class Fleet:
         return [pod.answered() for pod in self.pods]
 
 
-def _config(models: str, journal: dict[str, Any]) -> dict[str, Any]:
+def settings(models: str, journal: dict[str, Any]) -> dict[str, Any]:
     def model(name: str) -> dict[str, Any]:
         return {"provider": "openai", "endpoint": models, "model": name, "window": 8192}
 

@@ -38,9 +38,13 @@ def the_server_reads_the_file_that_is_mounted(objects: Objects) -> Iterator[str]
                 continue
             path = PurePosixPath(args[args.index("--config") + 1])
             mounts = {mount["mountPath"]: mount["name"] for mount in found.get("volumeMounts", ())}
-            volume = next((v for v in pods.spec["volumes"] if v["name"] == mounts.get(str(path.parent))), {})
+            volume: Mapping[str, Any] = next(
+                (v for v in pods.spec["volumes"] if v["name"] == mounts.get(str(path.parent))), {}
+            )
             name = volume.get("configMap", {}).get("name")
-            data = next((m["data"] for m in of_kind(objects, "ConfigMap") if m["metadata"]["name"] == name), {})
+            data: Mapping[str, str] = next(
+                (m["data"] for m in of_kind(objects, "ConfigMap") if m["metadata"]["name"] == name), {}
+            )
             if path.name not in data:
                 yield f"{pods.workload} reads {path}, which is not mounted"
 

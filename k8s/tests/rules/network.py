@@ -60,7 +60,7 @@ def policies_select_pods_that_are_there(objects: Objects) -> Iterator[str]:
 def _required(peer: Mapping[str, Any]) -> bool:
     """Tell whether a peer has to be there: PostgreSQL may as well be outside the cluster."""
     wanted = peer["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name")
-    return wanted != "moa-postgres"
+    return bool(wanted != "moa-postgres")
 
 
 def _there(objects: Objects, selector: Mapping[str, Any]) -> bool:

@@ -136,6 +136,8 @@ class Errand:
     account: Account
     deadline: float
     """The moment at which it is too late, by ``asyncio``'s clock."""
+    speak_by: float | None = None
+    """The moment by which the first token has to come, so that others have time to stand in; None means none."""
     gather_s: float = 0.0
     """How long pieces may be gathered before they are heard; the first is heard at once."""
     kind: AttemptKind = AttemptKind.FIRST

@@ -20,6 +20,10 @@ class PlannedLayer:
     quorum: int
     grace_s: float
     answers: bool = False
+    most: int | None = None
+    """How many of its agents speak at the most; None means all."""
+    folds: bool = False
+    """Whether it is only there for references that are too long for the answering agent."""
 
 
 @dataclass(frozen=True, slots=True)

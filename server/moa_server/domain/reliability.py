@@ -78,3 +78,8 @@ class Reliability:
     hedge: HedgeRule | None = None
     fallbacks: tuple[str, ...] = ()
     """The models that are asked in its place when it has failed for good, in order."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The models that may be asked in its place or beside it."""
+        return (*self.fallbacks, self.hedge.model) if self.hedge else self.fallbacks

@@ -19,5 +19,6 @@ def of_text(text: str) -> int:
 def of_messages(messages: tuple[Message, ...]) -> int:
     """Return an upper estimate for a conversation."""
     return sum(
-        TOKENS_PER_MESSAGE + of_text(message.text) + TOKENS_PER_IMAGE * len(message.images) for message in messages
+        TOKENS_PER_MESSAGE + sum(of_text(part.text) + (TOKENS_PER_IMAGE if part.image else 0) for part in message.parts)
+        for message in messages
     )

@@ -15,7 +15,7 @@ from moa_server.engine.history import History
 _BATCH = 500
 _LOOKS = 8
 """How often, within the ownership time, silent runs are looked for."""
-_LONGEST_LOOK_S = 0.25
+_LONGEST_LOOK_S = 0.15
 """Runs that a stopping server lets go of wait no longer for another."""
 _SPREAD = (0.6, 1.0)
 """Of that time, so that servers look by turns."""

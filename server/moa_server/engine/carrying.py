@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 
+from opentelemetry import trace
+
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import DeadlineExceeded
 from moa_server.domain.event import (
@@ -13,7 +15,7 @@ from moa_server.domain.event import (
 )
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
-from moa_server.domain.proposal import AgentFailure, Answer, LayerResult
+from moa_server.domain.proposal import AgentFailure, Answer, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
 from moa_server.engine.failing import check_layer
 from moa_server.engine.history import History
@@ -21,6 +23,7 @@ from moa_server.engine.ladder import NextRung, answer_layer
 from moa_server.engine.layer import OpenLayer, quorum_of
 from moa_server.engine.setting import RunSetting
 from moa_server.engine.structured import mismatch, repair_request
+from moa_server.telemetry import names
 
 _LAST_WORD_S = 0.25
 _LAST_WORD_SHARE = 0.05
@@ -72,6 +75,8 @@ class Carrying:
                     given = await self._layer(step)
                     if step.answers and not given.proposals and not step.hands_back(given):
                         return self._best_of(step)
+                    if step.answers and given.proposals:
+                        _tell_length(step, given.proposals[0])
                 case Decision():
                     given = None
                     self._decide(step)
@@ -132,13 +137,17 @@ class Carrying:
         return result
 
     def _deadline(self, layer: Layer, index: int) -> float:
-        """Return the moment by which a layer has to close, so that those after it have their share."""
+        """Return the moment by which a layer has to close, so that those after it have their share.
+
+        Of what is left, a layer has its own share of the run over those of all that are to come: what one does not use
+        goes to the others, and what all of them use up is never the answering agent's.
+        """
         plan, now = self.setting.plan, asyncio.get_running_loop().time()
         ends = next((one.index for one in plan.layers[index:] if one.answers), len(plan.layers) - 1)
         if layer.answers or index >= ends:
             return self.setting.deadline - min(_LAST_WORD_S, (self.setting.deadline - now) * _LAST_WORD_SHARE)
-        left = (self.setting.deadline - now) * (1 - plan.rules.answer_share)
-        return now + left / max(ends - index, 1)
+        own = (1 - plan.rules.answer_share) / ends
+        return now + (self.setting.deadline - now) * own / (plan.rules.answer_share + own * (ends - index))
 
     def _planned(self, layer: Layer, index: int) -> PlannedLayer:
         rules = self.setting.plan.rules
@@ -158,3 +167,11 @@ class Carrying:
 
     def _degrade(self, reason: DegradationReason, detail: str) -> None:
         self.degradations.append(Degradation(reason, detail))
+
+
+def _tell_length(layer: Layer, answer: Proposal) -> None:
+    """Tell the run's span how long an answer is beside what it was written from: mixtures tend to grow wordy."""
+    read = [len(shown.text) for shown in layer.calls[0].shown]
+    if sum(read):
+        ratio = len(answer.text) * len(read) / sum(read)
+        trace.get_current_span().set_attribute(names.LENGTH_RATIO, round(ratio, 3))

@@ -1,6 +1,6 @@
 """What this server offers at one moment: models, mixtures, strategies. A reload makes a new one; runs keep theirs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -8,6 +8,7 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.errors import UnknownMixture
 from moa_server.domain.mixture import Mixture
 from moa_server.domain.model import Model
+from moa_server.domain.plan import PlannedLayer
 from moa_server.domain.strategy import Strategy
 
 
@@ -35,3 +36,9 @@ class Catalogue:
             metadata = {"mixture": wanted[:64]} | ({"nearest": nearest[0]} if nearest else {})
             raise UnknownMixture(f"mixture {wanted[:64]!r} is not configured", metadata=metadata)
         return found
+
+    def models_of(self, layers: Iterable[PlannedLayer]) -> list[str]:
+        """Return the models that layers call, and after them those that may stand in."""
+        own = dict.fromkeys(agent.model for layer in layers for agent in layer.agents)
+        others = (other for name in own for other in self.models[name].spec.reliability.others)
+        return list(own | dict.fromkeys(others))

@@ -287,13 +287,15 @@ class Engine:
     def _view(self, name: str) -> MixtureView:
         mixture = self.catalogue.mixtures[name]
         plan = Planner(self.catalogue, self._limits).describe(mixture)
-        asked = {agent.model: None for layer in plan.layers for agent in layer.agents}
         return MixtureView(
             name,
             mixture.description,
             mixture.strategy,
             plan.layers,
             plan.worst_case,
-            tuple(ModelView(model, self._breaker_of(self.catalogue.models[model])) for model in asked),
+            tuple(
+                ModelView(model, self._breaker_of(self.catalogue.models[model]))
+                for model in self.catalogue.models_of(plan.layers)
+            ),
             is_default=name == self.catalogue.default_mixture,
         )

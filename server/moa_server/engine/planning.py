@@ -11,7 +11,7 @@ from moa_server.domain.strategy import Stage, Strategy
 from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.fitting import fit
 from moa_server.engine.overriding import overridden
-from moa_server.engine.pricing import worst_case
+from moa_server.engine.pricing import with_repair, worst_case
 from moa_server.engine.structured import check_schema
 
 _MARK_BYTES = 8
@@ -75,12 +75,14 @@ class Planner:
     def _resolved(self, plan: Plan, strategy: Strategy, roster: Roster) -> Plan:
         stages = strategy.stages(roster, strategy.read(plan.options), plan.rules)
         layers = tuple(_planned(index, stage, plan) for index, stage in enumerate(stages))
-        repair = stages[-1:] if plan.response_schema is not None else ()
-        priced = worst_case((*stages, *repair), plan.messages, self.catalogue.models)
+        priced = worst_case(stages, plan.messages, self.catalogue.models)
+        if plan.response_schema is not None:
+            agents = tuple(roster.agents())
+            priced = with_repair(priced, agents, plan.response_schema, plan.messages, self.catalogue.models)
         return replace(plan, roster=roster, layers=layers, worst_case=priced)
 
 
 def _planned(index: int, stage: Stage, plan: Plan) -> PlannedLayer:
     count = len(stage.agents[: stage.most])
     quorum = count if plan.rules.quorum is None or stage.answers else min(plan.rules.quorum, count)
-    return PlannedLayer(index, stage.agents, quorum, plan.rules.grace_s, stage.answers)
+    return PlannedLayer(index, stage.agents, quorum, plan.rules.grace_s, stage.answers, count, stage.folds)

@@ -30,6 +30,18 @@ def worst_case(stages: Sequence[Stage], conversation: Conversation, models: Mapp
     return WorstCase(total.calls, total.tokens, total.cost_nanousd)
 
 
+def with_repair(
+    worst: WorstCase, agents: Sequence[Agent], schema: str, conversation: Conversation, models: Mapping[str, Model]
+) -> WorstCase:
+    """Return a worst case in which one of the agents, whose text is the answer, has to put it right."""
+    asked = tokens.of_messages(conversation) + tokens.of_text(schema)
+    written = max(_output(agent, models[agent.model].spec) for agent in agents)
+    repair = _dearest([_worst_turn(agent, models[agent.model].spec, asked, written) for agent in agents], 1)
+    known = worst.cost_nanousd is not None and repair.cost_nanousd is not None
+    cost = (worst.cost_nanousd or 0) + (repair.cost_nanousd or 0) if known else None
+    return WorstCase(worst.calls + 1, worst.tokens + repair.tokens, cost)
+
+
 def _most_written(stage: Stage, models: Mapping[str, Model]) -> int:
     outputs = sorted((_output(agent, models[agent.model].spec) for agent in stage.agents), reverse=True)
     return sum(outputs[: stage.most])

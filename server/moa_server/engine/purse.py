@@ -2,7 +2,7 @@
 
 from moa_server.domain.budget import Budget
 from moa_server.domain.errors import BudgetExceeded
-from moa_server.domain.usage import Usage
+from moa_server.domain.usage import Certainty, Usage
 
 
 class Purse:
@@ -34,8 +34,13 @@ class Purse:
         self._reserved += worst
 
     def settle(self, worst: Usage, actual: Usage) -> None:
-        """Replace what was set aside for a call by what it used."""
+        """Replace what was set aside for a call by what it used.
+
+        Of a call whose use is not known for certain, the rest stays set aside: the endpoint may bill it.
+        """
         self._reserved = _without(self._reserved, worst)
+        if actual.certainty is not Certainty.KNOWN:
+            self._reserved += _rest(worst, actual)
         self._spent += actual
 
 
@@ -45,6 +50,15 @@ def _check(name: str, total: int, allowed: int | None) -> None:
             f"the next call could use more {name} than the budget of {allowed} has left",
             metadata={"limit": name, "allowed": str(allowed)},
         )
+
+
+def _rest(worst: Usage, actual: Usage) -> Usage:
+    """Return what a call could have used beyond what is taken for its use."""
+    return Usage(
+        input_tokens=max(worst.input_tokens - actual.input_tokens, 0),
+        output_tokens=max(worst.output_tokens - actual.output_tokens, 0),
+        cost_nanousd=max((worst.cost_nanousd or 0) - (actual.cost_nanousd or 0), 0),
+    )
 
 
 def _without(reserved: Usage, worst: Usage) -> Usage:

@@ -74,7 +74,7 @@ def _instructed(agent: Agent, messages: Conversation) -> Conversation:
 
 
 def _seen_by(spec: ModelSpec, messages: Conversation) -> Conversation:
-    if spec.images or not any(message.images for message in messages):
+    if spec.images or not any(part.image for message in messages for part in message.parts):
         return messages
     return tuple(
         Message(message.role, tuple(Part(_NO_IMAGE) if part.image else part for part in message.parts))

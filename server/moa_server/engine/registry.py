@@ -24,6 +24,9 @@ from moa_server.engine.purse import Purse
 from moa_server.engine.scribe import Scribe
 from moa_server.engine.setting import RunSetting
 
+_COMPANY_S = 0.001
+"""How long events wait for others where a commit is dear: not in the memory of the process."""
+
 _logger = structlog.get_logger(__name__)
 
 
@@ -72,6 +75,7 @@ class Registry:
             ownership.owner,
             ownership_s=ownership.seconds,
             lazy_s=ownership.lazy_s,
+            company_s=_COMPANY_S if journal.is_shared else 0.0,
             on_written=self._hear_of,
         )
 

@@ -15,9 +15,6 @@ _CURRENT_SHARE = 0.8
 """No paid call starts when the last renewal is older than this share of the ownership time."""
 _RENEWALS = 3
 """How often ownership is renewed within its time."""
-_COMPANY_S = 0.001
-"""How long an urgent event waits for others: what one layer brings forth at once takes one commit."""
-
 _logger = structlog.get_logger(__name__)
 
 
@@ -31,17 +28,20 @@ class Scribe:
         *,
         ownership_s: float,
         lazy_s: float,
+        company_s: float,
         on_written: Callable[[Written], None],
     ) -> None:
         """Write for ``owner``, whose ownership lasts ``ownership_s`` after each write.
 
-        Events that were shown already wait up to ``lazy_s`` for company; ``on_written`` hears of runs that were lost or
-        are to be cancelled.
+        Events that were shown already wait up to ``lazy_s`` for company, the others for ``company_s``, so that what
+        one layer brings forth at once takes one commit; ``on_written`` hears of runs that were lost or are to be
+        cancelled.
         """
         self._journal = journal
         self._owner = owner
         self._ownership_s = ownership_s
         self._lazy_s = lazy_s
+        self._company_s = company_s
         self._on_written = on_written
         self._logs: dict[str, RunLog] = {}
         self._dirty: dict[str, RunLog] = {}
@@ -123,7 +123,7 @@ class Scribe:
                 await self._urgent.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(_COMPANY_S)
+        await asyncio.sleep(self._company_s)
 
     async def _commit(self) -> None:
         self._urgent.clear()

@@ -57,6 +57,7 @@ class Turn:
         self._gather_s = gather_s
         self._account = TurnAccount(setting.purse, setting.clock, place.deadline, setting.may_spend)
         self._heard = False
+        self._sent = 0
         self._in_doubt = False
         self.degradations: list[Degradation] = []
 
@@ -114,24 +115,27 @@ class Turn:
         model = self._setting.models.get(self._call.agent.model)
         if model is None:
             raise ModelUnknown(f"model {self._call.agent.model} is not configured on this server")
+        room = self._room(model)
         try:
-            return await self._ask(model, self._room(model))
+            return await self._ask(model, room)
         except ModelWindowExceeded:
             if self._heard or not self._account.attempts or not self._call.shown:
                 raise
-            return await self._ask(model, int(self._room(model) * _TIGHTER))
+            self.degradations.clear()
+            return await self._ask(model, int((room if self._sent > room * _TIGHTER else self._sent) * _TIGHTER))
 
     async def _ask(self, model: Model, room: int) -> Utterance:
         shown = show(self._call, self._setting.plan.messages, model.spec, room)
         for agent in shown.trimmed:
             self._degrade(DegradationReason.REFERENCES_TRIMMED, f"what {agent} proposed was shortened to fit")
         sampling = replace(self._call.agent.sampling, max_tokens=self._max_output(model))
+        self._sent = tokens.of_messages(shown.messages)
         prompt = Prompt(shown.messages, sampling, self._call.response_schema, self._call.logprobs)
         errand = Errand(
             self._listen, self._account, self._place.deadline, gather_s=self._gather_s, run_id=self._setting.run_id
         )
         utterance = await model.speak(prompt, errand)
-        self._learn(model, prompt, utterance)
+        self._learn(model, utterance)
         return utterance
 
     def _listen(self, piece: str) -> None:
@@ -146,10 +150,9 @@ class Turn:
         whole = max(model.spec.window - self._max_output(model), 0)
         return whole * whole // max(self._setting.estimates.corrected(model.spec.name, whole), 1)
 
-    def _learn(self, model: Model, prompt: Prompt, utterance: Utterance) -> None:
+    def _learn(self, model: Model, utterance: Utterance) -> None:
         if utterance.usage.certainty is Certainty.KNOWN and self._served_by() == model.spec.name:
-            estimate = tokens.of_messages(prompt.messages)
-            self._setting.estimates.learn(model.spec.name, estimate, utterance.usage.input_tokens)
+            self._setting.estimates.learn(model.spec.name, self._sent, utterance.usage.input_tokens)
 
     def _proposal(self, utterance: Utterance) -> Proposal:
         served = self._served_by()

@@ -197,6 +197,7 @@ class MemoryJournal:
 
     def _past_retention(self) -> Iterator[_Run]:
         count, size = self._count.copy(), self._bytes.copy()
+        to_each = self._retention.runs_per_caller is not None or self._retention.bytes_per_caller is not None
         for run in self._ended.values():
             if self._is_older(run, self._retention.age_s) or any(
                 self._is_over(scope, count, size) for scope in _scopes(run)
@@ -204,6 +205,8 @@ class MemoryJournal:
                 count.subtract(_scopes(run))
                 size.subtract(dict.fromkeys(_scopes(run), run.bytes))
                 yield run
+            elif not to_each:
+                return  # those that ended later are younger, and no more are over
 
     def _is_over(self, scope: str, count: Counter[str], size: Counter[str]) -> bool:
         limits = self._retention

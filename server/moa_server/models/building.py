@@ -32,16 +32,10 @@ def build_models(
     }
     models: dict[str, Model] = {}
     for name, spec in wanted.items():
-        others = {other: cores[other] for other in named_by(spec)}
+        others = {other: cores[other] for other in spec.reliability.others}
         same = name in kept and kept[name].made_of(cores[name], others)
         models[name] = kept[name] if same else Wrapped(cores[name], others)
     return models
-
-
-def named_by(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the names of the models that may be asked in a model's place."""
-    rules = spec.reliability
-    return (*rules.fallbacks, rules.hedge.model) if rules.hedge else rules.fallbacks
 
 
 def breaker_state(model: Model) -> str | None:
@@ -50,7 +44,7 @@ def breaker_state(model: Model) -> str | None:
 
 
 def _check(spec: ModelSpec, known: Mapping[str, ModelSpec]) -> None:
-    for name in named_by(spec):
+    for name in spec.reliability.others:
         if name not in known:
             raise ValueError(f"model {spec.name}: {name}, which is to stand in for it, is not configured")
     fallbacks = spec.reliability.fallbacks

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from moa_server.domain.errors import LimitError, ModelError
 from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.models.deadline import shared
 from moa_server.models.fitting import fitted
 from moa_server.models.hearing import Ear
 
@@ -26,19 +27,17 @@ class Fallback:
     async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
         ear = Ear(errand.hear)
         errand = replace(errand, hear=ear)
+        able = [(other, suited) for other in self._others if (suited := fitted(prompt, other.spec)) is not None]
         try:
-            return await self._model.speak(prompt, errand)
+            return await self._model.speak(prompt, shared(errand, len(able)))
         except ModelError as error:
             if ear.heard:
                 raise
             failure = error
         errand = replace(errand, kind=AttemptKind.FALLBACK)
-        for other in self._others:
-            suited = fitted(prompt, other.spec)
-            if suited is None:
-                continue
+        for after, (other, suited) in zip(range(len(able) - 1, -1, -1), able, strict=True):
             try:
-                return await other.speak(suited, errand)
+                return await other.speak(suited, shared(errand, after))
             except (ModelError, LimitError):
                 if ear.heard:
                     raise

@@ -50,16 +50,17 @@ class Limit:
 
     async def _take_place(self, errand: Errand) -> None:
         left = left_s(errand)
+        longest = max(min(left, self._rule.longest_wait_s), 0.0)
         try:
-            async with asyncio.timeout(min(left, self._rule.longest_wait_s)):
+            async with asyncio.timeout(longest):
                 await self._places.take(errand.run_id)
         except TimeoutError:
-            if self._rule.longest_wait_s < left:
-                raise self._crowded() from None
+            if longest < left or errand.speak_by is not None:  # there is time for somebody else
+                raise self._crowded(longest) from None
             raise DeadlineExceeded(f"no place at {self.spec.name} became free in time") from None
 
-    def _crowded(self) -> ModelError:
-        error = ModelThrottled(f"no place at {self.spec.name} became free within {self._rule.longest_wait_s:g} s")
+    def _crowded(self, waited: float) -> ModelError:
+        error = ModelThrottled(f"no place at {self.spec.name} became free within {waited:.3g} s")
         error.permanent = True  # to queue once more is no better than to have queued for longer
         return error
 

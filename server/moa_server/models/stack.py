@@ -9,6 +9,7 @@ From the outside in:
     Limit       hands out places; a place is held as long as a physical call lasts, and no longer
     Breaker     lets one probe through and notes how physical calls end; below the queue, whose waits say nothing
     Accounted   enters the physical call in account and trace
+    Showing     adds its texts to the trace, where the operator wants that; whoever makes the provider puts it around
     provider    makes it
 
 A rule that is absent leaves its wrapper out. Rivals are asked below their own Retry: a hedge is one more call at most.

@@ -16,6 +16,8 @@ from moa_server.providers.transcript import Transcript
 
 _MOST_OF_AN_ERROR: Final = 64 * 1024
 """Of the body of an answer that is a failure, in bytes."""
+_MOST_OF_A_SILENCE: Final = 0.25
+"""Of the longest silence that reading may pause, since what comes meanwhile is not heard of."""
 
 
 class Listener(Protocol):
@@ -69,7 +71,7 @@ class Exchange:
 
     async def _hear_out(self, request: httpx.Request) -> None:
         try:
-            async with patience(self._spec, self._errand.deadline) as patient:
+            async with patience(self._spec, self._errand) as patient:
                 await self._ask(request, patient)
         except (ModelStreamCut, ModelTimeout):
             if not self._listener.finished:  # else only the counts, or the end of the body, are missing
@@ -123,7 +125,7 @@ class Exchange:
     def _pass_on(self) -> None:
         if text := self._transcript.unheard():
             self._errand.hear(text)
-            self._reading.gather_s = self._errand.gather_s
+            self._reading.gather_s = min(self._errand.gather_s, self._spec.times.idle * _MOST_OF_A_SILENCE)
 
     def _utterance(self) -> Utterance:
         self._transcript.end()

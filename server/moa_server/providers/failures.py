@@ -92,6 +92,10 @@ _CODES: Final[Mapping[str, type[ModelError]]] = {
 }
 """Codes and types of error objects."""
 
+_OVERLOADED: Final = frozenset({"overloaded", "overloaded_error"})
+"""Codes and types of those that have too much to do, where no status says it."""
+_OVERLOADED_STATUS: Final = 529
+
 _WORDS: Final[Sequence[tuple[str, type[ModelError]]]] = (
     ("context length", ModelWindowExceeded),
     ("context window", ModelWindowExceeded),
@@ -119,14 +123,19 @@ _MAY_REFINE: Final[Mapping[type[ModelError], frozenset[type[ModelError]]]] = {
 """What an error object may make of a status; what it may not, the status knows better."""
 
 
+_FOREIGN: Final = tuple({row[0] for row in (*BEFORE_ANSWER, *WITHIN_ANSWER)})
+
+
 @contextmanager
 def translated(spec: ModelSpec, table: Table) -> Iterator[None]:
     """Raise the errors of the domain in place of foreign ones."""
-    foreign = tuple(row[0] for row in table)
     try:
         yield
-    except foreign as error:
-        kind, sentence = next(row[1:] for row in table if isinstance(error, row[0]))
+    except _FOREIGN as error:
+        row = next((row for row in table if isinstance(error, row[0])), None)
+        if row is None:
+            raise
+        _, kind, sentence = row
         raise kind(f"{spec.name} {sentence}") from error
 
 
@@ -145,10 +154,20 @@ def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: by
 
 
 def reported(spec: ModelSpec, complaint: Complaint) -> ModelError:
-    """Return the error for an error object in the place of an answer, or inside one."""
+    """Return the error for an error object in the place of an answer, or inside one.
+
+    It bears the status that the endpoint would have answered with, so that an overload is known as one either way.
+    """
     _log.debug("upstream.reported", model=spec.name, code=complaint.code, kind=complaint.kind)
-    kind = _kind_of_status(complaint.status, complaint) if complaint.status else _refined(complaint)
-    return (kind or ModelUnavailable)(f"{spec.name} reported an error in its stream")
+    status = _status_of(complaint)
+    kind = _kind_of_status(status, complaint) if status else _refined(complaint)
+    metadata = {"status": str(status)} if status else None
+    return (kind or ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
+
+
+def _status_of(complaint: Complaint) -> int | None:
+    is_overloaded = _OVERLOADED & {complaint.code, *complaint.kind.split()}
+    return complaint.status or (_OVERLOADED_STATUS if is_overloaded else None)
 
 
 def _kind_of_status(status: int, complaint: Complaint | None) -> type[ModelError]:

@@ -5,8 +5,9 @@ ready-made bridge to aiohttp is as quick, but wakes its reader for every packet,
 wait, and calls a connection that was torn down before the headers a connect time-out.
 
 A kept connection may be closed by its endpoint at the very moment of a request. When one that was used before breaks
-before any byte of an answer, the request goes out again on another, as browsers and curl do it: an endpoint that had
-begun to work for it would not close the connection for being idle. On a new connection nothing is sent twice.
+at once and before any byte of an answer, the request goes out again on another, as browsers and curl do it: nobody has
+taken it up, so that it is still the same call, and is accounted as one. When the connection is new, or breaks later
+than a closed one is found out, somebody may have begun to work: then nothing is sent twice, and the call has failed.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 from weakref import WeakSet
 
@@ -35,6 +37,8 @@ _LINGER_S = 0.1
 """How long a body may take to end once its last event has come, for the connection to be used again."""
 _MOST_RESENT = 2
 """How many kept connections may turn out to be closed, one after another, under one request."""
+_AT_ONCE_S = 1.0
+"""Within it a closed connection is found out: a round trip, and what a busy machine adds."""
 _BIG_BODY = 1 << 20
 """Above it, aiohttp wants bodies as files, and sends them in pieces."""
 
@@ -91,10 +95,12 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _send_again(self, request: httpx.Request, times: int) -> aiohttp.ClientResponse:
         _used_before.set(False)
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
         try:
             return await self._send(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if not _used_before.get() or not times:
+            if not _used_before.get() or not times or loop.time() - sent > _AT_ONCE_S:
                 raise
         return await self._send_again(request, times - 1)
 
@@ -103,12 +109,22 @@ class Transport(httpx.AsyncBaseTransport):
         connect_s = request.extensions.get("timeout", {}).get("connect")
         return await self._session.request(
             request.method,
-            URL(str(request.url), encoded=True),
+            _url(str(request.url)),
             headers=request.headers,
             data=io.BytesIO(content) if len(content) > _BIG_BODY else content,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=None),
+            timeout=_time_limits(connect_s),
         )
+
+
+@lru_cache
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
+
+
+@lru_cache
+def _time_limits(connect_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=None)
 
 
 _used_before: ContextVar[bool] = ContextVar("used_before", default=False)

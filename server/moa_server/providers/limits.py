@@ -1,11 +1,11 @@
-"""Holds one attempt to its time limits: the first token, the silence between tokens, the whole, the deadline."""
+"""Holds one attempt to its time limits: the first token, the silence between tokens, the whole, its errand's."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from moa_server.domain.errors import ModelTimeout
-from moa_server.domain.model import ModelSpec
+from moa_server.domain.model import Errand, ModelSpec
 
 _LAST_WORDS_S = 2.0
 """How long usage and the end of the stream may take after the model has said that it has finished."""
@@ -14,15 +14,16 @@ _LAST_WORDS_S = 2.0
 class Patience:
     """How long is still waited. A connection that is kept alive without a token gains nothing."""
 
-    def __init__(self, spec: ModelSpec, deadline: float) -> None:
+    def __init__(self, spec: ModelSpec, errand: Errand) -> None:
         self._spec = spec
         self._loop = asyncio.get_running_loop()
         self._opened = self._loop.time()
-        self._end = min(self._opened + spec.times.total, deadline)
-        self._deadline = deadline
+        self._end = min(self._opened + spec.times.total, errand.deadline)
+        self._deadline = errand.deadline
+        self._speak_by = min(self._end, self._end if errand.speak_by is None else errand.speak_by)
         self._spoken = False
         self._complete = False
-        self._timer = asyncio.timeout_at(min(self._end, self._opened + spec.times.first_token))
+        self._timer = asyncio.timeout_at(min(self._speak_by, self._opened + spec.times.first_token))
 
     @property
     def timer(self) -> asyncio.Timeout:
@@ -43,10 +44,12 @@ class Patience:
 
     def failure(self) -> ModelTimeout:
         """Return what ran out."""
-        name, times = self._spec.name, self._spec.times
-        if (self._timer.when() or 0.0) < self._end:
+        name, times, met = self._spec.name, self._spec.times, self._timer.when() or 0.0
+        if met < self._end:
             if self._spoken:
                 return ModelTimeout(f"{name} was silent for {times.idle:g} s between two tokens")
+            if met == self._speak_by:
+                return ModelTimeout(f"{name} gave no token while there was time for others to stand in")
             return ModelTimeout(f"{name} gave no token within {times.first_token:g} s")
         if self._end == self._deadline:
             return ModelTimeout(f"{name} had not finished at the deadline")
@@ -54,13 +57,13 @@ class Patience:
 
 
 @asynccontextmanager
-async def patience(spec: ModelSpec, deadline: float) -> AsyncIterator[Patience]:
+async def patience(spec: ModelSpec, errand: Errand) -> AsyncIterator[Patience]:
     """Limit the time of what is done inside.
 
     Raises:
         ModelTimeout: one of the limits was met.
     """
-    patient = Patience(spec, deadline)
+    patient = Patience(spec, errand)
     try:
         async with patient.timer:
             yield patient

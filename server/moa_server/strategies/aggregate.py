@@ -92,6 +92,8 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
         if _is_judged(options, len(agents)):
             stages.append(Stage((roster.roles["judge"],)))
             looks_back = 2
+    if options.stop_on_agreement == "on":
+        looks_back = max(len(stages), 1)  # any layer can be the last
     return (*stages, *answering(aggregator_of(roster), _most_shown(roster, options), looks_back))
 
 

@@ -49,6 +49,7 @@ ATTEMPT_KIND: Final = "moa.attempt.kind"
 USAGE_CERTAINTY: Final = "moa.usage.certainty"
 COST_NANOUSD: Final = "moa.usage.cost_nanousd"
 DEGRADATIONS: Final = "moa.degradations"
+LENGTH_RATIO: Final = "moa.answer.length_ratio"
 DEGRADATION_REASON: Final = "moa.degradation.reason"
 
 # Operations: the values of OPERATION_NAME.
@@ -72,8 +73,8 @@ LOG_RUN_ID: Final = "run_id"
 LOG_LAYER: Final = "layer"
 LOG_AGENT: Final = "agent"
 LOG_TRACE_ID: Final = "trace_id"
-LOG_TEXTS: Final = frozenset({"prompt", "messages", "text", "answer", "proposal", "partial_text"})
-"""Keys whose values are what people and models said; shown only where that is switched on."""
+LOG_TEXTS: Final = frozenset({"prompt", "messages", "text", "answer", "proposal", "partial_text", "body"})
+"""Keys whose values are what people, models and endpoints said; shown only where that is switched on."""
 
 
 def run_span(mixture: str) -> str:

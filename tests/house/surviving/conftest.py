@@ -26,6 +26,8 @@ def database(house_postgres: Postgres) -> str:
     """A database of the test's own."""
     name = f"moa_{uuid4().hex}"
 
+    house_postgres.start()  # the test before may have left it dead
+
     async def made() -> None:
         connection = await asyncpg.connect(house_postgres.dsn)
         await connection.execute(f"CREATE DATABASE {name}")

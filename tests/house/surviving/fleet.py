@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ PATIENCE_S = 30.0
 VOICES = ("a", "b", "c", "boss")
 
 
-def configuration(endpoint: str, journal: dict[str, Any], **sections: Any) -> dict[str, Any]:  # noqa: ANN401
+def configuration(endpoint: str, journal: dict[str, Any]) -> dict[str, Any]:
     """Three proposers in one layer, the same three in two, and nobody but the one who answers."""
     proposers = list(VOICES[:-1])
     mixture = {"strategy": "aggregate", "aggregator": "boss", "rules": {"restart_answer": True}}
@@ -34,7 +35,6 @@ def configuration(endpoint: str, journal: dict[str, Any], **sections: Any) -> di
         "server": {"listen": "127.0.0.1:0", "drain_grace": "0s"},
         "telemetry": {"log_form": "json"},
         "journal": {**journal, "ownership": OWNERSHIP_S},
-        **sections,
     }
 
 
@@ -47,12 +47,13 @@ class Fleet:
     journal: dict[str, Any]
     stack: AsyncExitStack
     servers: list[Server] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=count)
 
     async def start(self, number: int = 2, **sections: Any) -> "list[Server]":  # noqa: ANN401
         """Start more servers, all at once."""
-        document = configuration(self.upstream.endpoint, self.journal, **sections)
-        first = len(self.servers)
-        started = [Server(write(self.folder, document, f"moa{first + n}.yaml")) for n in range(number)]
+        document = configuration(self.upstream.endpoint, self.journal) | sections
+        names = (f"moa{next(self.numbers)}.yaml" for _ in range(number))
+        started = [Server(write(self.folder, document, name)) for name in names]
         for server in started:
             self.stack.callback(server.close)
         self.servers += [await asyncio.to_thread(server.ready) for server in started]

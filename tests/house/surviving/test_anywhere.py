@@ -6,7 +6,7 @@ from os import urandom
 
 import pytest
 
-from moa import RequestIdReused, ResumePointExpired
+from moa import AsyncClient, RequestIdReused, ResumePointExpired
 from moa.v1.run_pb2 import Cursor
 from tests.house.surviving.fleet import PATIENCE_S, Fleet
 from tests.house.surviving.watching import Watching, check_whole, kept, kind, place
@@ -122,6 +122,10 @@ async def test_a_place_whose_events_are_gone_is_refused_once(sqlite_fleet: Fleet
     client = await fleet.client()
     response = await client.query("hello", mixture="panel")
     with pytest.raises(ResumePointExpired):
-        async with asyncio.timeout(PATIENCE_S):
-            while True:  # until the purge has come by
-                await kept(client, response.run.run_id)
+        await read_until_purged(client, response.run.run_id)
+
+
+async def read_until_purged(client: AsyncClient, run_id: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            await kept(client, run_id)

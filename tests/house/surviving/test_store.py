@@ -21,22 +21,16 @@ from tests.upstream import Request, Speech
 ANSWER = Speech(tokens=80, token_s=0.05)
 
 
-@pytest.fixture
-async def stopped_postgres(house_postgres: Postgres, postgres_fleet: Fleet) -> Postgres:
-    """The fleet's store, dead."""
-    await asyncio.to_thread(house_postgres.kill)
-    return house_postgres
-
-
 async def health(target: str) -> int:
     async with grpc.aio.insecure_channel(target) as channel:
         return (await HealthStub(channel).Check(HealthCheckRequest())).status
 
 
 async def until_ready(target: str) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while await health(target) != HealthCheckResponse.SERVING:
-            await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE_S), grpc.aio.insecure_channel(target) as channel:
+        async for told in HealthStub(channel).Watch(HealthCheckRequest()):
+            if told.status == HealthCheckResponse.SERVING:
+                return
 
 
 async def test_tokens_flow_while_the_store_is_dead_and_the_run_ends_when_it_is_back(
@@ -95,13 +89,14 @@ async def test_no_layer_is_paid_for_while_the_store_is_dead(postgres_fleet: Flee
 
 
 async def test_a_server_whose_store_is_down_is_not_ready_until_it_is_up(
-    stopped_postgres: Postgres, postgres_fleet: Fleet
+    postgres_fleet: Fleet, house_postgres: Postgres
 ) -> None:
     fleet = postgres_fleet
+    await asyncio.to_thread(house_postgres.kill)
     fleet.upstream.script("boss", Speech("the answer"))
     (server,) = await fleet.start(1)
     assert await health(server.target) == HealthCheckResponse.NOT_SERVING
-    await asyncio.to_thread(stopped_postgres.start)
+    await asyncio.to_thread(house_postgres.start)
     await until_ready(server.target)
     client = await fleet.client()
     assert (await client.query("hello", mixture="alone")).answer.text == "the answer"

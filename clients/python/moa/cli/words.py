@@ -21,7 +21,9 @@ def line_of(event: ev.Event, board: Board) -> str | None:
 def layer_line(layer: PlannedLayer) -> str:
     """Return a layer that starts."""
     names = ", ".join(one_line(agent.name) for agent in layer.agents)
-    return f"layer {layer.index}: {names}{' writes the answer' if layer.answers else ''}"
+    some = f", at most {layer.most} of them" if 0 < layer.most < len(layer.agents) else ""
+    when = " if references are too long" if layer.folds else ""
+    return f"layer {layer.index}: {names}{some}{' writes the answer' if layer.answers else ''}{when}"
 
 
 def closed_line(layer: LayerResult) -> str:

@@ -468,7 +468,7 @@ class Plan(_message.Message):
     """Output only. The name of the strategy that decides who speaks next."""
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedLayer]:
-        """Output only. The layers in the order in which they speak, the answering one last."""
+        """Output only. The most layers there can be, in the order in which they speak, the answering one last."""
 
     @_builtins.property
     def worst_case(self) -> Global___WorstCase:
@@ -511,12 +511,20 @@ class PlannedLayer(_message.Message):
     QUORUM_FIELD_NUMBER: _builtins.int
     GRACE_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    FOLDS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Output only. Its number, from 0."""
     quorum: _builtins.int
     """Output only. How many proposals it needs."""
     answers: _builtins.bool
     """Output only. Whether this layer's agent writes the answer."""
+    most: _builtins.int
+    """Output only. How many of its agents are called at the most: fewer than all where the strategy picks among them."""
+    folds: _builtins.bool
+    """Output only. Whether it is only there for references that are too long for the answering agent: it, and the
+    layers like it after it, then read them a few at a time, and the last of these writes the answer.
+    """
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedAgent]:
         """Output only. Its agents, in configured order."""
@@ -533,10 +541,12 @@ class PlannedLayer(_message.Message):
         quorum: _builtins.int = ...,
         grace: _duration_pb2.Duration | None = ...,
         answers: _builtins.bool = ...,
+        most: _builtins.int = ...,
+        folds: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "answers", b"answers", "grace", b"grace", "index", b"index", "quorum", b"quorum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "answers", b"answers", "folds", b"folds", "grace", b"grace", "index", b"index", "most", b"most", "quorum", b"quorum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

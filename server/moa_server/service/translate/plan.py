@@ -39,6 +39,8 @@ def write_planned_layer(layer: PlannedLayer) -> pb.PlannedLayer:
         quorum=layer.quorum,
         grace=write_duration(layer.grace_s),
         answers=layer.answers,
+        most=len(layer.agents) if layer.most is None else layer.most,
+        folds=layer.folds,
     )
 
 

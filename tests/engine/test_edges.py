@@ -1,0 +1,296 @@
+"""Moments in a run's life that are seldom, and where something could be lost."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from dataclasses import replace
+
+from moa_server.domain.agent import Agent
+from moa_server.domain.degradation import DegradationReason
+from moa_server.domain.errors import JournalUnavailable, ModelUnavailable
+from moa_server.domain.event import (
+    AgentFailed,
+    AgentStarted,
+    AnswerDelta,
+    Cursor,
+    LayerClosed,
+    ProposalReceived,
+    RunFailed,
+    RunSucceeded,
+)
+from moa_server.domain.journal import Append, Written
+from moa_server.domain.limits import EngineLimits
+from moa_server.domain.mixture import ReferenceOrder, Rules
+from moa_server.domain.sampling import Sampling
+from moa_server.journal.memory import MemoryJournal
+from tests.engine.conftest import OpenHouse
+from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec, texts
+from tests.engine.journals import CutOff, SharedJournal
+
+
+class Forgetful(MemoryJournal):
+    """Loses, once, the last events it had taken, as a store does that fails over to a copy that lags behind."""
+
+    def __init__(self, after: int, loses: int) -> None:
+        super().__init__()
+        self._after = after
+        self._loses = loses
+
+    async def write(self, owner: str, appends: Sequence[Append]) -> Written:
+        for append in appends:
+            run = self._runs[append.run_id]
+            if self._loses and run.last_sequence >= self._after:
+                del run.events[-self._loses :]
+                run.last_sequence -= self._loses
+                self._loses = 0
+        return await super().write(owner, appends)
+
+
+async def test_what_a_store_has_forgotten_is_written_again(open_house: OpenHouse) -> None:
+    journal = Forgetful(after=6, loses=3)
+    house = await open_house(
+        {"a": FakeModel(spec("a")), "b": FakeModel(spec("b")), "boss": FakeModel(spec("boss"))},
+        [["a"], ["b"]],
+        journal=journal,
+    )
+    events = await house.carried()
+    assert isinstance(events[-1].fact, RunSucceeded)
+    kept = await journal.read(events[0].run_id, Cursor(), 1000)
+    assert list(kept) == events
+    assert journal._loses == 0  # noqa: SLF001 - that it did forget
+
+
+async def test_no_layer_spends_before_the_one_ahead_of_it_is_durable(open_house: OpenHouse) -> None:
+    way, boss, b = CutOff(SharedJournal(), most=4), FakeModel(spec("boss")), FakeModel(spec("b"))
+    house = await open_house({"a": FakeModel(spec("a")), "b": b, "boss": boss}, [["a", "b"]], journal=way)
+    run = await house.start(detached=True)
+    await way.cut.wait()
+    assert len(b.asked) == 1
+    assert boss.asked == []
+    way.mend()
+    assert isinstance((await house.events(run.run_id))[-1].fact, RunSucceeded)
+    assert len(boss.asked) == 1
+
+
+async def test_a_cancellation_that_comes_while_the_end_is_written_changes_nothing(open_house: OpenHouse) -> None:
+    way = CutOff(SharedJournal(), most=6)
+    house = await open_house({"boss": FakeModel(spec("boss"))}, [], journal=way, limits=EngineLimits(cancel_wait_s=0.0))
+    run = await house.start(detached=True)
+    await way.cut.wait()
+    await house.engine.cancel(run.run_id, "caller")
+    way.mend()
+    assert isinstance((await house.events(run.run_id))[-1].fact, RunSucceeded)
+    await house.engine.close(1)
+    assert house.engine.open_runs() == 0
+
+
+async def test_an_answer_that_was_journaled_is_shown_by_the_next_owner_and_not_asked_for_again(
+    open_house: OpenHouse,
+) -> None:
+    journal = SharedJournal(ownership_s=0.2, poll_s=0.01)
+    first, second = ({"boss": FakeModel(spec("boss"), saying(said))} for said in ("said once", "said twice"))
+    one = await open_house(first, [], journal=CutOff(journal, most=5))
+    run = await one.start(detached=True)
+    two = await open_house(second, [], journal=journal)
+    events = await two.events(run.run_id)
+    assert second["boss"].asked == []
+    assert [event.fact.text for event in events if isinstance(event.fact, AnswerDelta) and event.epoch == 2] == [
+        "said once"
+    ]
+    assert events[-1].fact.answer.text == "said once"
+    assert events[-1].fact.usage.calls == 1
+
+
+async def test_a_failed_answer_carries_the_answering_agents_own_failure(open_house: OpenHouse) -> None:
+    house = await open_house(
+        {"a": FakeModel(spec("a")), "boss": FakeModel(spec("boss"), failing(ModelUnavailable("down"), "Half"))}, [["a"]]
+    )
+    end = (await house.carried())[-1].fact
+    assert isinstance(end, RunFailed)
+    assert [(failure.agent, failure.reason) for failure in end.failures] == [("boss", "MODEL_UNAVAILABLE")]
+
+
+async def test_both_failures_of_an_answer_that_was_begun_twice_are_told(open_house: OpenHouse) -> None:
+    boss = FakeModel(spec("boss"), failing(ModelUnavailable("down"), "Half"), failing(ModelUnavailable("gone")))
+    rules = Rules(restart_answer=True, best_proposal_on_failure=False)
+    house = await open_house({"a": FakeModel(spec("a")), "boss": boss}, [["a"]], rules=rules)
+    end = (await house.carried())[-1].fact
+    assert [failure.detail for failure in end.failures] == ["down", "gone"]
+    assert end.partial_text == ""
+
+
+async def test_an_answer_that_broke_off_twice_is_voided_before_a_proposal_stands_in(open_house: OpenHouse) -> None:
+    broken = failing(ModelUnavailable("down"), "Half")
+    house = await open_house(
+        {"a": FakeModel(spec("a"), saying("mine")), "boss": FakeModel(spec("boss"), broken, broken)},
+        [["a"]],
+        rules=Rules(restart_answer=True),
+    )
+    end = (await house.carried())[-1].fact
+    assert end.answer.text == "mine"
+    reasons = [one.reason for one in end.answer.degradations]
+    assert reasons.count(DegradationReason.ANSWER_RESTARTED) == 1
+    assert DegradationReason.AGGREGATOR_FAILED in reasons
+
+
+async def test_the_weightiest_proposal_stands_in_and_the_first_of_equals(open_house: OpenHouse) -> None:
+    agents = {"a": Agent("a", "a"), "b": Agent("b", "b", weight=2.0), "c": Agent("c", "c", weight=2.0)}
+    models = {name: FakeModel(spec(name), saying(f"by {name}")) for name in "abc"}
+    boss = FakeModel(spec("boss"), failing(ModelUnavailable("down")))
+    house = await open_house({**models, "boss": boss}, [["a", "b", "c"]], agents=agents)
+    assert (await house.carried())[-1].fact.answer.text == "by b"
+
+
+async def test_a_model_whose_window_its_own_answer_fills_is_not_called(open_house: OpenHouse) -> None:
+    small = FakeModel(spec("a", window=100, max_output=500))
+    house = await open_house({"a": small, "b": FakeModel(spec("b")), "boss": FakeModel(spec("boss"))}, [["a", "b"]])
+    events = await house.carried()
+    assert small.asked == []
+    failed = [event.fact.failure.reason for event in events if isinstance(event.fact, AgentFailed)]
+    assert failed == ["MODEL_WINDOW_EXCEEDED"]
+
+
+async def test_a_proposal_that_comes_as_its_layer_closes_is_never_mixed_in(open_house: OpenHouse) -> None:
+    """The straggler answers all the same when it is told to stop: what it used counts, what it says does not."""
+
+    async def stubborn(asked: Asked) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        asked.say("LATE")
+
+    boss = FakeModel(spec("boss"))
+    house = await open_house(
+        {"a": FakeModel(spec("a")), "late": FakeModel(spec("late"), stubborn), "boss": boss},
+        [["late", "a"]],
+        rules=Rules(quorum=1),
+    )
+    events = await house.carried()
+    assert "LATE" not in "".join(texts(boss.asked[0].prompt))
+    closed = next(event.fact.layer for event in events if isinstance(event.fact, LayerClosed))
+    assert [proposal.agent for proposal in closed.proposals] == ["a"]
+    assert [failure.reason for failure in closed.failures] == ["STRAGGLER_CUT"]
+    assert events[-1].fact.usage.calls == 3
+
+
+async def test_a_straggler_that_comes_within_the_grace_is_heard(open_house: OpenHouse) -> None:
+    gate, boss = asyncio.Event(), FakeModel(spec("boss"))
+
+    async def first(asked: Asked) -> None:
+        asked.say("first")
+        asyncio.get_running_loop().call_later(0.02, gate.set)
+
+    house = await open_house(
+        {"a": FakeModel(spec("a"), first), "b": FakeModel(spec("b"), once(gate, "second")), "boss": boss},
+        [["a", "b"]],
+        rules=Rules(quorum=1, grace_s=30.0),
+    )
+    events = await house.carried()
+    assert sum(isinstance(event.fact, ProposalReceived) for event in events) == 3
+    assert events[-1].fact.answer.degradations == ()
+
+
+async def test_a_layer_whose_quorum_cannot_be_met_any_more_closes_at_once(open_house: OpenHouse) -> None:
+    down = failing(ModelUnavailable("down"))
+    house = await open_house(
+        {"a": FakeModel(spec("a"), down), "b": FakeModel(spec("b"), down), "boss": FakeModel(spec("boss"))},
+        [["a", "b"]],
+        rules=Rules(quorum=1, grace_s=30.0),
+    )
+    assert (await house.carried())[-1].fact.reason == "NO_PROPOSALS"
+
+
+async def test_an_open_run_stays_while_one_of_two_watchers_stays(open_house: OpenHouse) -> None:
+    gate = asyncio.Event()
+    house = await open_house(
+        {"boss": FakeModel(spec("boss"), once(gate, "done"))}, [], limits=EngineLimits(abandon_grace_s=0.0)
+    )
+    run = await house.start()
+    staying = asyncio.create_task(house.events(run.run_id))
+    async with aclosing(house.engine.watch(run.run_id)) as leaving:
+        await anext(leaving)
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    gate.set()
+    assert (await staying)[-1].fact.answer.text == "done"
+
+
+async def test_a_run_taken_over_where_it_is_watched_is_not_taken_for_abandoned(open_house: OpenHouse) -> None:
+    journal = SharedJournal(ownership_s=0.2, poll_s=0.01)
+    gate = asyncio.Event()
+    limits = EngineLimits(abandon_grace_s=0.0)
+    one = await open_house({"boss": FakeModel(spec("boss"), silent())}, [], journal=journal)
+    slow = FakeModel(spec("boss"), once(gate, "carried on"))
+    two = await open_house({"boss": slow}, [], journal=journal, limits=limits)
+    run = await one.start()
+    watching = asyncio.create_task(two.events(run.run_id))
+    await one.engine.close(0)
+    await slow.called.wait()
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    gate.set()
+    assert (await watching)[-1].fact.answer.text == "carried on"
+
+
+async def test_a_watcher_who_asks_for_what_comes_after_the_end_is_told_that_nothing_does(open_house: OpenHouse) -> None:
+    house = await open_house({"boss": FakeModel(spec("boss"))}, [])
+    events = await house.carried()
+    assert await house.events(events[0].run_id, events[-1].cursor) == []
+    assert await house.events(events[0].run_id, Cursor(9, 9)) == []
+
+
+async def test_a_call_is_not_made_when_no_time_is_left_for_it(open_house: OpenHouse) -> None:
+    a = FakeModel(spec("a"))
+    house = await open_house({"a": a, "boss": FakeModel(spec("boss"))}, [["a"]])
+    end = (await house.carried(time_s=0.012))[-1].fact
+    assert isinstance(end, RunFailed)
+    assert end.reason == "DEADLINE_EXCEEDED"
+    assert a.asked == []
+    assert end.usage.calls == 0
+
+
+async def test_the_most_tokens_of_an_agent_are_those_it_is_asked_for(open_house: OpenHouse) -> None:
+    boss = FakeModel(spec("boss", max_output=100))
+    agents = {"boss": replace(Agent("boss", "boss"), sampling=Sampling(max_tokens=7))}
+    house = await open_house({"boss": boss}, [], agents=agents)
+    await house.carried()
+    assert boss.asked[0].prompt.sampling.max_tokens == 7
+
+
+async def test_a_journal_that_is_out_at_the_start_refuses_the_run_and_leaves_none_behind(open_house: OpenHouse) -> None:
+    """The journal had it written before the way was cut: the run is carried out once the journal is back."""
+
+    class Cut(SharedJournal):
+        is_cut = True
+
+        async def submit(self, submission: object, owner: str) -> object:  # type: ignore[override]
+            registered = await super().submit(submission, owner)  # type: ignore[arg-type]
+            if self.is_cut:
+                raise JournalUnavailable("the answer was lost")
+            return registered
+
+    journal = Cut(ownership_s=0.2, poll_s=0.01)
+    house = await open_house({"boss": FakeModel(spec("boss"), saying("done"))}, [], journal=journal)
+    with suppress(JournalUnavailable):
+        await house.start(request_id="r", detached=True)
+    journal.is_cut = False
+    again = await house.start(request_id="r", detached=True)
+    events = await house.events(again.run_id)
+    assert events[-1].fact.answer.text == "done"
+    assert sum(isinstance(event.fact, AgentStarted) for event in events) == 1
+
+
+async def test_references_are_shown_as_they_arrive_where_the_mixture_says_so(open_house: OpenHouse) -> None:
+    gate, boss = asyncio.Event(), FakeModel(spec("boss"))
+
+    async def first(asked: Asked) -> None:
+        asked.say("EARLY")
+        gate.set()
+
+    house = await open_house(
+        {"a": FakeModel(spec("a"), once(gate, "LATER")), "b": FakeModel(spec("b"), first), "boss": boss},
+        [["a", "b"]],
+        rules=Rules(reference_order=ReferenceOrder.ARRIVAL),
+    )
+    await house.carried()
+    shown = "".join(texts(boss.asked[0].prompt))
+    assert shown.index("EARLY") < shown.index("LATER")

@@ -1,0 +1,87 @@
+"""Estimates of tokens are corrected for each model by what its endpoint reports."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moa_server.domain.usage import Certainty, Usage
+from moa_server.engine.estimates import Estimates
+from tests.engine.conftest import House, OpenHouse
+from tests.engine.fakes import Asked, FakeModel, saying, spec, texts
+
+LONG = "many words " * 900
+
+
+def learned(*seen: tuple[int, int]) -> Estimates:
+    estimates = Estimates()
+    for estimate, reported in seen:
+        estimates.learn("m", estimate, reported)
+    return estimates
+
+
+def test_an_estimate_is_as_it_is_until_something_is_known() -> None:
+    assert learned().corrected("m", 1000) == 1000
+    assert learned((1000, 2000)).corrected("other", 1000) == 1000
+
+
+def test_a_correction_goes_up_at_once_and_down_slowly() -> None:
+    assert learned((1000, 2000)).corrected("m", 1000) == 2000
+    assert learned((1000, 2000), (1000, 1000)).corrected("m", 1000) == 1900
+    assert learned((1000, 500)).corrected("m", 1000) == 950
+
+
+@pytest.mark.parametrize(("estimate", "reported"), [(10, 100), (1000, 0), (1000, -1)])
+def test_what_tells_nothing_is_not_learned(estimate: int, reported: int) -> None:
+    assert learned((estimate, reported)).corrected("m", 1000) == 1000
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**9))))
+def test_no_report_makes_a_correction_absurd(seen: list[tuple[int, int]]) -> None:
+    assert 500 <= learned(*seen).corrected("m", 1000) <= 4000
+
+
+class Counting(FakeModel):
+    """A model that counts so many tokens for each that is estimated."""
+
+    def __init__(self, factor: float, certainty: Certainty = Certainty.KNOWN) -> None:
+        super().__init__(spec("boss", window=4000), saying("done"))
+        self.factor = factor
+        self.certainty = certainty
+
+    async def speak(self, prompt, errand):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        utterance = await super().speak(prompt, errand)
+        size = sum(len(text) for text in texts(prompt)) * 0.325
+        usage = Usage(input_tokens=int(size * self.factor), output_tokens=1, certainty=self.certainty)
+        return type(utterance)(utterance.text, utterance.finish_reason, usage, utterance.served_model)
+
+
+async def council(open_house: OpenHouse, boss: FakeModel) -> House:
+    return await open_house({"a": FakeModel(spec("a"), saying(LONG)), "boss": boss}, [["a"]])
+
+
+def sizes(model: FakeModel) -> list[int]:
+    def size(asked: Asked) -> int:
+        return sum(map(len, texts(asked.prompt)))
+
+    return [size(asked) for asked in model.asked]
+
+
+async def test_the_next_prompt_is_cut_by_what_the_endpoint_reported(open_house: OpenHouse) -> None:
+    boss = Counting(2.0)
+    house = await council(open_house, boss)
+    await house.carried("one")
+    await house.carried("two")
+    first, second = sizes(boss)
+    assert 0.4 < second / first < 0.6
+
+
+@pytest.mark.parametrize(("factor", "certainty"), [(2.0, Certainty.ESTIMATED), (1.0, Certainty.KNOWN)])
+async def test_a_guess_or_a_good_estimate_changes_nothing(
+    open_house: OpenHouse, factor: float, certainty: Certainty
+) -> None:
+    boss = Counting(factor, certainty)
+    house = await council(open_house, boss)
+    await house.carried("one")
+    await house.carried("two")
+    first, second = sizes(boss)
+    assert 0.95 < second / first < 1.06

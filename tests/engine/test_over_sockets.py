@@ -1,0 +1,156 @@
+"""Runs over real connections: what the upstream sees of stragglers, stand-ins and answers that break off."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from moa_server.domain.degradation import DegradationReason
+from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, RunFailed, RunSucceeded
+from moa_server.domain.mixture import Rules
+from moa_server.domain.model import AttemptKind, Model, ModelSpec
+from moa_server.domain.reliability import BreakerRule, Reliability, RetryRule
+from moa_server.models import build_models
+from moa_server.providers import PROVIDERS, Transport
+from tests.engine.conftest import OpenHouse
+from tests.upstream import Cut, Silence, Speech, Stage, Status, Upstream
+from tests.upstream.wire import wire_of
+
+CALM = Reliability(RetryRule(attempts=0), breaker=BreakerRule(least_calls=1000))
+PERSISTENT = replace(CALM, retry=RetryRule(attempts=2, base_s=0.0, least_in_window=100), fallbacks=("spare",))
+HALF = Cut(Speech("half of an answer"), 2)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as scripted:
+        scripted.script("*", Speech("a proposal"))
+        scripted.script("boss", Speech("the answer"))
+        scripted.script("spare", Speech("from the spare"))
+        yield scripted
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Transport]:
+    async with Transport() as transport:
+        yield transport
+
+
+def models_of(upstream: Upstream, http: Transport, **rules: Reliability) -> dict[str, Model]:
+    """Models of these names and rules, one dialect after the other, and the spare one."""
+    providers = ("openai", "anthropic")
+    specs = [
+        ModelSpec(name, providers[place % 2], upstream.endpoint, name, reliability=own)
+        for place, (name, own) in enumerate({**rules, "spare": CALM}.items())
+    ]
+    return build_models(specs, lambda spec: PROVIDERS[spec.provider](spec, http))
+
+
+def facts(events: list[Event], kind: Any) -> list[Any]:  # noqa: ANN401 - a class
+    return [event.fact for event in events if isinstance(event.fact, kind)]
+
+
+async def test_the_upstream_sees_a_straggler_cut_and_its_text_is_never_mixed_in(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    async def half_and_then_silent(stage: Stage) -> None:
+        stage.head()
+        wire = wire_of(stage.request.dialect, "slow", 2)
+        stage.send(wire.opening() + wire.piece("TOO LATE "))
+        stage.call.tokens_sent += 1
+        await stage.silence()
+
+    async def once_the_slow_one_speaks(stage: Stage) -> None:
+        await upstream.wait_for(lambda: any(call.tokens_sent for call in upstream.calls_of("slow")))
+        await Speech("in time").play(stage)
+
+    upstream.script("slow", half_and_then_silent)
+    upstream.script("b", once_the_slow_one_speaks)
+    house = await open_house(
+        models_of(upstream, http, a=CALM, slow=CALM, b=CALM, boss=CALM), [["a", "slow", "b"]], rules=Rules(quorum=2)
+    )
+    events = await house.carried()
+    [slow] = upstream.calls_of("slow")
+    await upstream.wait_for(lambda: slow.aborted is not None)
+    assert "TOO LATE" not in str(upstream.calls_of("boss")[0].body)
+    closed = facts(events, LayerClosed)[0].layer
+    assert [proposal.agent for proposal in closed.proposals] == ["a", "b"]
+    assert [failure.reason for failure in closed.failures] == ["STRAGGLER_CUT"]
+    assert closed.failures[0].usage.calls == 1
+    assert "TOO LATE" not in repr(events)
+
+
+async def test_a_panel_never_becomes_copies_of_one_model_without_saying_so(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("a", Status(401))
+    upstream.script("b", Status(503))
+    house = await open_house(
+        models_of(upstream, http, a=PERSISTENT, b=PERSISTENT, c=PERSISTENT, boss=CALM), [["a", "b", "c"]]
+    )
+    events = await house.carried()
+    proposals = facts(events, LayerClosed)[0].layer.proposals
+    assert [(one.model, one.served_model) for one in proposals] == [("a", "spare"), ("b", "spare"), ("c", "c")]
+    kinds = [[attempt.kind for attempt in one.attempts] for one in proposals]
+    assert kinds == [
+        [AttemptKind.FIRST, AttemptKind.FALLBACK],
+        [AttemptKind.FIRST, AttemptKind.RETRY, AttemptKind.RETRY, AttemptKind.FALLBACK],
+        [AttemptKind.FIRST],
+    ]
+    told = [(one.reason, one.agent) for one in events[-1].fact.answer.degradations]
+    assert told == [(DegradationReason.FALLBACK_SERVED, "a"), (DegradationReason.FALLBACK_SERVED, "b")]
+
+
+async def test_an_answer_served_by_a_stand_in_says_so(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("boss", Status(529))
+    house = await open_house(models_of(upstream, http, a=CALM, boss=PERSISTENT), [["a"]])
+    answer = (await house.carried())[-1].fact.answer
+    assert (answer.text, answer.model, answer.served_model) == ("from the spare", "boss", "spare")
+    assert [one.reason for one in answer.degradations] == [DegradationReason.FALLBACK_SERVED]
+
+
+async def test_an_answer_that_broke_off_is_asked_of_nobody_else_unless_the_mixture_lets_it_begin_again(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("boss", HALF)
+    house = await open_house(models_of(upstream, http, a=CALM, boss=PERSISTENT), [["a"]])
+    end = (await house.carried())[-1].fact
+    assert isinstance(end, RunFailed)
+    assert (end.reason, end.partial_text) == ("ANSWER_FAILED", "half of ")
+    assert [call.model for call in upstream.calls] == ["a", "boss"]
+
+
+async def test_an_answer_that_begins_again_has_its_retries_and_stand_ins(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("boss", HALF, Status(500))
+    house = await open_house(
+        models_of(upstream, http, a=CALM, boss=PERSISTENT), [["a"]], rules=Rules(restart_answer=True)
+    )
+    events = await house.carried()
+    told = [event.fact for event in events if isinstance(event.fact, AnswerDelta | AnswerRestarted)]
+    restarted = next(place for place, fact in enumerate(told) if isinstance(fact, AnswerRestarted))
+    assert "".join(fact.text for fact in told[:restarted]) == "half of "
+    assert "".join(fact.text for fact in told[restarted + 1 :]) == "from the spare"
+    end = events[-1].fact
+    assert isinstance(end, RunSucceeded)
+    assert (end.answer.text, end.answer.served_model) == ("from the spare", "spare")
+    assert [one.reason for one in end.answer.degradations] == [
+        DegradationReason.ANSWER_RESTARTED,
+        DegradationReason.FALLBACK_SERVED,
+    ]
+    assert [call.model for call in upstream.calls] == ["a", "boss", "boss", "boss", "boss", "spare"]
+    assert end.usage.calls == len(upstream.calls)
+
+
+async def test_a_silent_proposer_is_stood_in_for_within_its_layer(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("a", Silence())
+    house = await open_house(models_of(upstream, http, a=PERSISTENT, boss=CALM), [["a"]])
+    events = await house.carried(time_s=3.0)
+    assert events[-1].fact.answer.text == "the answer"
+    assert facts(events, LayerClosed)[0].layer.proposals[0].served_model == "spare"

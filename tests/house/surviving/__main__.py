@@ -1,0 +1,84 @@
+"""Survives kills and freezes on each store, and prints what came of it beside what is wanted.
+
+Ends badly when a run was lost, cut or paid for twice; times are only told.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from moa_server.journal.postgres_store import migrate
+from tests.house.surviving.chaos import Outcome, Plan, survive, takeovers
+from tests.house.surviving.fleet import Fleet, fleet_on
+from tests.journal.postgres import Postgres
+
+_OWNERSHIP_S = 3.0
+_STORES = ("postgres", "sqlite")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command
+
+
+@asynccontextmanager
+async def _fleet(store: str) -> AsyncIterator[Fleet]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if store == "sqlite":
+            async with fleet_on(folder, {"sqlite": {"path": "runs.db"}}) as fleet:
+                yield fleet
+            return
+        with Postgres() as server:
+            await migrate(server.dsn)
+            (folder / "dsn").write_text(server.dsn)
+            async with fleet_on(folder, {"postgres": {"dsn": {"file": "dsn"}}}) as fleet:
+                yield fleet
+
+
+def _told(name: str, plan: Plan, outcome: Outcome) -> bool:
+    """Print an outcome; return whether all is as it has to be."""
+    _say(f"\n{name}: {outcome.kills} kills, {outcome.freezes} freezes, {outcome.adopted} takeovers")
+    _say(f"  runs answered, each stream whole, one end each   {outcome.answered} of {plan.runs}")
+    _say(f"  agents called again though their proposal was kept   {outcome.paid_again} (wanted: 0)")
+    _say(f"  calls completed, then lost in the moment of a fault, before they were kept   {outcome.completed_again}")
+    return outcome.answered == plan.runs and not outcome.paid_again
+
+
+def _times(name: str, seconds: Sequence[float], most_s: float) -> None:
+    ordered = sorted(seconds)
+    p50, p95 = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
+    _say(f"  {name}: p50 {p50:.2f} s, p95 {p95:.2f} s, most {ordered[-1]:.2f} s (wanted: p95 at most {most_s} s)")
+
+
+async def _all(stores: Sequence[str], runs: int, faults: int, seed: int) -> bool:
+    sound = True
+    for store in stores:
+        for freezes in (False, True):
+            plan = Plan(runs, faults, freezes, _OWNERSHIP_S, seed=seed)
+            async with _fleet(store) as fleet:
+                outcome = await survive(fleet, plan)
+            sound &= _told(f"{store}, {'kills and freezes' if freezes else 'kills alone'}", plan, outcome)
+        for kill, name, most_s in ((True, "takeover", 4.0), (False, "hand-over", 0.5)):
+            async with _fleet(store) as fleet:
+                _times(name, await takeovers(fleet, _OWNERSHIP_S, runs=20, kill=kill), most_s)
+    return sound
+
+
+def main() -> int:
+    """Survive what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.house.surviving", description=__doc__)
+    parser.add_argument("stores", nargs="*", choices=[*_STORES, []], default=[], help="all when left out")
+    parser.add_argument("--runs", type=int, default=60)
+    parser.add_argument("--faults", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    sound = asyncio.run(_all(chosen.stores or _STORES, chosen.runs, chosen.faults, chosen.seed))
+    return 0 if sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
