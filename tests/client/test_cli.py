@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import moa
+from moa.cli.words import layer_line
 from moa.testing import FakeMoa
 from moa.v1.error_pb2 import ERROR_REASON_MODEL_TIMEOUT
 from moa.v1.event_pb2 import (
@@ -241,3 +242,16 @@ async def test_interrupting_a_detached_run_lets_it_go_on(fake: FakeMoa) -> None:
     assert "moa watch run-1" in terminal.text
     assert [call.method for call in fake.calls] == ["Synthesize"]
     assert fake.calls[0].request.detached
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"most": 3}, "layer 0: fast, wide, odd"),
+        ({"most": 1, "answers": True}, "layer 0: fast, wide, odd, at most 1 of them writes the answer"),
+        ({"most": 3, "folds": True}, "layer 0: fast, wide, odd if references are too long"),
+        ({}, "layer 0: fast, wide, odd"),
+    ],
+)
+def test_a_planned_layer_tells_who_may_speak_and_when(said: dict[str, int], line: str) -> None:
+    assert layer_line(PlannedLayer(agents=PANEL.agents, **said)) == line

@@ -12,10 +12,11 @@ from moa_server.domain.mixture import Rules
 from moa_server.domain.model import ModelSpec
 from moa_server.journal.codec import Codec
 from tests.engine.conftest import House, OpenHouse
-from tests.engine.fakes import FakeModel, Script, failing, saying, spec
+from tests.engine.fakes import FakeModel, Script, failing, saying, silent, spec
 from tests.engine.stories import SEEDS, SETTINGS, Story, billed, many
 from tests.engine.telling import Told, replayed, tell
 from tests.engine.test_properties import outcome
+from tests.engine.test_takeover import OWNERSHIP_S, SharedJournal, journaled, ownership
 from tests.strategies.driving import prompt_of
 
 FOLD = Rules(fold_when_too_long=True)
@@ -89,6 +90,31 @@ async def test_the_worst_case_holds_the_merges_where_they_are_allowed(
     house, _ = await council(open_house, 8192, rules=Rules(fold_when_too_long=allowed))
     plan = (await house.carried())[0].fact.plan
     assert plan.worst_case.calls == calls == sum(len(layer.agents) for layer in plan.layers)
+
+
+async def test_a_fold_goes_on_where_it_was_when_another_server_takes_the_run_over(open_house: OpenHouse) -> None:
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    stuck = FakeModel(spec("boss", window=1600), saying("merged once"), saying("merged twice"), silent())
+    fresh = FakeModel(spec("boss", window=1600), saying("carried on"))
+    one, two = [
+        await open_house(
+            {**{name: FakeModel(spec(name), saying(f"{name}: {LONG}")) for name in SIX}, "boss": boss},
+            [SIX],
+            rules=FOLD,
+            journal=journal,
+            ownership=ownership(name),
+        )
+        for name, boss in (("one", stuck), ("two", fresh))
+    ]
+    run = await one.start(detached=True)
+    await journaled(two, run.run_id, LayerClosed, 4)
+    await one.engine.close(0)
+    events = await two.events(run.run_id)
+    assert events[-1].fact.answer.text == "carried on"
+    [asked] = fresh.asked
+    assert "merged twice" in asked.prompt.messages[-1].text
+    assert "a5: many" in asked.prompt.messages[-1].text
+    assert DegradationReason.STRATEGY_FELL_BACK in {one.reason for one in events[-1].fact.answer.degradations}
 
 
 class Cramped(Story):

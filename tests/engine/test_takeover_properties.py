@@ -175,6 +175,8 @@ def test_the_answer_is_what_its_last_epoch_shows_and_every_known_call_is_paid_fo
     end = late[-1].fact
     made = sum(len(model.asked) for server in servers for model in server.models.values())
     mine = sum(len(model.asked) for model in servers[-1].models.values())
+    if isinstance(end, RunSucceeded):
+        assert end.usage.calls == sum(isinstance(event.fact, AgentStarted) for event in late), "lost calls count too"
     assert mine <= end.usage.calls  # type: ignore[union-attr]
     assert end.usage.calls <= max(made, sum(isinstance(event.fact, AgentStarted) for event in late))  # type: ignore[union-attr]
     if isinstance(end, RunSucceeded):

@@ -84,7 +84,7 @@ def shared_server(shared_upstream: UpstreamThread, tmp_path_factory: pytest.Temp
 
 
 def impatient(start: Start, endpoint: str) -> Server:
-    """A server on which only the model that fails is given little time, and which soon asks whether anybody is there."""
+    """A server on which only the model that fails is given little time, and which soon notices that nobody is there."""
     settings = council(endpoint, limits={"heartbeat": "100ms", "abandon_grace": "100ms"})
     short = {"connect": "5s", "first_token": "200ms", "idle": "200ms", "total": "10s"}
     settings["models"]["two"] = model(endpoint, times=short)
@@ -160,13 +160,15 @@ async def test_callers_hear_that_a_run_is_alive_while_no_model_speaks(
 ) -> None:
     gate = Gate()
     house.script("one", held("at last", gate))
-    async with AsyncClient(shared_server.target, timeout=20) as client:
-        async with client.synthesize("Why?", mixture="alone") as events:
-            before = [await anext(events)]
-            while not before[-1].HasField("heartbeat"):
-                before.append(await anext(events))
-            gate.open()
-            answer = await events.answer()
+    async with (
+        AsyncClient(shared_server.target, timeout=20) as client,
+        client.synthesize("Why?", mixture="alone") as events,
+    ):
+        before = [await anext(events)]
+        while not before[-1].HasField("heartbeat"):
+            before.append(await anext(events))
+        gate.open()
+        answer = await events.answer()
     assert answer.text == "the answer"
     assert before[-1].sequence == before[-2].sequence  # it has no number of its own
 

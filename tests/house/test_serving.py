@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from moa import DeadlineExceeded, LayerOpen, RunCancelled
+from moa import LayerOpen, NoProposals, RunCancelled
 from moa.v1 import plan_pb2, run_pb2
 from tests.client.either import Either
 from tests.house.gates import Gate, held
@@ -105,11 +105,14 @@ async def test_cancelling_closes_the_connections_to_the_models(client: Either, h
     assert len(house.upstream.calls) == 3
 
 
-async def test_a_run_whose_time_is_over_fails_and_leaves_its_models(client: Either, house: UpstreamThread) -> None:
+async def test_agents_whose_time_is_over_have_failed_and_their_models_are_left(
+    client: Either, house: UpstreamThread
+) -> None:
     house.script("*", held("never heard", Gate()))
     budget = plan_pb2.Budget(time=Duration(nanos=300_000_000))
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(NoProposals) as late:
         await client.call("query", "Why?", mixture="council", budget=budget)
+    assert [cause.reason for cause in late.value.causes] == ["MODEL_TIMEOUT"] * 3
     await asyncio.to_thread(house.wait_for, lambda: all(call.aborted for call in house.upstream.calls))
     assert len(house.upstream.calls) == 3
 

@@ -1,5 +1,6 @@
 """What callers and operators are told of models that fail: in the answer, in events, on spans and in metrics."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -36,9 +37,7 @@ async def offering(name: str, *providers: Scripted, rules: Rules = Rules()) -> A
     agents = {one: Agent(one, one) for one in ("a", "b", "boss")}
     mixture = Mixture(name, "aggregate", Roster(((agents["a"], agents["b"]),), agents["boss"]), rules)
     catalogue = Catalogue(models, {name: mixture}, STRATEGIES, agents, name)
-    async with Engine(
-        catalogue, MemoryJournal(), breaker_of=breaker_state, on_fact=RunMetrics().see
-    ) as engine:
+    async with Engine(catalogue, MemoryJournal(), breaker_of=breaker_state, on_fact=RunMetrics().see) as engine:
         yield engine
 
 
@@ -112,13 +111,15 @@ async def test_a_mixture_shows_the_breakers_of_its_models_and_of_those_that_stan
         for name in ("b", "spare", "rival"):
             await Caller().failure(models[name])
             await Caller().failure(models[name])
+        probe = asyncio.create_task(Caller().ask(models["rival"]))
         served = await serve(engine=engine)
         [mixture] = (await served.stub.ListMixtures(pb.ListMixturesRequest())).mixtures
+        probe.cancel()
     states = {one.name: plan_pb2.BreakerState.Name(one.breaker) for one in mixture.models}
     assert states == {
         "a": "BREAKER_STATE_CLOSED",
         "b": "BREAKER_STATE_OPEN",
         "boss": "BREAKER_STATE_UNSPECIFIED",
         "spare": "BREAKER_STATE_OPEN",
-        "rival": "BREAKER_STATE_OPEN",
+        "rival": "BREAKER_STATE_HALF_OPEN",
     }

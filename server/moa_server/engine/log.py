@@ -8,7 +8,12 @@ import asyncio
 from collections.abc import Sequence
 
 from moa_server.domain.clock import Clock
-from moa_server.domain.event import SHOWN_AT_ONCE, Event, Fact
+from moa_server.domain.event import SHOWN_AT_ONCE, AnswerDelta, AnswerRestarted, Event, Fact, ProposalDelta, Terminal
+from moa_server.engine.bell import Bell
+
+_AWAITED = (AnswerDelta, AnswerRestarted, ProposalDelta, Terminal)
+_UNHURRIED_S = 0.003
+"""How long other facts may wait for company: each message costs wake-ups, and takes them from the run's next step."""
 
 
 class RunLog:
@@ -21,7 +26,9 @@ class RunLog:
         self._events: list[Event] = []
         self._durable = 0
         self._shown = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._settled = Bell()
+        self._news = Bell()
+        self._later: asyncio.TimerHandle | None = None
         self.is_left = False
         """Whether nothing more comes, so that a watcher who has seen all of it has to look elsewhere."""
 
@@ -49,8 +56,8 @@ class RunLog:
     def settle(self, sequence: int) -> None:
         """Note that the journal has everything up to a number."""
         self._durable = max(self._durable, sequence)
+        self._settled.ring()
         self._show()
-        self._wake()
 
     def rewind(self, sequence: int) -> None:
         """Note that the journal has lost everything after a number; what was shown stays shown."""
@@ -59,7 +66,7 @@ class RunLog:
     def leave(self) -> None:
         """Tell watchers that nothing more comes from here."""
         self.is_left = True
-        self._wake()
+        self._ring()
 
     def has_shown_beyond(self, sequence: int) -> bool:
         """Whether a watcher at that place may see more now."""
@@ -72,13 +79,13 @@ class RunLog:
     async def news_after(self, sequence: int) -> None:
         """Wait until a watcher at that place may see more."""
         while self._shown <= sequence and not self.is_left:
-            await self._change()
+            await self._news.rings()
 
     async def durable(self) -> None:
         """Wait until the journal has all that has been appended so far."""
         wanted = len(self._events)
         while self._durable < wanted:
-            await self._change()
+            await self._settled.rings()
 
     def _show(self) -> None:
         before = self._shown
@@ -86,18 +93,17 @@ class RunLog:
         while self._shown < len(self._events) and isinstance(self._events[self._shown].fact, SHOWN_AT_ONCE):
             self._shown += 1
         if self._shown != before:
-            self._wake()
+            self._tell(hurry=any(isinstance(event.fact, _AWAITED) for event in self._events[before : self._shown]))
 
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    def _tell(self, *, hurry: bool) -> None:
+        """Wake the watchers; what nobody waits for word by word lets the run's own next step go first."""
+        if hurry:
+            self._ring()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(_UNHURRIED_S, self._ring)
 
-    async def _change(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
+    def _ring(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        self._news.ring()

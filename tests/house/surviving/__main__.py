@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from moa_server.journal.postgres_store import migrate
-from tests.house.surviving.chaos import Outcome, Plan, survive, takeovers
+from tests.house.surviving.chaos import Outcome, Plan, outage, survive, takeovers
 from tests.house.surviving.fleet import Fleet, fleet_on
 from tests.journal.postgres import Postgres
 
 _OWNERSHIP_S = 3.0
+_DEAD_S = 8.0
 _STORES = ("postgres", "sqlite")
 
 
@@ -25,18 +26,18 @@ def _say(text: str) -> None:
 
 
 @asynccontextmanager
-async def _fleet(store: str) -> AsyncIterator[Fleet]:
+async def _fleet(store: str) -> AsyncIterator[tuple[Fleet, Postgres | None]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if store == "sqlite":
             async with fleet_on(folder, {"sqlite": {"path": "runs.db"}}) as fleet:
-                yield fleet
+                yield fleet, None
             return
         with Postgres() as server:
             await migrate(server.dsn)
             (folder / "dsn").write_text(server.dsn)
             async with fleet_on(folder, {"postgres": {"dsn": {"file": "dsn"}}}) as fleet:
-                yield fleet
+                yield fleet, server
 
 
 def _told(name: str, plan: Plan, outcome: Outcome) -> bool:
@@ -59,12 +60,16 @@ async def _all(stores: Sequence[str], runs: int, faults: int, seed: int) -> bool
     for store in stores:
         for freezes in (False, True):
             plan = Plan(runs, faults, freezes, _OWNERSHIP_S, seed=seed)
-            async with _fleet(store) as fleet:
+            async with _fleet(store) as (fleet, _):
                 outcome = await survive(fleet, plan)
             sound &= _told(f"{store}, {'kills and freezes' if freezes else 'kills alone'}", plan, outcome)
         for kill, name, most_s in ((True, "takeover", 4.0), (False, "hand-over", 0.5)):
-            async with _fleet(store) as fleet:
+            async with _fleet(store) as (fleet, _):
                 _times(name, await takeovers(fleet, _OWNERSHIP_S, runs=20, kill=kill), most_s)
+        async with _fleet(store) as (fleet, server):
+            if server is not None:
+                took_s = await outage(fleet, server, ownership_s=_OWNERSHIP_S, dead_s=_DEAD_S)
+                _say(f"  end of a run after its store was dead for {_DEAD_S} s: {took_s:.2f} s (wanted: at most 4 s)")
     return sound
 
 

@@ -16,6 +16,7 @@ from moa.v1.event_pb2 import Event
 from tests.house.servers import Server
 from tests.house.surviving.fleet import Fleet, freeze, thaw
 from tests.house.surviving.watching import Watching, check_whole, kept, kind
+from tests.journal.postgres import Postgres
 from tests.upstream import Call, Speech
 
 LAYERS = (("p0", "p1", "p2", "p3"), ("p4", "p5", "p6", "p7"), ("p8", "p9", "p10"))
@@ -203,6 +204,21 @@ async def takeovers(fleet: Fleet, ownership_s: float, *, runs: int, kill: bool) 
             process = house.servers[house.ports[0]].process
             process.kill() if kill else process.terminate()
             return await asyncio.gather(*(_adopted(one, began) for one in watching))
+
+
+async def outage(fleet: Fleet, store: Postgres, *, ownership_s: float, dead_s: float) -> float:
+    """Kill the store under a run that is answering; return the seconds from its return to the end of the run."""
+    async with house_on(fleet, ownership_s, token_s=0.2) as house:
+        client = await house.client()
+        async with Watching(client.synthesize("question 0!", mixture="deep")) as caller:
+            await caller.seen("answer_delta")
+            await asyncio.to_thread(store.kill)
+            await asyncio.sleep(dead_s)
+            await asyncio.to_thread(store.start)
+            began = time.monotonic()
+            end = await caller.end()
+            assert (kind(end), end.epoch) == ("run_succeeded", 1)
+            return time.monotonic() - began
 
 
 async def _adopted(watching: Watching, began: float) -> float:
