@@ -10,7 +10,7 @@ import pytest
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
-from moa_server.domain.errors import ModelUnavailable
+from moa_server.domain.errors import ModelTimeout, ModelUnavailable
 from moa_server.domain.event import RunFailed, RunSucceeded, Terminal
 from moa_server.domain.limits import EngineLimits
 from moa_server.domain.mixture import Mixture, Roster, Rules
@@ -18,14 +18,14 @@ from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.run import Ticket
-from moa_server.domain.usage import Usage
+from moa_server.domain.usage import Price, Usage
 from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, saying, silent, spec, user
-from tests.models.fakes import Scripted, scripted
+from tests.models.fakes import scripted
 from tests.models.fakes import spec as model_spec
 from tests.models.timeless import now, timeless
 
@@ -136,6 +136,33 @@ async def test_a_run_of_sixty_agents_does_not_starve_a_run_of_two() -> None:
         await first
     assert took["large"] == pytest.approx(31.0, abs=0.1)
     assert took["small"] < 4.0
+
+
+@pytest.mark.parametrize("of", ["calls", "tokens", "cost_nanousd"])
+def test_retries_hedges_and_stand_ins_leave_the_aggregator_what_was_planned_for_it(of: str) -> None:
+    @timeless
+    async def check() -> None:
+        greedy = Reliability(
+            RetryRule(attempts=10, base_s=0.0, least_in_window=100), breaker=None, fallbacks=("spare",)
+        )
+        price = Price(1_000_000, 1_000_000)
+        cut = [1.0, ModelTimeout("silent")]
+        voices = {
+            "a": scripted(model_spec("a", greedy, price=price), cut),
+            "b": scripted(model_spec("b", greedy, price=price), ["a proposal"]),
+            "spare": scripted(model_spec("spare", price=price), cut),
+            "boss": scripted(model_spec("boss", price=price), ["the answer"]),
+        }
+        models = build_models([one.spec for one in voices.values()], lambda one: voices[one.name])
+        recipe = mixture("mix", [["a", "b"]], Rules(degrade_to_budget=False))
+        async with housed(models, recipe) as engine:
+            worst = engine.explain(Query(user("hello"), "mix")).worst_case
+            budget = Budget(**{of: getattr(worst, of)})
+            last = await ended(engine, "mix", budget)
+        assert isinstance(last, RunSucceeded)
+        assert (last.answer.text, last.answer.agent) == ("the answer", "boss")
+
+    check()
 
 
 @dataclass(eq=False)

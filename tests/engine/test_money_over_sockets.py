@@ -66,7 +66,7 @@ class Tale:
     def rules(self) -> Rules:
         draw = self.draw("rules")
         quorum = draw.choice((None, 1, 2))
-        return Rules(quorum=quorum, fail_below_quorum=False, restart_answer=draw.random() < 0.5)  # noqa: PLR2004
+        return Rules(quorum=quorum, fail_below_quorum=False, restart_answer=draw.random() < 0.5)
 
     def budget(self, worst: WorstCase, number: int) -> Budget:
         """A budget that often binds: about what the plan needs without retries, hedges and stand-ins."""

@@ -34,6 +34,17 @@ def test_what_a_call_may_have_used_beyond_its_estimate_stays_set_aside() -> None
         purse.reserve(Usage(calls=1, input_tokens=10))
 
 
+def test_what_is_kept_for_planned_calls_is_not_had_by_others() -> None:
+    purse = Purse(Budget(calls=3, tokens=60))
+    purse.keep(Usage(calls=1, input_tokens=20))
+    purse.reserve(WORST, extra=True)
+    purse.settle(WORST, Usage(calls=1, input_tokens=10, output_tokens=10))
+    purse.reserve(WORST, extra=True)
+    with pytest.raises(BudgetExceeded):
+        purse.reserve(WORST, extra=True)
+    purse.reserve(WORST)
+
+
 def test_a_call_of_unknown_price_cannot_be_kept_within_a_limit_of_money() -> None:
     with pytest.raises(BudgetExceeded):
         Purse(Budget(cost_nanousd=10**9)).reserve(Usage(calls=1, cost_nanousd=None))

@@ -6,10 +6,12 @@ from contextlib import aclosing
 
 import pytest
 
+from moa_server.domain.budget import Budget
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import AgentStarted, AnswerDelta, Cursor, RunAdopted, RunFailed, RunSucceeded
 from moa_server.domain.journal import Append, Registered, Written
 from moa_server.domain.run import Submission
+from moa_server.domain.usage import Price
 from moa_server.engine.registry import Ownership
 from moa_server.journal.memory import MemoryJournal
 from tests.engine.conftest import House, OpenHouse
@@ -45,12 +47,16 @@ def ownership(name: str, **more: int) -> Ownership:
 
 
 async def two_servers(
-    open_house: OpenHouse, first: dict[str, FakeModel], second: dict[str, FakeModel], layers: list[list[str]]
+    open_house: OpenHouse,
+    first: dict[str, FakeModel],
+    second: dict[str, FakeModel],
+    layers: list[list[str]],
+    **more: object,
 ) -> tuple[House, House, CutOff]:
     journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
     way = CutOff(journal)
-    one = await open_house(first, layers, journal=way, ownership=ownership("one"))
-    two = await open_house(second, layers, journal=journal, ownership=ownership("two"))
+    one = await open_house(first, layers, journal=way, ownership=ownership("one"), **more)
+    two = await open_house(second, layers, journal=journal, ownership=ownership("two"), **more)
     return one, two, way
 
 
@@ -228,3 +234,31 @@ async def test_no_call_is_made_while_the_ownership_is_in_doubt(open_house: OpenH
     assert not boss.asked
     way.is_cut = False
     assert (await house.events(run.run_id))[-1].fact.answer.text == "the answer"
+
+
+async def test_a_lost_call_is_charged_its_worst_case_and_the_run_goes_on_within_its_budget(
+    open_house: OpenHouse,
+) -> None:
+    price = Price(input=1_000_000_000, output=1_000_000_000)
+    stuck = FakeModel(spec("boss", price=price), silent())
+    second = {"boss": FakeModel(spec("boss", price=price), saying("carried on"))}
+    one, two, way = await two_servers(
+        open_house, {"boss": stuck}, second, [], budget=Budget(calls=2, cost_nanousd=10_000_000)
+    )
+    run = await one.start(detached=True)
+    await journaled(two, run.run_id, AgentStarted, 1)
+    way.is_cut = True
+    end = (await two.events(run.run_id))[-1].fact
+    assert isinstance(end, RunSucceeded)
+    assert (end.usage.calls, end.usage.cost_nanousd) == (2, None)
+
+
+async def test_a_lost_call_counts_against_the_budget(open_house: OpenHouse) -> None:
+    stuck = FakeModel(spec("boss"), silent())
+    second = {"boss": FakeModel(spec("boss"), saying("one call too many"))}
+    one, two, way = await two_servers(open_house, {"boss": stuck}, second, [], budget=Budget(calls=1))
+    run = await one.start(detached=True)
+    await journaled(two, run.run_id, AgentStarted, 1)
+    way.is_cut = True
+    assert (await two.events(run.run_id))[-1].fact.reason == "BUDGET_EXCEEDED"
+    assert second["boss"].asked == []

@@ -21,13 +21,17 @@ def errand(deadline_s: float, speak_by_s: float | None = None) -> Errand:
 
 async def waited(*tokens_after: float, **limits: Any) -> float:  # noqa: ANN401 - of an errand
     """Return after how long an endpoint is left that falls silent for ever after these tokens."""
-    started = now()
-    with pytest.raises(ModelTimeout):
+
+    async def listen() -> None:
         async with patience(SPEC, errand(**limits)) as patient:
             for pause in tokens_after:
                 await asyncio.sleep(pause)
                 patient.token()
             await asyncio.Event().wait()
+
+    started = now()
+    with pytest.raises(ModelTimeout):
+        await listen()
     return now() - started
 
 

@@ -1,7 +1,7 @@
 """What callers and operators are told of models that fail: in the answer, in events, on spans and in metrics."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -12,7 +12,6 @@ from moa.v1 import plan_pb2
 from moa_server.domain.agent import Agent
 from moa_server.domain.errors import ModelStreamCut, ModelUnavailable
 from moa_server.domain.mixture import Mixture, Roster, Rules
-from moa_server.domain.model import Model
 from moa_server.domain.reliability import BreakerRule, HedgeRule, Reliability
 from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
@@ -33,7 +32,7 @@ FRAGILE = BreakerRule(least_calls=2, open_s=60.0)
 async def offering(name: str, *providers: Scripted, rules: Rules = Rules()) -> AsyncIterator[Engine]:  # noqa: B008
     """Offer a mixture of the models ``a`` and ``b``, and of ``boss``, who answers."""
     by_name = {one.spec.name: one for one in providers}
-    models: Mapping[str, Model] = build_models([one.spec for one in providers], lambda one: by_name[one.name])
+    models = build_models([one.spec for one in providers], lambda one: by_name[one.name])
     agents = {one: Agent(one, one) for one in ("a", "b", "boss")}
     mixture = Mixture(name, "aggregate", Roster(((agents["a"], agents["b"]),), agents["boss"]), rules)
     catalogue = Catalogue(models, {name: mixture}, STRATEGIES, agents, name)

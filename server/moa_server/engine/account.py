@@ -38,7 +38,7 @@ class TurnAccount:
         if not self._may_spend():
             raise JournalUnavailable("no call is paid for while the ownership of the run is in doubt")
         worst = worst_call(spec, prompt)
-        self._purse.reserve(worst)
+        self._purse.reserve(worst, extra=kind is not AttemptKind.FIRST)
         return _Entry(self, spec, kind, worst, self._clock.now())
 
     def enter(self, entry: "_Entry", attempt: Attempt) -> None:

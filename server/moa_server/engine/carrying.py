@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from opentelemetry import trace
 
+from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import DeadlineExceeded
 from moa_server.domain.event import (
@@ -17,10 +18,12 @@ from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
 from moa_server.domain.proposal import AgentFailure, Answer, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
+from moa_server.domain.usage import Usage
 from moa_server.engine.failing import check_layer
 from moa_server.engine.history import History
 from moa_server.engine.ladder import NextRung, answer_layer
 from moa_server.engine.layer import OpenLayer, quorum_of
+from moa_server.engine.pricing import to_come
 from moa_server.engine.setting import RunSetting
 from moa_server.engine.structured import mismatch, repair_request
 from moa_server.telemetry import names
@@ -122,6 +125,7 @@ class Carrying:
         setting = self.setting
         if setting.deadline <= asyncio.get_running_loop().time():
             raise DeadlineExceeded("no time was left for the next layer")
+        setting.purse.keep(self._to_come(index))
         setting.tell(LayerStarted(self._planned(layer, index)))
         given = self.history.given if index == len(self.history.closed) else {}
         deadline = self._deadline(layer, index)
@@ -148,6 +152,13 @@ class Carrying:
             return self.setting.deadline - min(_LAST_WORD_S, (self.setting.deadline - now) * _LAST_WORD_SHARE)
         own = (1 - plan.rules.answer_share) / ends
         return now + (self.setting.deadline - now) * own / (plan.rules.answer_share + own * (ends - index))
+
+    def _to_come(self, index: int) -> Usage:
+        plan, strategy = self.setting.plan, self.strategy
+        if plan.budget == Budget(time_s=plan.budget.time_s):
+            return Usage()
+        stages = strategy.stages(plan.roster, strategy.read(plan.options), plan.rules)
+        return to_come(plan, stages, index, self.setting.models)
 
     def _planned(self, layer: Layer, index: int) -> PlannedLayer:
         rules = self.setting.plan.rules

@@ -15,7 +15,8 @@ from moa_server.domain.event import (
     RunStarted,
 )
 from moa_server.domain.proposal import LayerResult, Proposal
-from moa_server.domain.usage import Certainty, Usage
+from moa_server.domain.usage import Usage
+from moa_server.engine.purse import unknown
 
 
 @dataclass(slots=True)
@@ -31,8 +32,10 @@ class History:
     """How many decisions were recorded."""
     answer_shown: bool = False
     """Whether a part of an answer had been shown."""
-    spent: Usage = Usage()
-    _calling: dict[tuple[int, int], int] = field(default_factory=dict)
+    known: Usage = Usage()
+    """What the calls whose end was recorded have used."""
+    _calling: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """The agents that were asked and had not ended, by layer and position."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "History":
@@ -40,20 +43,24 @@ class History:
         history = cls()
         for event in events:
             history._take(event)
-        history.spent += history.lost_calls()
         return history
 
-    def lost_calls(self) -> Usage:
-        """Return the calls that were under way when an owner was lost: made, and never to be counted well."""
-        lost = sum(self._calling.values())
-        return Usage(calls=lost, certainty=Certainty.UNKNOWN, cost_nanousd=None) if lost else Usage()
+    @property
+    def lost(self) -> tuple[tuple[int, str], ...]:
+        """The layers and agents of calls that were lost with their owners: made, and never to be counted well."""
+        return tuple((layer, agent) for (layer, _), agents in self._calling.items() for agent in agents)
+
+    @property
+    def spent(self) -> Usage:
+        """What all calls have used, as far as it is known."""
+        return self.known + unknown(len(self.lost))
 
     def _take(self, event: Event) -> None:
         match event.fact:
             case RunStarted():
                 self.started = True
-            case AgentStarted(layer, _, position):
-                self._calling[layer, position] = self._calling.get((layer, position), 0) + 1
+            case AgentStarted(layer, agent, position):
+                self._calling.setdefault((layer, position), []).append(agent)
             case ProposalReceived(layer, proposal):
                 self._end_call(layer, proposal.position, proposal.usage)
                 self.given[proposal.position] = proposal
@@ -70,6 +77,7 @@ class History:
                 self.answer_shown = False
 
     def _end_call(self, layer: int, position: int, usage: Usage) -> None:
-        self.spent += usage
-        left = self._calling.get((layer, position), 0) - 1
-        self._calling[layer, position] = max(left, 0)
+        self.known += usage
+        under_way = self._calling.get((layer, position))
+        if under_way:
+            under_way.pop()

@@ -7,10 +7,11 @@ from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.model import Model, ModelSpec
-from moa_server.domain.plan import WorstCase
+from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.strategy import Stage
 from moa_server.domain.usage import Usage
 from moa_server.engine.account import priced_worst
+from moa_server.engine.purse import unknown
 
 BRIEF_TOKENS = 700
 """Above what any strategy tells an agent beside its references."""
@@ -40,6 +41,34 @@ def with_repair(
     known = worst.cost_nanousd is not None and repair.cost_nanousd is not None
     cost = (worst.cost_nanousd or 0) + (repair.cost_nanousd or 0) if known else None
     return WorstCase(worst.calls + 1, worst.tokens + repair.tokens, cost)
+
+
+def to_come(plan: Plan, stages: Sequence[Stage], index: int, models: Mapping[str, Model]) -> Usage:
+    """Return the most that a plan's layers after one can use; nothing where a model of theirs is not known here."""
+    if any(agent.model not in models for stage in stages for agent in stage.agents):
+        return Usage()
+    whole, begun = plan.worst_case, worst_case(stages[: index + 1], plan.messages, models)
+    return Usage(
+        calls=max(whole.calls - begun.calls, 0),
+        input_tokens=max(whole.tokens - begun.tokens, 0),
+        cost_nanousd=max((whole.cost_nanousd or 0) - (begun.cost_nanousd or 0), 0),
+    )
+
+
+def lost_calls(lost: Sequence[tuple[int, str]], plan: Plan, models: Mapping[str, Model]) -> Usage:
+    """Return the most that calls of these layers and agents can have used."""
+    agents = {agent.name: agent for agent in plan.roster.agents() if agent.model in models}
+    total = unknown(sum(name not in agents for _, name in lost))
+    for layer, name in lost:
+        if name in agents:
+            total += _worst_lost(agents[name], layer, plan, models)
+    return total
+
+
+def _worst_lost(agent: Agent, layer: int, plan: Plan, models: Mapping[str, Model]) -> Usage:
+    before = [one for planned in plan.layers[:layer] for one in planned.agents if one.model in models]
+    shown = sum(_output(one, models[one.model].spec) for one in before)
+    return _worst_turn(agent, models[agent.model].spec, tokens.of_messages(plan.messages), shown)
 
 
 def _most_written(stage: Stage, models: Mapping[str, Model]) -> int:

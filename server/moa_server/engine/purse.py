@@ -8,23 +8,30 @@ from moa_server.domain.usage import Certainty, Usage
 class Purse:
     """The budget of one run, and all that is taken from it."""
 
-    def __init__(self, budget: Budget, spent: Usage = Usage()) -> None:
+    def __init__(self, budget: Budget, spent: Usage = Usage(), lost: Usage = Usage()) -> None:
+        """Begin with what was ``spent`` before, and the most that calls ``lost`` with their owners can have used."""
         self._budget = budget
         self._spent = spent
+        self._lost = lost
         self._reserved = Usage()
+        self._kept = Usage()
 
     @property
     def spent(self) -> Usage:
-        """What all calls that are over have used."""
-        return self._spent
+        """What all calls that are over have used; of lost ones, only their number is known."""
+        return self._spent + unknown(self._lost.calls)
 
-    def reserve(self, worst: Usage) -> None:
-        """Set the worst case of a call aside.
+    def keep(self, planned: Usage) -> None:
+        """Keep what the layers to come can use, so that no retry, hedge or stand-in takes it from them."""
+        self._kept = planned
+
+    def reserve(self, worst: Usage, *, extra: bool = False) -> None:
+        """Set the worst case of a call aside; an extra one is made in addition to those that were planned.
 
         Raises:
             BudgetExceeded: it is more than is left.
         """
-        total = self._spent + self._reserved + worst
+        total = self._spent + self._lost + self._reserved + worst + (self._kept if extra else Usage())
         _check("calls", total.calls, self._budget.calls)
         _check("tokens", total.tokens, self._budget.tokens)
         if self._budget.cost_nanousd is not None:
@@ -42,6 +49,11 @@ class Purse:
         if actual.certainty is not Certainty.KNOWN:
             self._reserved += _rest(worst, actual)
         self._spent += actual
+
+
+def unknown(calls: int) -> Usage:
+    """Return calls that were made, and of which nobody knows what they used."""
+    return Usage(calls=calls, certainty=Certainty.UNKNOWN, cost_nanousd=None) if calls else Usage()
 
 
 def _check(name: str, total: int, allowed: int | None) -> None:

@@ -20,6 +20,7 @@ from moa_server.engine.estimates import Estimates
 from moa_server.engine.history import History
 from moa_server.engine.log import RunLog
 from moa_server.engine.open_run import OpenRun, abandoned, failed
+from moa_server.engine.pricing import lost_calls
 from moa_server.engine.purse import Purse
 from moa_server.engine.scribe import Scribe
 from moa_server.engine.setting import RunSetting
@@ -170,7 +171,7 @@ class Registry:
             run_id=record.run_id,
             plan=plan,
             models=catalogue.models,
-            purse=Purse(plan.budget, history.spent),
+            purse=Purse(plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models)),
             log=RunLog(record.run_id, record.epoch, self._clock),
             scribe=self.scribe,
             clock=self._clock,

@@ -2,7 +2,7 @@
 
 From the outside in:
 
-    Fallback    asks other models once all below has failed for good
+    Fallback    asks other models once all below has failed for good, and shares the time out among them
     Hedge       races a rival against a slow call, its waits and retries included
     Retry       asks again; above the queue, so that back-off holds no place
     Gate        turns calls away while the circuit is open; above the queue, so that nobody waits in vain
