@@ -77,7 +77,7 @@ class Reliability:
     """None means that it is called however often it fails."""
     hedge: HedgeRule | None = None
     fallbacks: tuple[str, ...] = ()
-    """The models that are asked in its place when it has failed for good, in order."""
+    """The models that are asked in its place when it has failed for good, in order; each has its share of the time."""
 
     @property
     def others(self) -> tuple[str, ...]:

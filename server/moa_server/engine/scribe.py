@@ -13,6 +13,9 @@ from moa_server.engine.log import RunLog
 _RETRY_S = 0.2
 _CURRENT_SHARE = 0.8
 """No paid call starts when the last renewal is older than this share of the ownership time."""
+_COMPANY_A_RUN = 0.5
+_MOST_COMPANY_S = 0.03
+"""Many runs wait for one another a little longer, so that they take no more commits than a few do."""
 _RENEWALS = 3
 """How often ownership is renewed within its time."""
 _logger = structlog.get_logger(__name__)
@@ -33,9 +36,9 @@ class Scribe:
     ) -> None:
         """Write for ``owner``, whose ownership lasts ``ownership_s`` after each write.
 
-        Events that were shown already wait up to ``lazy_s`` for company, the others for ``company_s``, so that what
-        one layer brings forth at once takes one commit; ``on_written`` hears of runs that were lost or are to be
-        cancelled.
+        Events that were shown already wait up to ``lazy_s`` for company, the others for ``company_s`` or, where there
+        are many runs, a little longer, so that what is brought forth at once takes one commit; ``on_written`` hears of
+        runs that were lost or are to be cancelled.
         """
         self._journal = journal
         self._owner = owner
@@ -123,7 +126,7 @@ class Scribe:
                 await self._urgent.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(self._company_s)
+        await asyncio.sleep(min(self._company_s * max(1.0, len(self._logs) * _COMPANY_A_RUN), _MOST_COMPANY_S))
 
     async def _commit(self) -> None:
         self._urgent.clear()

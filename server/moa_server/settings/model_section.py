@@ -168,4 +168,4 @@ class ModelSection(Section):
     hedge: Maybe[HedgeSection] = None
     """When it gets a rival; when left out, never."""
     fallbacks: Names = ()
-    """The models asked in its place when it has failed for good, in order."""
+    """The models asked in its place when it has failed for good, in order; each has its share of the time to begin."""
