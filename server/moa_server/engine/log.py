@@ -26,6 +26,7 @@ class RunLog:
         self._events: list[Event] = []
         self._durable = 0
         self._shown = 0
+        self._told = 0
         self._settled = Bell()
         self._news = Bell()
         self._later: asyncio.TimerHandle | None = None
@@ -70,15 +71,15 @@ class RunLog:
 
     def has_shown_beyond(self, sequence: int) -> bool:
         """Whether a watcher at that place may see more now."""
-        return self._shown > sequence
+        return self._told > sequence
 
     def shown_after(self, sequence: int) -> Sequence[Event]:
         """Return what a watcher at that place may see now."""
-        return self._events[sequence : self._shown]
+        return self._events[sequence : self._told]
 
     async def news_after(self, sequence: int) -> None:
         """Wait until a watcher at that place may see more."""
-        while self._shown <= sequence and not self.is_left:
+        while self._told <= sequence and not self.is_left:
             await self._news.rings()
 
     async def durable(self) -> None:
@@ -96,7 +97,7 @@ class RunLog:
             self._tell(hurry=any(isinstance(event.fact, _AWAITED) for event in self._events[before : self._shown]))
 
     def _tell(self, *, hurry: bool) -> None:
-        """Wake the watchers; what nobody waits for word by word lets the run's own next step go first."""
+        """Let the watchers see more; what nobody waits for word by word lets the run's own next step go first."""
         if hurry:
             self._ring()
         elif self._later is None:
@@ -106,4 +107,5 @@ class RunLog:
         if self._later is not None:
             self._later.cancel()
             self._later = None
+        self._told = self._shown
         self._news.ring()
