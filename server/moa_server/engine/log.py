@@ -77,10 +77,13 @@ class RunLog:
         """Return what a watcher at that place may see now."""
         return self._events[sequence : self._told]
 
-    async def news_after(self, sequence: int) -> None:
-        """Wait until a watcher at that place may see more."""
-        while self._told <= sequence and not self.is_left:
-            await self._news.rings()
+    async def news(self) -> None:
+        """Wait until watchers are woken: they may see more, or nothing more comes, or a heartbeat is due."""
+        await self._news.rings()
+
+    def wake_watchers(self) -> None:
+        """Let every watcher look, whether there is anything to see or not."""
+        self._news.ring()
 
     async def durable(self) -> None:
         """Wait until the journal has all that has been appended so far."""

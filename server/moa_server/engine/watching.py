@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 
 from moa_server.domain.errors import RunNotFound
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.journal import Journal
 from moa_server.domain.run import RunState
 from moa_server.engine.log import RunLog
+from moa_server.engine.pulse import Pulse
 
 _BATCH = 500
 
@@ -50,21 +51,21 @@ class Watcher:
 
     async def _from_log(self, log: RunLog) -> AsyncGenerator[Event | None, None]:
         sequence = self._cursor.sequence
-        while True:
-            for event in log.shown_after(sequence):
-                sequence = event.sequence
-                yield event
-                if event.is_terminal:
+        with closing(Pulse(self._heartbeat_s, log.wake_watchers)) as pulse:
+            while True:
+                for event in log.shown_after(sequence):
+                    sequence = event.sequence
+                    yield event
+                    if event.is_terminal:
+                        return
+                if log.has_shown_beyond(sequence):
+                    continue
+                if log.is_left:
                     return
-            if log.has_shown_beyond(sequence):
-                continue
-            if log.is_left:
-                return
-            try:
-                async with asyncio.timeout(self._heartbeat_s):
-                    await log.news_after(sequence)
-            except TimeoutError:
-                yield None
+                pulse.heard()
+                await log.news()
+                if not log.has_shown_beyond(sequence) and pulse.is_due:
+                    yield None
 
     async def _from_journal(self, log: RunLog | None) -> AsyncGenerator[Event | None, None]:
         """Follow the journal; with a log at hand, only until the watcher has caught up with its epoch."""
