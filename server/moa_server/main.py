@@ -54,7 +54,7 @@ from moa_server.telemetry.setup import exporting
 _REFUSED = 1
 _ID_BYTES = 16
 _Error = TypeVar("_Error", bound=Exception)
-_GARBAGE = (50_000, 20, 100)
+_GARBAGE = (10_000, 20, 100)
 """Objects, and rounds of the younger generation, before each generation is searched; a tenth of a run's CPU goes
 into Python's own numbers."""
 _logger = structlog.get_logger(__name__)
@@ -227,7 +227,7 @@ def _journal(settings: Settings) -> AbstractAsyncContextManager[Journal]:
             return SqliteJournal(path, retention, codec=codec, durable=durable, ownership_s=said.ownership_s)
         case say.PostgresJournal(dsn, transaction_pooling):
             return PostgresJournal(
-                dsn.reveal(),
+                dsn,
                 retention,
                 codec=codec,
                 transaction_pooling=transaction_pooling,

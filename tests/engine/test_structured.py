@@ -60,3 +60,22 @@ def test_a_schema_that_cannot_be_used_is_refused(schema: str) -> None:
 
 def test_a_callers_regular_expression_cannot_keep_the_server_busy() -> None:
     assert mismatch(json.dumps("a" * 60 + "!"), '{"pattern": "^(a+)+$"}') is None
+
+
+def test_references_that_double_the_work_with_every_level_cannot_keep_the_server_busy() -> None:
+    steps = {f"s{level}": {"allOf": [{"$ref": f"#/$defs/s{level + 1}"}] * 2} for level in range(40)}
+    schema = json.dumps({"$defs": {**steps, "s40": {}}, "$ref": "#/$defs/s0"})
+    check_schema(schema)
+    found = mismatch("{}", schema)
+    assert found is not None
+    assert "too long" in found.detail
+
+
+def test_a_schema_that_goes_round_in_circles_is_not_satisfied() -> None:
+    assert mismatch("{}", '{"$ref": "#"}') is not None
+
+
+def test_a_schema_may_refer_to_its_parts() -> None:
+    part = {"$defs": {"n": {"type": "number"}}, "type": "array", "items": {"$ref": "#/$defs/n"}}
+    assert mismatch(json.dumps([1] * 500), json.dumps(part)) is None
+    assert mismatch(json.dumps([1] * 500 + ["x"]), json.dumps(part)) is not None

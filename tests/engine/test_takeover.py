@@ -8,8 +8,18 @@ import pytest
 
 from moa_server.domain.budget import Budget
 from moa_server.domain.errors import JournalUnavailable
-from moa_server.domain.event import AgentStarted, AnswerDelta, Cursor, RunAdopted, RunFailed, RunSucceeded
+from moa_server.domain.event import (
+    AgentStarted,
+    AnswerDelta,
+    Cursor,
+    Event,
+    RunAdopted,
+    RunCancelled,
+    RunFailed,
+    RunSucceeded,
+)
 from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.limits import EngineLimits
 from moa_server.domain.run import Submission
 from moa_server.domain.usage import Price
 from moa_server.engine.registry import Ownership
@@ -262,3 +272,84 @@ async def test_a_lost_call_counts_against_the_budget(open_house: OpenHouse) -> N
     way.is_cut = True
     assert (await two.events(run.run_id))[-1].fact.reason == "BUDGET_EXCEEDED"
     assert second["boss"].asked == []
+
+
+class Slow(SharedJournal):
+    """A journal whose next answer to a write comes late, once it is told to be slow."""
+
+    def __init__(self) -> None:
+        super().__init__(ownership_s=OWNERSHIP_S, poll_s=0.01)
+        self.is_slow = False
+        self.has_written = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def write(self, owner: str, appends: Sequence[Append]) -> Written:
+        written = await super().write(owner, appends)
+        if self.is_slow and written.lost:
+            self.has_written.set()
+            await self.may_answer.wait()
+        return written
+
+
+async def test_a_run_that_came_back_is_not_given_up_for_the_loss_of_its_earlier_epoch(open_house: OpenHouse) -> None:
+    """Else nobody would carry it out: it is this server's, which is alive."""
+    journal = Slow()
+    boss = FakeModel(spec("boss"), silent(), saying("the answer"))
+    house = await open_house({"boss": boss}, [], journal=journal, ownership=ownership("one"))
+    run = await house.start(detached=True)
+    await journaled(house, run.run_id, AgentStarted, 1)
+    first = house.engine._registry.get(run.run_id)  # noqa: SLF001 - that it comes back is not seen from outside
+    journal.is_slow = True
+    await journal.release("one", [run.run_id])
+    assert await journal.claim("thief", 1)
+    await journal.has_written.wait()
+    await journal.release("thief", [run.run_id])
+    while house.engine._registry.get(run.run_id) is first:  # noqa: ASYNC110, SLF001
+        await asyncio.sleep(0)
+    journal.may_answer.set()
+    assert (await house.events(run.run_id))[-1].fact.answer.text == "the answer"
+
+
+async def test_a_run_that_came_back_is_abandoned_as_any_other(open_house: OpenHouse) -> None:
+    journal = Slow()
+    boss = FakeModel(spec("boss"), silent())
+    limits = EngineLimits(abandon_grace_s=0.5)
+    house = await open_house({"boss": boss}, [], journal=journal, ownership=ownership("one"), limits=limits)
+    run = await house.start()
+    await journaled(house, run.run_id, AgentStarted, 1)
+    first = house.engine._registry.get(run.run_id)  # noqa: SLF001 - as above
+    journal.is_slow = True
+    await journal.release("one", [run.run_id])
+    assert await journal.claim("thief", 1)
+    await journal.has_written.wait()
+    await journal.release("thief", [run.run_id])
+    while house.engine._registry.get(run.run_id) is first:  # noqa: ASYNC110, SLF001
+        await asyncio.sleep(0)
+    journal.may_answer.set()
+    await journaled(house, run.run_id, RunCancelled, 1)
+
+
+class CannotReadOne(SharedJournal):
+    """A journal in which one run cannot be read."""
+
+    unreadable = ""
+
+    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+        if run_id == self.unreadable:
+            raise JournalUnavailable("a record cannot be read")
+        return await super().read(run_id, after, limit)
+
+
+async def test_a_run_that_cannot_be_read_holds_no_other_up(open_house: OpenHouse) -> None:
+    journal = CannotReadOne(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    stuck = {"boss": FakeModel(spec("boss"), silent())}
+    one = await open_house(stuck, [], journal=journal, ownership=ownership("one"))
+    runs = [await one.start(text, detached=True) for text in ("bad", "good")]
+    await asyncio.gather(*(journaled(one, run.run_id, AgentStarted, 1) for run in runs))
+    journal.unreadable = runs[0].run_id
+    await one.engine.close(0)
+    two = await open_house({"boss": FakeModel(spec("boss"))}, [], journal=journal, ownership=ownership("two"))
+    assert isinstance((await two.events(runs[1].run_id))[-1].fact, RunSucceeded)
+    await two.engine.close(1)
+    journal.unreadable = ""
+    assert [record.run_id for record in await journal.claim("three", 10)] == [runs[0].run_id]

@@ -2,6 +2,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 import asyncpg
@@ -9,9 +10,11 @@ import pytest
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING
+from moa_server.journal.codec import Codec
 from moa_server.journal.errors import JournalTooNew, JournalTooOld
 from moa_server.journal.postgres import PostgresJournal
 from moa_server.journal.postgres_store import migrate
+from moa_server.journal.seal import AesSeal
 from tests.journal.examples import deltas, submission, whole
 from tests.journal.postgres import Postgres
 
@@ -33,6 +36,16 @@ async def empty_database(postgres: Postgres) -> str:
     await connection.execute("CREATE DATABASE empty")
     await connection.close()
     return postgres.dsn.replace("/postgres?", "/empty?")
+
+
+@dataclass
+class Rotated:
+    """A connection string that changes."""
+
+    dsn: str
+
+    def reveal(self) -> str:
+        return self.dsn
 
 
 async def until_it_answers(operation: Callable[[], Awaitable[_T]]) -> _T:
@@ -95,6 +108,15 @@ async def test_a_journal_may_be_entered_while_the_store_is_down(own_postgres: Po
         assert (await until_it_answers(lambda: journal.submit(submission("d1", "d1"), "a"))).created
 
 
+async def test_a_connection_string_that_has_changed_is_used_from_the_next_connection_on(postgres_dsn: str) -> None:
+    secret = Rotated("postgresql://moa:old@127.0.0.1:1/moa")
+    async with PostgresJournal(secret) as journal:
+        with pytest.raises(JournalUnavailable, match="cannot be reached"):
+            await journal.find("r1")
+        secret.dsn = postgres_dsn
+        assert await journal.find("nobody's") is None
+
+
 async def test_a_write_of_which_the_confirmation_was_lost_is_recognised(postgres_dsn: str) -> None:
     async with PostgresJournal(postgres_dsn) as journal:
         await journal.submit(submission("c1", "c1"), "a")
@@ -152,3 +174,35 @@ async def test_owners_clocks_do_not_matter(postgres_dsn: str) -> None:
         )
         await connection.close()
         assert fresh
+
+
+async def test_a_claim_of_which_the_answer_was_lost_is_made_good(postgres_dsn: str) -> None:
+    """Else its runs would be nobody's for as long as their owner lives."""
+    secret = Rotated("postgresql://nobody@127.0.0.1:1/nothing")
+    async with PostgresJournal(postgres_dsn) as other, PostgresJournal(secret) as journal:
+        with pytest.raises(JournalUnavailable):
+            await journal.claim("heir", 10)
+        await other.submit(submission("lost", "lost"), "a")
+        await other.release("a", ["lost"])
+        assert ("lost", 2) in [(record.run_id, record.epoch) for record in await other.claim("heir", 100)]
+        secret.dsn = postgres_dsn
+        assert ("lost", 3) in [(record.run_id, record.epoch) for record in await journal.claim("heir", 100)]
+        assert not await journal.claim("heir", 100)
+
+
+async def test_a_run_that_cannot_be_read_holds_no_other_up(postgres_dsn: str) -> None:
+    sealing = Codec(AesSeal([b"k" * 32]))
+    async with PostgresJournal(postgres_dsn, codec=sealing) as sealed, PostgresJournal(postgres_dsn) as journal:
+        await sealed.submit(submission("sealed", "sealed"), "a")
+        await journal.submit(submission("plain", "plain"), "a")
+        await journal.release("a", ["sealed", "plain"])
+        claimed = {record.run_id for record in await journal.claim("reader", 100)}
+        assert claimed & {"sealed", "plain"} == {"plain"}
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://user:hunter2/x@host/moa", "hunter2"])
+async def test_a_connection_string_that_makes_no_sense_is_unavailable_and_not_quoted(dsn: str) -> None:
+    async with PostgresJournal(Rotated(dsn)) as journal:
+        with pytest.raises(JournalUnavailable) as refused:
+            await journal.find("r1")
+    assert "hunter2" not in str(refused.value)

@@ -14,7 +14,9 @@ from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING, AnswerDelta
 from moa_server.domain.journal import Append
 from moa_server.journal import sqlite_file
+from moa_server.journal.codec import Codec
 from moa_server.journal.errors import JournalCorrupted, JournalFull, JournalTooNew
+from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
 from tests.journal.examples import deltas, events, submission
 
@@ -169,3 +171,12 @@ async def test_operations_that_wait_together_share_a_commit_and_fail_apart(path:
         assert [type(outcome).__name__ for outcome in outcomes] == ["Registered"] * 19 + ["RequestIdReused"]
         assert await journal.find("r19") is not None
         assert await journal.find("r99") is None
+
+
+async def test_a_run_that_cannot_be_read_holds_no_other_up(path: Path) -> None:
+    sealing = Codec(AesSeal([b"k" * 32]))
+    async with SqliteJournal(path, codec=sealing) as sealed, SqliteJournal(path) as journal:
+        await sealed.submit(submission("sealed", "sealed"), "a")
+        await journal.submit(submission("plain", "plain"), "a")
+        await journal.release("a", ["sealed", "plain"])
+        assert [record.run_id for record in await journal.claim("b", 10)] == ["plain"]

@@ -42,7 +42,10 @@ class AsyncClient:
         self._terms = Terms(token, timeout)
 
     async def query(self, question: Question, **options: Unpack[RunOptions]) -> QueryResponse:
-        """Ask, wait for the end, and return the answer with its layers; raise why there is none."""
+        """Ask, wait for the end, and return the answer with its layers; raise why there is none.
+
+        An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
+        """
         request = query_request(question, options)
         with translated():
             return await self._stub.Query(request, **self._terms.of(options.get("timeout")))

@@ -85,7 +85,10 @@ class MoaError(Exception):
 
     @property
     def partial_text(self) -> str:
-        """What had been written of the answer."""
+        """What had been written of the answer.
+
+        Always empty after ``query``, whose errors come in a status of at most 4 KB; ``synthesize`` brings the text.
+        """
         return self.failure.partial_text if self.failure else ""
 
     def __str__(self) -> str:

@@ -39,7 +39,10 @@ class Client:
         self._terms = Terms(token, timeout)
 
     def query(self, question: Question, **options: Unpack[RunOptions]) -> QueryResponse:
-        """Ask, wait for the end, and return the answer with its layers; raise why there is none."""
+        """Ask, wait for the end, and return the answer with its layers; raise why there is none.
+
+        An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
+        """
         request = query_request(question, options)
         with translated():
             return self._stub.Query(request, **self._terms.of(options.get("timeout")))

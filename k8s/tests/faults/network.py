@@ -57,6 +57,10 @@ PLANTED: Planted = {
         "metadata_services_are_out_of_reach",
         lambda o: policy(o, "moa-server-models")["egress"][0]["to"][0]["ipBlock"]["except"].remove("169.254.0.0/16"),
     ),
+    "models with the metadata service in another form": (
+        "metadata_services_are_out_of_reach",
+        lambda o: policy(o, "moa-server-models")["egress"][0]["to"][1]["ipBlock"].pop("except"),
+    ),
     "no models": (
         "models_are_reached_and_private_networks_are_not",
         lambda o: without(o, "NetworkPolicy", "moa-server-models"),

@@ -25,6 +25,10 @@ PLANTED: Planted = {
         "scaling_is_quick_up_and_slow_down",
         lambda o: one(o, "HorizontalPodAutoscaler")["spec"]["behavior"].pop("scaleDown"),
     ),
+    "open runs by another name": (
+        "open_runs_are_measured_by_the_name_they_have",
+        lambda o: one(o, "HorizontalPodAutoscaler")["spec"]["metrics"][0]["pods"]["metric"].update(name="open_runs"),
+    ),
     "CPU measured without a request": (
         "a_utilisation_has_a_request_to_be_measured_by",
         lambda o: box(o)["resources"]["requests"].pop("cpu"),

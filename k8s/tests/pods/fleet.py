@@ -155,7 +155,7 @@ def settings(models: str, journal: dict[str, Any]) -> dict[str, Any]:
     return {
         "models": {
             "quick": model("words-2-every-1ms"),
-            "slow": model("words-20-every-100ms"),
+            "slow": model("words-40-every-100ms"),
             "long": model("words-17-every-1000ms"),
         },
         "agents": {name: {"model": name, "sampling": {"max_tokens": 256}} for name in ("quick", "slow", "long")},

@@ -10,7 +10,7 @@ import pytest
 import moa
 from k8s.tests.pods.fleet import Fleet
 
-WHOLE = "".join(f"word-{number} " for number in range(1, 21))
+WHOLE = "".join(f"word-{number} " for number in range(1, 41))
 AGES = {"max_connection_age": 1, "max_connection_age_grace": 60}
 
 
@@ -21,7 +21,7 @@ async def ask_until(client: moa.AsyncClient, reached: Callable[[], bool]) -> Non
 
 
 class Stream:
-    """One question whose answer takes two seconds, read as it comes."""
+    """One question whose answer takes four seconds, read as it comes."""
 
     def __init__(self, client: moa.AsyncClient) -> None:
         self.speaking = asyncio.Event()

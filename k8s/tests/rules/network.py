@@ -11,7 +11,16 @@ DNS = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
     "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
 }
-_METADATA = ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")
+_METADATA = (
+    "169.254.169.254",
+    "fd00:ec2::254",
+    "100.100.100.200",
+    "2002:a9fe:a9fe::1",
+    "2001:0:a9fe:a9fe::1",
+    "64:ff9b::a9fe:a9fe",
+    "::ffff:169.254.169.254",
+)
+"""The addresses, and the forms of IPv6 that carry the first."""
 _PRIVATE = ("10.1.2.3", "172.16.1.2", "192.168.1.2", "100.64.0.1", "127.0.0.1", "fc00::1", "fe80::1", "::1")
 
 

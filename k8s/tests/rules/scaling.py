@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from k8s.tests.rules.rule import Object, Objects, Rule, deployment, named, of_kind
+from moa_server.telemetry.names import OPEN_RUNS
 
 
 def _autoscalers(objects: Objects) -> list[Object]:
@@ -46,6 +47,19 @@ def scaling_is_quick_up_and_slow_down(objects: Objects) -> Iterator[str]:
             yield f"{named(scaler)} waits {up} s before it grows and {down} s before it shrinks"
 
 
+def open_runs_are_measured_by_the_name_they_have(objects: Objects) -> Iterator[str]:
+    """A gauge without a unit of its own keeps its name in Prometheus, dots apart."""
+    name = OPEN_RUNS.replace(".", "_")
+    for scaler in _autoscalers(objects):
+        for metric in scaler["spec"].get("metrics", ()):
+            said = metric.get("pods", {}).get("metric", {}).get("name", name)
+            if said != name:
+                yield f"{named(scaler)} measures {said}, where open runs are {name}"
+        for trigger in scaler["spec"].get("triggers", ()):
+            if f"{name}{{" not in trigger["metadata"]["query"]:
+                yield f"{named(scaler)} asks for {trigger['metadata']['query']}, where open runs are {name}"
+
+
 def a_utilisation_has_a_request_to_be_measured_by(objects: Objects) -> Iterator[str]:
     containers = {one["name"]: one for one in deployment(objects)["spec"]["template"]["spec"]["containers"]}
     for scaler in of_kind(objects, "HorizontalPodAutoscaler"):
@@ -74,6 +88,7 @@ RULES: tuple[Rule, ...] = (
     there_is_one_autoscaler_and_it_scales_the_server,
     there_are_always_two_pods,
     scaling_is_quick_up_and_slow_down,
+    open_runs_are_measured_by_the_name_they_have,
     a_utilisation_has_a_request_to_be_measured_by,
     a_roll_out_adds_before_it_takes_away,
 )

@@ -52,6 +52,10 @@ class Adoption:
         """Let go of a run that may or may not have been registered for this server, which does not carry it out."""
         self._doubtful.append(run_id)
 
+    def left(self) -> list[str]:
+        """Return the runs that are, or may be, this server's, and that it does not carry out."""
+        return [*self._doubtful, *(record.run_id for record, _ in self._unread)]
+
     async def go_on_for_ever(self) -> None:
         """Look now and then, and at once again while there is more."""
         while True:
@@ -75,8 +79,9 @@ class Adoption:
         self._unread += ((record, claimed_at) for record in claimed)
         while self._unread:
             record, at = self._unread[0]
+            self._unread.append(self._unread.pop(0))  # one that cannot be read does not hold up the others
             history = History.of(await read_all(self._journal, record.run_id))
-            self._unread.pop(0)
+            self._unread.pop()
             _logger.info("run.adopted", run_id=record.run_id, epoch=record.epoch)
             self._carry_on(record, history, at)
         return len(claimed) == limit

@@ -81,6 +81,8 @@ class Engine:
             carry_on=self._registry.open,
         )
         self._closing = False
+        self._submitting = 0
+        """How many runs are on their way into the journal, and will be open here."""
         self._stack = AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
 
@@ -134,11 +136,14 @@ class Engine:
             return existing
         # A submission may find that the ownership was renewed a little earlier, and leave it so.
         owned_at = asyncio.get_running_loop().time() - self._registry.scribe.least_renewal_s
+        self._submitting += 1
         try:
             registered = await self._journal.submit(submission, self._ownership.owner)
         except (JournalUnavailable, asyncio.CancelledError):
             self._adoption.doubt(submission.run_id)
             raise
+        finally:
+            self._submitting -= 1
         if registered.created and self._registry.get(registered.record.run_id) is None:
             self._registry.open(registered.record, History(), owned_at)
         return registered.record
@@ -229,6 +234,7 @@ class Engine:
                 await self._registry.emptied()
         except TimeoutError:
             await self._part()
+        await self._release(self._adoption.left())
 
     async def _part(self) -> None:
         if self._journal.is_shared:
@@ -243,6 +249,8 @@ class Engine:
             await self._registry.emptied()
 
     async def _release(self, run_ids: list[str]) -> None:
+        if not run_ids:
+            return
         try:
             await self._journal.release(self._ownership.owner, run_ids)
         except JournalUnavailable as error:  # others take them over once this server has been silent for long enough
@@ -282,7 +290,7 @@ class Engine:
         return None
 
     def _room(self) -> int:
-        return self._limits.max_open_runs - len(self._registry)
+        return self._limits.max_open_runs - len(self._registry) - self._submitting
 
     def _view(self, name: str) -> MixtureView:
         mixture = self.catalogue.mixtures[name]

@@ -111,6 +111,7 @@ class Registry:
         former = self._open.get(record.run_id)
         if former is not None:  # it was lost, and has come back before its loss was heard of
             former.give_up()
+            self._stop_abandoning(record.run_id)
         run = self._opened(record, history)
         self._open[record.run_id] = run
         self.scribe.adopt(run.setting.log)
@@ -129,9 +130,7 @@ class Registry:
     def enter(self, run_id: str) -> None:
         """Count a watcher in."""
         self._watching[run_id] += 1
-        timer = self._abandoning.pop(run_id, None)
-        if timer is not None:
-            timer.cancel()
+        self._stop_abandoning(run_id)
 
     def leave(self, run_id: str) -> None:
         """Count a watcher out."""
@@ -210,6 +209,11 @@ class Registry:
         later = asyncio.get_running_loop().call_later
         self._abandoning[run.record.run_id] = later(seconds, self._begin_to_abandon, run)
 
+    def _stop_abandoning(self, run_id: str) -> None:
+        timer = self._abandoning.pop(run_id, None)
+        if timer is not None:
+            timer.cancel()
+
     def _begin_to_abandon(self, run: OpenRun) -> None:
         if self._group is not None:
             self._group.create_task(self._abandon(run), name="abandon")
@@ -218,6 +222,8 @@ class Registry:
         """Cancel a run unless somebody watches it on another server, or has come back."""
         run_id, grace_s = run.record.run_id, self._limits.abandon_grace_s
         timer = self._abandoning.get(run_id)
+        if timer is None:  # a watcher came between the timer and this task
+            return
         left_s = await self._left_of_grace(run_id)
         if self._open.get(run_id) is not run or self._abandoning.get(run_id) is not timer:
             return
@@ -240,9 +246,7 @@ class Registry:
         self.scribe.drop(run.setting.log)
         if self._open.get(run_id) is run:
             del self._open[run_id]
-            timer = self._abandoning.pop(run_id, None)
-            if timer is not None:
-                timer.cancel()
+            self._stop_abandoning(run_id)
         run.setting.log.leave()
         self._emptied.set()
         _log_end(run, end)

@@ -1,7 +1,8 @@
 """Writes the events of all runs of this server into the journal, in group commits that also renew its ownership."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -150,8 +151,13 @@ class Scribe:
             if append.events and log.run_id not in refused:
                 log.settle(append.events[-1].sequence)
         self._send_again(written.behind)
-        if written.lost or written.cancelled:
-            self._on_written(written)
+        lost = self._still_open(log for log, _ in batch if log.run_id in written.lost)
+        if lost or written.cancelled:
+            self._on_written(replace(written, lost=lost))
+
+    def _still_open(self, lost: Iterable[RunLog]) -> frozenset[str]:
+        """Return the runs of these logs, but for those that have come back meanwhile: an earlier epoch was lost."""
+        return frozenset(log.run_id for log in lost if self._logs.get(log.run_id) is log)
 
     def _asked_for(self, dirty: dict[str, RunLog], now: float) -> list[RunLog]:
         """Return whose events are written; now and then all, since a run without news may have been lost too."""

@@ -1,7 +1,9 @@
 """Holds a structured answer to its schema."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from itertools import count
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -15,7 +17,30 @@ _LONGEST_COMPLAINT = 200
 _FIELD = "query.overrides.response_schema"
 _SUBJECT_TO_FOREIGN_EXPRESSIONS = "patternProperties"
 
-_Validator = extend(Draft202012Validator, {"pattern": lambda *_: None})  # type: ignore[no-untyped-call]
+_MOST_REFERENCES = 10_000
+"""References of a schema followed for one answer: some that are nested double the work with every level."""
+_followed: ContextVar[Iterator[int]] = ContextVar("followed")
+
+
+class _TooManyReferences(Exception):
+    """To hold an answer to its schema would take too long."""
+
+
+def _follow(keyword: str) -> Callable[..., Iterator[ValidationError]]:
+    follow = Draft202012Validator.VALIDATORS[keyword]
+
+    def counted(*terms: Any) -> Iterator[ValidationError]:  # noqa: ANN401 - as the library calls it
+        if next(_followed.get()) >= _MOST_REFERENCES:
+            raise _TooManyReferences
+        yield from follow(*terms)
+
+    return counted
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    {"pattern": lambda *_: None, "$ref": _follow("$ref"), "$dynamicRef": _follow("$dynamicRef")},
+)
 """A caller's regular expression can keep Python's engine busy for ever: those are for the endpoint to hold to."""
 
 
@@ -42,7 +67,11 @@ def mismatch(text: str, schema: str) -> AnswerMismatch | None:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return AnswerMismatch("the answer is not JSON", metadata={"path": "$"})
-    found: ValidationError | None = best_match(_Validator(json.loads(schema)).iter_errors(document))
+    _followed.set(count())
+    try:
+        found: ValidationError | None = best_match(_Validator(json.loads(schema)).iter_errors(document))
+    except (_TooManyReferences, RecursionError):
+        return AnswerMismatch("the answer takes too long to be held to its schema", metadata={"path": "$"})
     if found is None:
         return None
     return AnswerMismatch(

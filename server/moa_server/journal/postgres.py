@@ -1,5 +1,6 @@
 """Keeps runs in PostgreSQL, which any number of servers share. Only its clock counts."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -7,6 +8,7 @@ from typing import Any, Self
 from moa_server.domain.errors import JournalUnavailable, ResumePointExpired
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.model import Secret
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal import postgres_statements as sql
 from moa_server.journal.codec import Codec
@@ -17,7 +19,7 @@ from moa_server.journal.lookout import look_out
 from moa_server.journal.memory import OWNERSHIP_S
 from moa_server.journal.postgres_hints import listening, payloads
 from moa_server.journal.postgres_store import Store
-from moa_server.journal.record import Row, record_of, registered
+from moa_server.journal.record import Row, readable, record_of, registered
 from moa_server.journal.retention import PURGE_STEP, Retention, without_content
 
 _LOOK_S = 0.5
@@ -35,7 +37,7 @@ class PostgresJournal:
 
     def __init__(
         self,
-        dsn: str,
+        dsn: str | Secret,
         retention: Retention = Retention(),  # noqa: B008 - frozen
         *,
         codec: Codec | None = None,
@@ -44,7 +46,7 @@ class PostgresJournal:
         operation_s: float = 3.0,
         health: Health | None = None,
     ) -> None:
-        """Keep runs in the database of ``dsn``, whose schema has been migrated.
+        """Keep runs in the database of ``dsn``, which was migrated. A secret is read anew for every connection.
 
         ``transaction_pooling`` tells that a pooler in transaction mode stands before it: hints of news cannot be heard
         there, so that followers on other servers learn of news by looking.
@@ -58,6 +60,10 @@ class PostgresJournal:
         self._store = Store(dsn, self._health, transaction_pooling=transaction_pooling, operation_s=operation_s)
         self._followers = Followers(_POLL_S)
         self._stack = AsyncExitStack()
+        self._doubtful_until = float("-inf")
+        """Till when runs are looked for that a claim may have taken whose answer was lost."""
+        self._unwritten: set[str] = set()
+        """The runs that claims have brought, and that have not been written for yet."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -102,12 +108,22 @@ class PostgresJournal:
                 break
         else:
             raise JournalUnavailable("the journal's runs change while they are written")
+        self._unwritten.difference_update(append.run_id for append in appends if append.events)
         self._followers.wake(append.run_id for append in appends)
         return Written(frozenset(lost), tuple(behind.items()), tuple(cancelled.items()))
 
     async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
-        rows = await self._store.fetch(sql.CLAIM, owner, limit, self._health.is_settled, self._ownership_s)
-        return [record_of(Row.of(row), self._codec) for row in rows]
+        now = asyncio.get_running_loop().time()
+        terms = (self._health.is_settled, self._ownership_s, now < self._doubtful_until, [*self._unwritten])
+        try:
+            rows = await self._store.fetch(sql.CLAIM, owner, limit, *terms)
+        except JournalUnavailable:
+            self._doubtful_until = float("inf")
+            raise
+        if self._doubtful_until == float("inf"):
+            self._doubtful_until = now + self._ownership_s  # the store may be at work still on what was given up
+        self._unwritten.update(row["run_id"] for row in rows)
+        return readable((Row.of(row) for row in rows), self._codec)
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         await self._store.fetch(sql.RELEASE, owner, list(run_ids))

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import asyncpg
-
 from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.model import Secret
 from moa_server.journal.followers import Followers
-from moa_server.journal.postgres_store import named_errors
+from moa_server.journal.postgres_store import connected, named_errors
 
 CHANNEL = "moa_runs"
 _MOST_BYTES = 7000
@@ -29,7 +28,7 @@ def payloads(run_ids: list[str]) -> list[str]:
 
 
 @asynccontextmanager
-async def listening(dsn: str, followers: Followers) -> AsyncIterator[None]:
+async def listening(dsn: str | Secret, followers: Followers) -> AsyncIterator[None]:
     """Wake followers at every notification while the context is open."""
     task = asyncio.create_task(_listen_for_ever(dsn, followers), name="journal listener")
     try:
@@ -40,16 +39,16 @@ async def listening(dsn: str, followers: Followers) -> AsyncIterator[None]:
             await task
 
 
-async def _listen_for_ever(dsn: str, followers: Followers) -> None:
+async def _listen_for_ever(dsn: str | Secret, followers: Followers) -> None:
     while True:
         with suppress(JournalUnavailable), named_errors():
             await _listen(dsn, followers)
         await asyncio.sleep(_AGAIN_S)
 
 
-async def _listen(dsn: str, followers: Followers) -> None:
+async def _listen(dsn: str | Secret, followers: Followers) -> None:
     ended = asyncio.Event()
-    connection = await asyncpg.connect(dsn, timeout=_AGAIN_S, command_timeout=_AGAIN_S)
+    connection = await connected(dsn, timeout=_AGAIN_S, command_timeout=_AGAIN_S)
     try:
         connection.add_termination_listener(lambda _connection: ended.set())
         await connection.add_listener(CHANNEL, lambda *heard: followers.wake(str(heard[3]).split()))

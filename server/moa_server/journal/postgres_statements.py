@@ -56,7 +56,10 @@ WITH silent AS (  -- the lock keeps them from being renewed until their runs are
   FOR SHARE OF moa_owners SKIP LOCKED
 ), chosen AS (
   SELECT run_id FROM moa_runs
-  WHERE state = 'running' AND owner <> $1 AND (owner = '' OR owner IN (SELECT owner FROM silent))
+  WHERE state = 'running' AND (
+    owner <> $1 AND (owner = '' OR owner IN (SELECT owner FROM silent))
+    OR $5 AND owner = $1 AND epoch > 1 AND last_sequence = 0 AND run_id <> ALL ($6::text[])
+  )
   ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE moa_runs SET owner = $1, epoch = epoch + 1, last_sequence = 0 FROM chosen

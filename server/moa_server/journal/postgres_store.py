@@ -8,6 +8,7 @@ from typing import Any, Self
 import asyncpg
 
 from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.model import Secret
 from moa_server.journal.errors import JournalCorrupted, JournalFull, JournalTooOld
 from moa_server.journal.health import Health
 from moa_server.journal.migrations import check, steps_of
@@ -38,10 +39,27 @@ def named_errors() -> Iterator[None]:
         ) from error
 
 
+def revealed(dsn: str | Secret) -> str:
+    """Return a connection string as it is now: one that is kept in a file may have changed."""
+    return dsn if isinstance(dsn, str) else dsn.reveal()
+
+
+async def connected(dsn: str | Secret, **how: Any) -> Any:  # noqa: ANN401 - the driver's terms, and its connection
+    """Connect once.
+
+    Raises:
+        JournalUnavailable: the connection string makes no sense. It is not quoted, since it holds a password.
+    """
+    try:
+        return await asyncpg.connect(revealed(dsn), **how)
+    except ValueError:
+        raise JournalUnavailable("the connection string of the PostgreSQL journal cannot be understood") from None
+
+
 class Store:
     """A pool of connections. Entering it does not need the store to be there."""
 
-    def __init__(self, dsn: str, health: Health, *, transaction_pooling: bool, operation_s: float) -> None:
+    def __init__(self, dsn: str | Secret, health: Health, *, transaction_pooling: bool, operation_s: float) -> None:
         """Reach ``dsn``, and give every operation ``operation_s`` seconds.
 
         Behind a pooler in transaction mode every operation is a transaction and no statement is prepared ahead, which
@@ -54,7 +72,7 @@ class Store:
 
     async def __aenter__(self) -> Self:
         self._pool = await asyncpg.create_pool(
-            self._dsn,
+            connect=self._connect,
             min_size=0,
             max_size=_CONNECTIONS,
             statement_cache_size=0 if self._transaction_pooling else 100,
@@ -68,6 +86,9 @@ class Store:
 
     async def __aexit__(self, *_: object) -> None:
         self._pool.terminate()
+
+    async def _connect(self, *_: object, **how: Any) -> Any:  # noqa: ANN401 - the pool's own terms
+        return await connected(self._dsn, **how)
 
     async def fetch(self, statement: str, *terms: object) -> list[Any]:
         """Carry one statement out, as a transaction of its own."""
@@ -98,7 +119,7 @@ async def migrate(dsn: str) -> int:
     Servers of the version before may be at work. Several may do this at once.
     """
     with named_errors():
-        connection = await asyncpg.connect(dsn, statement_cache_size=0)
+        connection = await connected(dsn, statement_cache_size=0)
         try:
             await _prepare(connection)
             async with connection.transaction():

@@ -1,14 +1,18 @@
 """Makes a run's record from what a store has of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from moa_server.domain.errors import RequestIdReused
+import structlog
+
+from moa_server.domain.errors import JournalUnavailable, RequestIdReused
 from moa_server.domain.journal import Registered
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal.codec import Codec
+
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,17 @@ def record_of(row: Row, codec: Codec) -> RunRecord:
         row.unwatched_s,
         None if row.usage is None else codec.read_usage(row.usage),
     )
+
+
+def readable(rows: Iterable[Row], codec: Codec) -> list[RunRecord]:
+    """Return the records of claimed runs, without those that cannot be read, which would hold up all others."""
+    records = []
+    for row in rows:
+        try:
+            records.append(record_of(row, codec))
+        except JournalUnavailable as error:
+            _logger.warning("run.unreadable", run_id=row.run_id, detail=error.detail)
+    return records
 
 
 def registered(row: Row, submission: Submission, owner: str, codec: Codec) -> Registered:

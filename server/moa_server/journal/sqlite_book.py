@@ -12,7 +12,7 @@ from moa_server.domain.journal import Append, Registered, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal.codec import Codec
 from moa_server.journal.fence import Held, judge, outcome
-from moa_server.journal.record import Row, record_of, registered
+from moa_server.journal.record import Row, readable, record_of, registered
 from moa_server.journal.retention import PURGE_STEP, Retention, without_content
 
 _RUN = """
@@ -119,7 +119,8 @@ class Book:
             )
         if run_ids:
             db.execute(_RENEW, (owner, self._monotonic()))
-        return [record for run_id in run_ids if (record := self.find(db, run_id)) is not None]
+        rows = (db.execute(_RUN + "WHERE runs.run_id = ?", (run_id,)).fetchone() for run_id in run_ids)
+        return readable(map(self._row, rows), self._codec)
 
     def release(self, db: sqlite3.Connection, owner: str, run_ids: Sequence[str]) -> None:
         db.executemany(

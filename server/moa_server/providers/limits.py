@@ -12,39 +12,56 @@ _LAST_WORDS_S = 2.0
 
 
 class Patience:
-    """How long is still waited. A connection that is kept alive without a token gains nothing."""
+    """How long is still waited. A connection that is kept alive without a token gains nothing.
+
+    Every token moves the limit, so that a timer is set anew only when it has gone off, or the limit has come nearer.
+    """
 
     def __init__(self, spec: ModelSpec, errand: Errand) -> None:
         self._spec = spec
         self._loop = asyncio.get_running_loop()
-        self._opened = self._loop.time()
-        self._end = min(self._opened + spec.times.total, errand.deadline)
+        opened = self._loop.time()
+        self._end = min(opened + spec.times.total, errand.deadline)
         self._deadline = errand.deadline
         self._speak_by = min(self._end, self._end if errand.speak_by is None else errand.speak_by)
         self._spoken = False
         self._complete = False
-        self._timer = asyncio.timeout_at(min(self._speak_by, self._opened + spec.times.first_token))
-
-    @property
-    def timer(self) -> asyncio.Timeout:
-        """The time limit that is enforced now."""
-        return self._timer
+        self._limit = min(self._speak_by, opened + spec.times.first_token)
+        self._timer = self._loop.call_at(self._limit, self._look)
+        self.scope = asyncio.timeout(None)
+        """What ends when the limit is met."""
 
     def token(self) -> None:
         """Note that at least one token has come."""
         self._spoken = True
         self._complete = False
-        self._timer.reschedule(min(self._end, self._loop.time() + self._spec.times.idle))
+        self._wait_until(self._loop.time() + self._spec.times.idle)
 
     def last_words(self) -> None:
         """Note that the answer is complete, and that only counts and marks may follow."""
         if not self._complete:
             self._complete = True
-            self._timer.reschedule(min(self._end, self._loop.time() + _LAST_WORDS_S))
+            self._wait_until(self._loop.time() + _LAST_WORDS_S)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._timer.cancel()
+
+    def _wait_until(self, moment: float) -> None:
+        self._limit = min(self._end, moment)
+        if self._limit < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._limit, self._look)
+
+    def _look(self) -> None:
+        if self._limit > self._loop.time():
+            self._timer = self._loop.call_at(self._limit, self._look)
+        else:
+            self.scope.reschedule(self._limit)
 
     def failure(self) -> ModelTimeout:
         """Return what ran out."""
-        name, times, met = self._spec.name, self._spec.times, self._timer.when() or 0.0
+        name, times, met = self._spec.name, self._spec.times, self._limit
         if met < self._end:
             if self._spoken:
                 return ModelTimeout(f"{name} was silent for {times.idle:g} s between two tokens")
@@ -65,7 +82,9 @@ async def patience(spec: ModelSpec, errand: Errand) -> AsyncIterator[Patience]:
     """
     patient = Patience(spec, errand)
     try:
-        async with patient.timer:
+        async with patient.scope:
             yield patient
     except TimeoutError:
         raise patient.failure() from None
+    finally:
+        patient.stop()

@@ -651,7 +651,7 @@ class Mixture(_message.Message):
 
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelStatus]:
-        """Output only. The models it calls, and how they are."""
+        """Output only. The models it calls and those that may stand in for them, and how they are."""
 
     def __init__(
         self,
