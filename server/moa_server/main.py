@@ -54,7 +54,7 @@ from moa_server.telemetry.setup import exporting
 _REFUSED = 1
 _ID_BYTES = 16
 _Error = TypeVar("_Error", bound=Exception)
-_GARBAGE = (10_000, 10, 10)
+_GARBAGE = (20_000, 10, 10)
 """Objects, and rounds of the younger generation, before each generation is searched; a tenth of a run's CPU goes
 into Python's own numbers."""
 _logger = structlog.get_logger(__name__)

@@ -115,7 +115,8 @@ class OpenLayer:
         setting.tell(AgentStarted(self._index, call.agent.name, position, call.agent.model))
         try:
             outcome = await turn.take()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            error.__traceback__ = None  # the task keeps the error, and its frames the task
             if not self._progress.closed:
                 raise
             outcome = turn.cut()
