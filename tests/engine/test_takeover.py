@@ -23,17 +23,11 @@ from moa_server.domain.limits import EngineLimits
 from moa_server.domain.run import Submission
 from moa_server.domain.usage import Price
 from moa_server.engine.registry import Ownership
-from moa_server.journal.memory import MemoryJournal
 from tests.engine.conftest import House, OpenHouse
 from tests.engine.fakes import FakeModel, once, saying, silent, spec
+from tests.engine.journals import SharedJournal
 
 OWNERSHIP_S = 0.2
-
-
-class SharedJournal(MemoryJournal):
-    """The memory journal, as if other servers could see it."""
-
-    is_shared = True
 
 
 class CutOff:

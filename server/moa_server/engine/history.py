@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from moa_server.domain.event import (
     AgentFailed,
     AgentStarted,
-    AnswerDelta,
-    AnswerRestarted,
     DecisionMade,
     Event,
     LayerClosed,
@@ -30,8 +28,6 @@ class History:
     """What agents of the layer after these have answered, by position."""
     decisions: int = 0
     """How many decisions were recorded."""
-    answer_shown: bool = False
-    """Whether a part of an answer had been shown."""
     known: Usage = Usage()
     """What the calls whose end was recorded have used."""
     _calling: dict[tuple[int, int], list[str]] = field(default_factory=dict)
@@ -71,10 +67,6 @@ class History:
                 self.given.clear()
             case DecisionMade():
                 self.decisions += 1
-            case AnswerDelta():
-                self.answer_shown = True
-            case AnswerRestarted():
-                self.answer_shown = False
 
     def _end_call(self, layer: int, position: int, usage: Usage) -> None:
         self.known += usage

@@ -40,16 +40,6 @@ class RunLog:
         self._show()
         return event
 
-    @property
-    def last_sequence(self) -> int:
-        """The number of the newest event; 0 when there is none."""
-        return len(self._events)
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether the journal has all of it."""
-        return self._durable == len(self._events)
-
     def pending(self) -> tuple[Event, ...]:
         """Return what the journal does not have yet."""
         return tuple(self._events[self._durable :])

@@ -30,15 +30,11 @@ REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a name
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
-SERVER_ADDRESS: Final = "server.address"
-SERVER_PORT: Final = "server.port"
-HTTP_STATUS: Final = "http.response.status_code"
 
 # What the conventions have no name for.
 RUN_ID: Final = "moa.run.id"
 RUN_STATE: Final = "moa.run.state"
 RUN_EPOCH: Final = "moa.run.epoch"
-REQUEST_ID: Final = "moa.request.id"
 CALLER: Final = "moa.caller"
 MIXTURE: Final = "moa.mixture"
 STRATEGY: Final = "moa.strategy"
@@ -47,7 +43,6 @@ AGENT_POSITION: Final = "moa.agent.position"
 MODEL: Final = "moa.model"
 ATTEMPT_KIND: Final = "moa.attempt.kind"
 USAGE_CERTAINTY: Final = "moa.usage.certainty"
-COST_NANOUSD: Final = "moa.usage.cost_nanousd"
 DEGRADATIONS: Final = "moa.degradations"
 LENGTH_RATIO: Final = "moa.answer.length_ratio"
 DEGRADATION_REASON: Final = "moa.degradation.reason"
@@ -69,9 +64,6 @@ DEGRADED: Final = "moa.degradations.count"
 BREAKER: Final = "moa.model.breaker"
 
 # Keys that are bound to every line of a log.
-LOG_RUN_ID: Final = "run_id"
-LOG_LAYER: Final = "layer"
-LOG_AGENT: Final = "agent"
 LOG_TRACE_ID: Final = "trace_id"
 LOG_TEXTS: Final = frozenset({"prompt", "messages", "text", "answer", "proposal", "partial_text", "body"})
 """Keys whose values are what people, models and endpoints said; shown only where that is switched on."""
