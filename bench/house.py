@@ -67,7 +67,7 @@ async def house(
 @asynccontextmanager
 async def peer(name: str, endpoint: str, panels: Panels) -> AsyncIterator[Subject]:
     """Run one of the peers, which answers the same calls for the same panels."""
-    with module(f"bench.peers.{name}", endpoint, json.dumps(plain(panels))) as process:
+    with module(f"bench.floor.{name}", endpoint, json.dumps(plain(panels))) as process:
         async with AsyncClient(process.read()) as client:
             yield Subject(name, process, client)
 

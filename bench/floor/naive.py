@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from bench.peers.serving import Messages, Peer, arguments, body_of, serve
+from bench.floor.serving import Messages, Peer, arguments, body_of, serve
 
 
 class Naive(Peer):

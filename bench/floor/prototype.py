@@ -1,4 +1,4 @@
-"""The floor: a bare handler on the house's own HTTP transport, with pieces gathered, and no features."""
+"""A bare handler on a transport of its own, with pieces gathered, and no features."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,8 +8,8 @@ import httpx
 import msgspec
 import uvloop
 
-from bench.peers.serving import Messages, Peer, arguments, body_of, serve
-from moa_server.providers.http import READING, Reading, Transport
+from bench.floor.serving import Messages, Peer, arguments, body_of, serve
+from bench.floor.transport import READING, Reading, Transport
 
 _GATHER_S: Final = 0.02
 
