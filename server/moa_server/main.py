@@ -19,32 +19,31 @@ import structlog
 
 from moa_server import settings as say
 from moa_server.domain.errors import MoaError
-from moa_server.domain.journal import Journal
 from moa_server.domain.mixture import Mixture
-from moa_server.domain.model import Model, ModelSpec
+from moa_server.domain.model import ModelSpec
 from moa_server.domain.plan import Plan
-from moa_server.engine.catalogue import Catalogue
+from moa_server.domain.ports import Journal, Model
 from moa_server.engine.engine import Engine
-from moa_server.engine.planning import Planner
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.planner import Planner
 from moa_server.engine.registry import Ownership
 from moa_server.journal.codec import Codec, Seal
 from moa_server.journal.memory import MemoryJournal
 from moa_server.journal.postgres import PostgresJournal
 from moa_server.journal.postgres_store import migrate as migrate_database
 from moa_server.journal.reaching import is_reached, until_reached
-from moa_server.journal.retention import Retention
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
 from moa_server.journal.sqlite_file import migrate as migrate_file
-from moa_server.models import Showing, breaker_state, build_models
+from moa_server.models import RecordedTexts, breaker_state, build_models
 from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
 from moa_server.security.caller import Caller
 from moa_server.security.callers import Callers, KnownCaller
-from moa_server.service.listening import Listening
+from moa_server.service.certificates import CertificateRefused, TlsFiles
 from moa_server.service.loop import loop_factory
 from moa_server.service.server import AddressUnavailable, Serving, serving
-from moa_server.service.stopping import stop_signals
-from moa_server.service.tls import CertificateRefused, TlsFiles
+from moa_server.service.server_options import Listening
+from moa_server.service.stop_signals import stop_signals
 from moa_server.settings import ConfigurationRefused, KnownProvider, Reloader, Settings, json_schema, load, render_check
 from moa_server.strategies import STRATEGIES
 from moa_server.telemetry.logs import Logging, set_up_logs
@@ -212,15 +211,7 @@ def _set_up_logs(settings: Settings) -> None:
 
 
 def _journal(settings: Settings) -> AbstractAsyncContextManager[Journal]:
-    limits, said = settings.limits, settings.journal
-    retention = Retention(
-        limits.retain_s,
-        limits.retain_content_s,
-        limits.retain_runs,
-        limits.retain_bytes,
-        limits.retain_runs_per_caller,
-        limits.retain_bytes_per_caller,
-    )
+    retention, said = settings.limits.retention, settings.journal
     codec = Codec(_seal(settings))
     match said.store:
         case say.SqliteJournal(path, durable):
@@ -271,7 +262,7 @@ def _catalogue(settings: Settings, http: Transport, previous: Mapping[str, Model
 
     def provided(spec: ModelSpec) -> Model:
         provider = PROVIDERS[spec.provider](spec, http)
-        return Showing(provider) if settings.telemetry.record_texts else provider
+        return RecordedTexts(provider) if settings.telemetry.record_texts else provider
 
     models = build_models(settings.models.values(), provided, previous=previous)
     return Catalogue(models, settings.mixtures, STRATEGIES, settings.agents, settings.default_mixture)

@@ -9,12 +9,12 @@ import pytest
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.event import BEGINNING, Cursor, Event
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.run import RunRecord, Ticket
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.engine.registry import Ownership
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
@@ -55,7 +55,7 @@ async def open_house() -> AsyncIterator[OpenHouse]:
             aggregator: str | None = "boss",
             *,
             rules: Rules = DEFAULT_RULES,
-            limits: EngineLimits = EngineLimits(),
+            limits: Limits = Limits(),
             journal: Any = None,  # noqa: ANN401
             ownership: Ownership | None = None,
             **more: Any,  # noqa: ANN401

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import MoaError
-from moa_server.domain.model import Errand, FinishReason, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.domain.usage import Price, Usage
 
 Script = Callable[["Asked"], Awaitable[None]]
@@ -17,7 +18,7 @@ class Asked:
     """One call of a fake model."""
 
     prompt: Prompt
-    errand: Errand
+    terms: CallTerms
     said: list[str] = field(default_factory=list)
     finish: FinishReason = FinishReason.STOP
     cancelled: bool = False
@@ -25,7 +26,7 @@ class Asked:
     def say(self, *pieces: str) -> None:
         for piece in pieces:
             self.said.append(piece)
-            self.errand.hear(piece)
+            self.terms.hear(piece)
 
 
 def spec(name: str = "m", *, window: int = 8192, price: Price | None = None, max_output: int = 100) -> ModelSpec:
@@ -42,9 +43,9 @@ class FakeModel:
         self.finished = asyncio.Event()
         self._scripts = [*scripts] or [saying(f"from {model_spec.name}")]
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        entry = errand.account.open(self.spec, errand.kind, prompt)
-        asked = Asked(prompt, errand)
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        entry = terms.account.open(self.spec, terms.kind, prompt)
+        asked = Asked(prompt, terms)
         self.asked.append(asked)
         self.called.set()
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
@@ -61,7 +62,7 @@ class FakeModel:
         finally:
             self.finished.set()
         entry.close(usage)
-        return Utterance("".join(asked.said), asked.finish, usage, self.spec.upstream_model)
+        return Reply("".join(asked.said), asked.finish, usage, self.spec.upstream_model)
 
 
 def saying(*pieces: str) -> Script:

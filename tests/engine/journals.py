@@ -8,7 +8,7 @@ from typing import Any
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import Event
-from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.ports import Append, Registered, Written
 from moa_server.domain.run import Submission
 from moa_server.journal.memory import MemoryJournal
 

@@ -15,9 +15,10 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
 from moa_server.domain.errors import ModelAnsweredNothing, ModelError, ModelRefused, ModelStreamCut, ModelUnavailable
 from moa_server.domain.mixture import Mixture, PromptForm, ReferenceOrder, Rules
-from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.usage import Price, Usage
-from moa_server.engine.catalogue import Catalogue
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.strategies import STRATEGIES
 from tests.strategies.rosters import SAYINGS, SETTINGS, Setting
 
@@ -54,7 +55,7 @@ class Asked:
     """One call, as the endpoint remembers it."""
 
     prompt: Prompt
-    errand: Errand
+    terms: CallTerms
     bill: Usage = Usage()
     is_over: bool = False
     cancelled: bool = False
@@ -76,20 +77,20 @@ class Teller:
         self._lines = lines
         self._bill = bill
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        entry = errand.account.open(self.spec, errand.kind, prompt)
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        entry = terms.account.open(self.spec, terms.kind, prompt)
         line = self._echoing(prompt, self._lines(self.spec.name, len(self.asked)))
-        asked = Asked(prompt, errand, self._bill(prompt, self.spec.name, len(self.asked)))
+        asked = Asked(prompt, terms, self._bill(prompt, self.spec.name, len(self.asked)))
         self.asked.append(asked)
         try:
-            await self._say(line, errand)
+            await self._say(line, terms)
         except asyncio.CancelledError:
             asked.cancelled = True
             raise
         finally:
             asked.is_over = True
             entry.close(asked.bill, failure=None if line.error is None or asked.cancelled else line.error)
-        return Utterance("".join(line.pieces), usage=asked.bill)
+        return Reply("".join(line.pieces), usage=asked.bill)
 
     def _echoing(self, prompt: Prompt, line: Line) -> Line:
         if self._echoes is None:
@@ -97,10 +98,10 @@ class Teller:
         heard = self._echoes.findall("".join(message.text for message in prompt.messages))
         return replace(line, pieces=(*heard, *line.pieces))
 
-    async def _say(self, line: Line, errand: Errand) -> None:
+    async def _say(self, line: Line, terms: CallTerms) -> None:
         await asyncio.sleep(line.thinks_s)
         for piece in line.pieces:
-            errand.hear(piece)
+            terms.hear(piece)
             await asyncio.sleep(line.between_s)
         if line.hangs:
             await asyncio.Event().wait()

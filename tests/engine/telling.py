@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from moa_server.domain.errors import BudgetTooSmall, NoProposals
 from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, Terminal
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits, RunTime
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult
 from moa_server.domain.query import Overrides, Query
@@ -18,7 +18,7 @@ from tests.engine.fakes import user
 from tests.engine.journals import Faltering
 from tests.engine.stories import Story, Teller
 
-LIMITS = EngineLimits(default_time_s=20.0)
+LIMITS = Limits(run_time=RunTime(default_s=20.0))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Mixture, Roster, Rules
 from moa_server.domain.query import Overrides, Query
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec, user

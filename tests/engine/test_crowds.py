@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.event import RunCancelled, RunSucceeded
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.query import Query
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
@@ -98,7 +98,7 @@ async def test_a_storm_of_cancellations_closes_every_upstream_call(pause_s: floa
         agents = {name: Agent(name, name) for name in names}
         roster = Roster(((agents["a"], agents["b"]),), agents["boss"])
         catalogue = Catalogue(models, {"mix": Mixture("mix", "aggregate", roster)}, STRATEGIES, agents, "mix")
-        async with Engine(catalogue, MemoryJournal(), EngineLimits()) as engine:
+        async with Engine(catalogue, MemoryJournal(), Limits()) as engine:
             chance = random.Random(STORM)
 
             async def stormy(number: int) -> RunCancelled | RunSucceeded:

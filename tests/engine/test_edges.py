@@ -18,9 +18,9 @@ from moa_server.domain.event import (
     RunFailed,
     RunSucceeded,
 )
-from moa_server.domain.journal import Append, Written
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import ReferenceOrder, Rules
+from moa_server.domain.ports import Append, Written
 from moa_server.domain.sampling import Sampling
 from moa_server.journal.memory import MemoryJournal
 from tests.engine.conftest import OpenHouse
@@ -74,7 +74,7 @@ async def test_no_layer_spends_before_the_one_ahead_of_it_is_durable(open_house:
 
 async def test_a_cancellation_that_comes_while_the_end_is_written_changes_nothing(open_house: OpenHouse) -> None:
     way = CutOff(SharedJournal(), most=6)
-    house = await open_house({"boss": FakeModel(spec("boss"))}, [], journal=way, limits=EngineLimits(cancel_wait_s=0.0))
+    house = await open_house({"boss": FakeModel(spec("boss"))}, [], journal=way, limits=Limits(cancel_wait_s=0.0))
     run = await house.start(detached=True)
     await way.cut.wait()
     await house.engine.cancel(run.run_id, "caller")
@@ -202,7 +202,7 @@ async def test_a_layer_whose_quorum_cannot_be_met_any_more_closes_at_once(open_h
 async def test_an_open_run_stays_while_one_of_two_watchers_stays(open_house: OpenHouse) -> None:
     gate = asyncio.Event()
     house = await open_house(
-        {"boss": FakeModel(spec("boss"), once(gate, "done"))}, [], limits=EngineLimits(abandon_grace_s=0.0)
+        {"boss": FakeModel(spec("boss"), once(gate, "done"))}, [], limits=Limits(abandon_grace_s=0.0)
     )
     run = await house.start()
     staying = asyncio.create_task(house.events(run.run_id))
@@ -217,7 +217,7 @@ async def test_an_open_run_stays_while_one_of_two_watchers_stays(open_house: Ope
 async def test_a_run_taken_over_where_it_is_watched_is_not_taken_for_abandoned(open_house: OpenHouse) -> None:
     journal = SharedJournal(ownership_s=0.2, poll_s=0.01)
     gate = asyncio.Event()
-    limits = EngineLimits(abandon_grace_s=0.0)
+    limits = Limits(abandon_grace_s=0.0)
     one = await open_house({"boss": FakeModel(spec("boss"), silent())}, [], journal=journal)
     slow = FakeModel(spec("boss"), once(gate, "carried on"))
     two = await open_house({"boss": slow}, [], journal=journal, limits=limits)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.usage import Certainty, Usage
-from moa_server.engine.estimates import Estimates
+from moa_server.engine.runs.estimates import Estimates
 from tests.engine.conftest import House, OpenHouse
 from tests.engine.fakes import Asked, FakeModel, saying, spec, texts
 
@@ -48,11 +48,11 @@ class Counting(FakeModel):
         self.factor = factor
         self.certainty = certainty
 
-    async def speak(self, prompt, errand):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        utterance = await super().speak(prompt, errand)
+    async def speak(self, prompt, terms):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        reply = await super().speak(prompt, terms)
         size = sum(len(text) for text in texts(prompt)) * 0.325
         usage = Usage(input_tokens=int(size * self.factor), output_tokens=1, certainty=self.certainty)
-        return type(utterance)(utterance.text, utterance.finish_reason, usage, utterance.served_model)
+        return type(reply)(reply.text, reply.finish_reason, usage, reply.served_model)
 
 
 async def council(open_house: OpenHouse, boss: FakeModel) -> House:

@@ -14,13 +14,13 @@ from moa_server.domain.event import (
     RunStarted,
     RunSucceeded,
 )
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture
 from moa_server.domain.query import Query
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import Asked, FakeModel, spec, user
@@ -48,7 +48,7 @@ def housed(setting: Setting, model: FakeModel) -> Catalogue:
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda one: f"{one.strategy}-{one.calls}")
 async def test_a_run_keeps_to_its_plan(setting: Setting, failing: float) -> None:
     model = talking(f"{setting.strategy}{setting.calls}", failing)
-    async with Engine(housed(setting, model), MemoryJournal(), EngineLimits()) as engine:
+    async with Engine(housed(setting, model), MemoryJournal(), Limits()) as engine:
         for number in range(5):
             model.asked.clear()
             run = await engine.start(Query(user("hello"), "mix"), Ticket("tester", "", str(number)), None)

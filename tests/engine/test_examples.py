@@ -9,9 +9,9 @@ from moa_server.domain.event import RunSucceeded
 from moa_server.domain.mixture import PromptForm
 from moa_server.domain.query import Query
 from moa_server.domain.run import Ticket
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
-from moa_server.engine.planning import Planner
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.planner import Planner
 from moa_server.journal.memory import MemoryJournal
 from moa_server.settings import Catalogue as Choice
 from moa_server.settings import KnownProvider, Settings, load

@@ -12,15 +12,16 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
 from moa_server.domain.errors import ModelTimeout, ModelUnavailable
 from moa_server.domain.event import RunFailed, RunSucceeded, Terminal
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits, RunTime
 from moa_server.domain.mixture import Mixture, Roster, Rules
-from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Price, Usage
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.strategies import STRATEGIES
@@ -44,7 +45,7 @@ def mixture(name: str, layers: Sequence[Sequence[str]], rules: Rules = PLAIN, bu
 async def housed(models: Mapping[str, Model], *mixtures: Mixture, time_s: float = 100.0) -> AsyncIterator[Engine]:
     agents = {agent.name: agent for one in mixtures for agent in one.roster.agents()}
     catalogue = Catalogue(models, {one.name: one for one in mixtures}, STRATEGIES, agents, mixtures[0].name)
-    async with Engine(catalogue, MemoryJournal(), EngineLimits(default_time_s=time_s)) as engine:
+    async with Engine(catalogue, MemoryJournal(), Limits(run_time=RunTime(default_s=time_s))) as engine:
         yield engine
         await engine.close(0)
 
@@ -71,7 +72,7 @@ def test_whatever_hangs_the_aggregator_keeps_its_share_of_the_time(layers: int, 
             took = now() - (deadline - 100.0)
         assert isinstance(last, RunSucceeded)
         assert took == pytest.approx(100.0 * (1 - share), abs=0.1)
-        assert deadline - 0.5 < boss.asked[0].errand.deadline < deadline
+        assert deadline - 0.5 < boss.asked[0].terms.deadline < deadline
 
     check()
 
@@ -176,9 +177,9 @@ class Moody:
     calls: int = 0
     kinds: list[str] = field(default_factory=list)
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self.calls += 1
-        self.kinds.append(errand.kind)
+        self.kinds.append(terms.kind)
         mood = self.chance.random() if self.is_brown else 1.0
         first_s = self.first_s * self.chance.uniform(0.8, 1.2)
         if mood < 0.3:
@@ -187,9 +188,9 @@ class Moody:
         slower = 10.0 if mood < 0.6 else 1.0
         await asyncio.sleep(first_s * slower)
         for _ in range(20):
-            errand.hear("word ")
+            terms.hear("word ")
             await asyncio.sleep(0.001 * slower)
-        return Utterance("word " * 20, usage=Usage(input_tokens=10, output_tokens=20))
+        return Reply("word " * 20, usage=Usage(input_tokens=10, output_tokens=20))
 
 
 def panel(seed: int) -> dict[str, Moody]:

@@ -6,8 +6,8 @@ import pytest
 
 from moa_server.domain.errors import Overloaded
 from moa_server.domain.event import RunSucceeded
-from moa_server.domain.journal import Registered
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
+from moa_server.domain.ports import Registered
 from moa_server.domain.run import Submission
 from moa_server.journal.memory import MemoryJournal
 from tests.engine.conftest import OpenHouse
@@ -31,7 +31,7 @@ class HeldJournal(MemoryJournal):
 async def test_runs_on_their_way_into_the_journal_count_against_the_room(open_house: OpenHouse) -> None:
     journal = HeldJournal()
     models = {"boss": FakeModel(spec("boss"), silent())}
-    house = await open_house(models, [], journal=journal, limits=EngineLimits(max_open_runs=1))
+    house = await open_house(models, [], journal=journal, limits=Limits(open_runs=1))
     first = asyncio.create_task(house.start("one"))
     await journal.asked.wait()
     journal.let.set()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.event import Terminal
-from moa_server.domain.model import Errand, Prompt, Utterance
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.engine.engine import Engine
@@ -23,18 +24,18 @@ from tests.models.timeless import timeless
 class Vendor(Teller):
     """An endpoint: it has no business with the account, and bills a token once it speaks."""
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         line = self._lines(self.spec.name, len(self.asked))
-        asked = Asked(prompt, errand)
+        asked = Asked(prompt, terms)
         self.asked.append(asked)
         whole = self._bill(prompt, self.spec.name, len(self.asked))
 
         def hear(piece: str) -> None:
             asked.bill = Usage(input_tokens=whole.input_tokens, output_tokens=1)
-            errand.hear(piece)
+            terms.hear(piece)
 
         try:
-            await self._say(replace(line, error=None), replace(errand, hear=hear))
+            await self._say(replace(line, error=None), replace(terms, hear=hear))
         except asyncio.CancelledError:
             asked.cancelled = True
             raise
@@ -45,7 +46,7 @@ class Vendor(Teller):
             error = type(line.error)(line.error.detail)
             error.usage = whole
             raise error
-        return Utterance("".join(line.pieces), usage=whole)
+        return Reply("".join(line.pieces), usage=whole)
 
 
 def reliability(name: str) -> Reliability:

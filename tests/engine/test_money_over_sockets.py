@@ -15,7 +15,7 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
 from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.event import AgentFailed, Event, ProposalReceived
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster, Rules
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.plan import WorstCase
@@ -23,8 +23,8 @@ from moa_server.domain.proposal import Attempt
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Certainty, Price, Usage
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
@@ -106,7 +106,7 @@ async def _check(tale: Tale) -> None:
         proposers = tuple(agents[name] for name in PROPOSERS)
         mixture = Mixture("mix", "aggregate", Roster((proposers,), agents["boss"]), tale.rules())
         catalogue, journal = Catalogue(models, {"mix": mixture}, STRATEGIES, agents, "mix"), MemoryJournal()
-        async with Engine(catalogue, journal, EngineLimits()) as engine:
+        async with Engine(catalogue, journal, Limits()) as engine:
             house = House(engine, journal)
             worst = engine.explain(Query(user("hello"), "mix")).worst_case
             for number in range(4):

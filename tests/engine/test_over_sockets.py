@@ -9,7 +9,8 @@ import pytest
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, RunFailed, RunSucceeded
 from moa_server.domain.mixture import Rules
-from moa_server.domain.model import AttemptKind, Model, ModelSpec
+from moa_server.domain.model import AttemptKind, ModelSpec
+from moa_server.domain.ports import Model
 from moa_server.domain.reliability import BreakerRule, Reliability, RetryRule
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport

@@ -8,14 +8,14 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import BudgetTooSmall, OverrideRefused, UnknownMixture
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
 from moa_server.domain.plan import Plan
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Price
-from moa_server.engine.catalogue import Catalogue
-from moa_server.engine.planning import Planner
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.planner import Planner
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec, user
 
@@ -31,7 +31,7 @@ def planner(
     agents["boss"] = Agent("boss", "m", sampling=Sampling(max_tokens=100))
     roster = Roster((tuple(agents[f"a{i}"] for i in range(width)),) * layers, agents["boss"])
     mixture = Mixture("mix", "aggregate", roster, rules, **more)  # type: ignore[arg-type]
-    return Planner(Catalogue({"m": model}, {"mix": mixture}, STRATEGIES, agents, "mix"), EngineLimits())
+    return Planner(Catalogue({"m": model}, {"mix": mixture}, STRATEGIES, agents, "mix"), Limits())
 
 
 def plan(made: Planner, **overrides: object) -> Plan:

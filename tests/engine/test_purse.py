@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from moa_server.domain.budget import Budget
 from moa_server.domain.errors import BudgetExceeded
 from moa_server.domain.usage import Certainty, Usage
-from moa_server.engine.purse import Purse
+from moa_server.engine.runs.spending import Spending
 
 WORST = Usage(calls=1, input_tokens=10, output_tokens=10, cost_nanousd=100)
 
 
 def test_what_is_reserved_counts_until_it_is_settled() -> None:
-    purse = Purse(Budget(tokens=30))
+    purse = Spending(Budget(tokens=30))
     purse.reserve(WORST)
     with pytest.raises(BudgetExceeded):
         purse.reserve(WORST)
@@ -23,7 +23,7 @@ def test_what_is_reserved_counts_until_it_is_settled() -> None:
 
 
 def test_what_a_call_may_have_used_beyond_its_estimate_stays_set_aside() -> None:
-    purse = Purse(Budget(tokens=50, cost_nanousd=250))
+    purse = Spending(Budget(tokens=50, cost_nanousd=250))
     purse.reserve(WORST)
     purse.settle(WORST, Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60))
     assert purse.spent == Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60)
@@ -35,7 +35,7 @@ def test_what_a_call_may_have_used_beyond_its_estimate_stays_set_aside() -> None
 
 
 def test_what_is_kept_for_planned_calls_is_not_had_by_others() -> None:
-    purse = Purse(Budget(calls=3, tokens=60))
+    purse = Spending(Budget(calls=3, tokens=60))
     purse.keep(Usage(calls=1, input_tokens=20))
     purse.reserve(WORST, extra=True)
     purse.settle(WORST, Usage(calls=1, input_tokens=10, output_tokens=10))
@@ -47,7 +47,7 @@ def test_what_is_kept_for_planned_calls_is_not_had_by_others() -> None:
 
 def test_a_call_of_unknown_price_cannot_be_kept_within_a_limit_of_money() -> None:
     with pytest.raises(BudgetExceeded):
-        Purse(Budget(cost_nanousd=10**9)).reserve(Usage(calls=1, cost_nanousd=None))
+        Spending(Budget(cost_nanousd=10**9)).reserve(Usage(calls=1, cost_nanousd=None))
 
 
 def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
@@ -60,7 +60,7 @@ def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.booleans()), max_size=30),
 )
 def test_spending_never_exceeds_the_budget(limit: int, calls: list[tuple[int, int, int, bool]]) -> None:
-    purse, waiting = Purse(Budget(tokens=limit)), []
+    purse, waiting = Spending(Budget(tokens=limit)), []
     for worst_input, worst_output, used, settle in calls:
         worst = Usage(1, worst_input, worst_output)
         try:

@@ -10,7 +10,7 @@ from moa_server.domain.conversation import Conversation, Image, Message, Part, R
 from moa_server.domain.errors import ModelWindowExceeded
 from moa_server.domain.proposal import Proposal
 from moa_server.domain.strategy import Call
-from moa_server.engine.references import CUT_MARK, cut_to, fair_shares, show
+from moa_server.engine.runs.references import CUT_MARK, cut_to, fair_shares, show
 from tests.engine.fakes import spec, user
 
 

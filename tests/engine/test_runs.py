@@ -28,7 +28,7 @@ from moa_server.domain.event import (
     RunStarted,
     RunSucceeded,
 )
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
 from tests.engine.conftest import OpenHouse
 from tests.engine.fakes import FakeModel, failing, once, saying, silent, spec, texts
@@ -201,7 +201,7 @@ async def test_a_watcher_of_an_open_run_sees_what_comes(open_house: OpenHouse) -
 
 
 async def test_a_heartbeat_comes_while_no_one_speaks(open_house: OpenHouse) -> None:
-    house = await open_house({"boss": model("boss", silent())}, [], limits=EngineLimits(heartbeat_s=0.01))
+    house = await open_house({"boss": model("boss", silent())}, [], limits=Limits(heartbeat_s=0.01))
     run = await house.start()
     beats = 0
     async for event in house.engine.watch(run.run_id, Cursor()):
@@ -234,9 +234,7 @@ async def test_cancelling_an_ended_run_changes_nothing(open_house: OpenHouse) ->
 
 async def test_a_run_that_nobody_watches_is_cancelled_after_the_grace(open_house: OpenHouse) -> None:
     slow = model("slow", silent())
-    house = await open_house(
-        {"slow": slow, "boss": model("boss")}, [["slow"]], limits=EngineLimits(abandon_grace_s=0.0)
-    )
+    house = await open_house({"slow": slow, "boss": model("boss")}, [["slow"]], limits=Limits(abandon_grace_s=0.0))
     run = await house.start()
     await slow.called.wait()
     assert (await house.events(run.run_id))[-1].fact.by == "abandoned"
@@ -244,7 +242,7 @@ async def test_a_run_that_nobody_watches_is_cancelled_after_the_grace(open_house
 
 async def test_a_detached_run_goes_on_unwatched(open_house: OpenHouse) -> None:
     gate = asyncio.Event()
-    house = await open_house({"boss": model("boss", once(gate, "done"))}, [], limits=EngineLimits(abandon_grace_s=0.0))
+    house = await open_house({"boss": model("boss", once(gate, "done"))}, [], limits=Limits(abandon_grace_s=0.0))
     run = await house.start(detached=True)
     for _ in range(20):
         await asyncio.sleep(0)
@@ -304,7 +302,7 @@ async def test_a_run_of_another_caller_is_not_found(open_house: OpenHouse) -> No
 
 
 async def test_a_full_server_refuses_new_runs_and_still_finds_old_ones(open_house: OpenHouse) -> None:
-    house = await open_house({"boss": model("boss", silent())}, [], limits=EngineLimits(max_open_runs=1))
+    house = await open_house({"boss": model("boss", silent())}, [], limits=Limits(open_runs=1))
     run = await house.start(request_id="r")
     with pytest.raises(Overloaded) as refused:
         await house.start()

@@ -8,7 +8,7 @@ from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.event import LayerClosed
 from moa_server.domain.mixture import Rules
 from moa_server.domain.proposal import Proposal
-from moa_server.engine.sifting import is_refusal, sift
+from moa_server.engine.runs.refusals import is_refusal, sift
 from tests.engine.conftest import OpenHouse
 from tests.engine.fakes import FakeModel, saying, spec, texts
 

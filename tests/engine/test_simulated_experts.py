@@ -17,11 +17,12 @@ import pytest
 from moa_server.domain.agent import Agent
 from moa_server.domain.event import LayerClosed, ProposalReceived, RunSucceeded
 from moa_server.domain.mixture import Mixture, Roster
-from moa_server.domain.model import Model, ModelSpec
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.ports import Model
 from moa_server.domain.query import Query
 from moa_server.domain.run import Ticket
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport

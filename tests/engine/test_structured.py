@@ -7,7 +7,7 @@ import pytest
 from moa_server.domain.errors import InvalidRequest
 from moa_server.domain.event import AnswerDelta
 from moa_server.domain.query import Overrides
-from moa_server.engine.structured import check_schema, mismatch
+from moa_server.engine.runs.response_schema import check_schema, mismatch
 from tests.engine.conftest import OpenHouse
 from tests.engine.fakes import FakeModel, saying, spec
 

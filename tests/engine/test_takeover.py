@@ -18,8 +18,8 @@ from moa_server.domain.event import (
     RunFailed,
     RunSucceeded,
 )
-from moa_server.domain.journal import Append, Registered, Written
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
+from moa_server.domain.ports import Append, Registered, Written
 from moa_server.domain.run import Submission
 from moa_server.domain.usage import Price
 from moa_server.engine.registry import Ownership
@@ -307,7 +307,7 @@ async def test_a_run_that_came_back_is_not_given_up_for_the_loss_of_its_earlier_
 async def test_a_run_that_came_back_is_abandoned_as_any_other(open_house: OpenHouse) -> None:
     journal = Slow()
     boss = FakeModel(spec("boss"), silent())
-    limits = EngineLimits(abandon_grace_s=0.5)
+    limits = Limits(abandon_grace_s=0.5)
     house = await open_house({"boss": boss}, [], journal=journal, ownership=ownership("one"), limits=limits)
     run = await house.start()
     await journaled(house, run.run_id, AgentStarted, 1)

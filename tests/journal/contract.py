@@ -8,9 +8,9 @@ import pytest
 
 from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import BEGINNING, AnswerDelta, Cursor, RunAdopted
-from moa_server.domain.journal import Append, Journal
+from moa_server.domain.limits import Retention
+from moa_server.domain.ports import Append, Journal
 from moa_server.domain.run import RunRecord, RunState
-from moa_server.journal.retention import Retention
 from tests.journal.examples import PLAN, SUCCEEDED, USED, deltas, events, submission, whole
 
 OWNERSHIP_S = 5.0
@@ -344,7 +344,7 @@ class JournalContract:
         assert record is not None
         assert (record.plan.messages, record.usage, record.state) == ((), USED, RunState.SUCCEEDED)
 
-    @pytest.mark.parametrize("retention", [Retention(runs=2), Retention(runs_per_caller=2)])
+    @pytest.mark.parametrize("retention", [Retention(count=2), Retention(count_per_caller=2)])
     async def test_the_oldest_go_when_there_are_too_many(self, store: Store, retention: Retention) -> None:
         journal = await store.journal(retention)
         for number in range(5):
@@ -356,7 +356,7 @@ class JournalContract:
         assert [await journal.find(f"r{number}") is None for number in range(5)] == [True, True, True, False, False]
 
     async def test_one_callers_runs_do_not_push_out_anothers(self, store: Store) -> None:
-        journal = await store.journal(Retention(runs_per_caller=1))
+        journal = await store.journal(Retention(count_per_caller=1))
         await journal.submit(submission("b1", "q", "bob"), "a")
         await journal.write("a", [whole("b1")])
         for run_id in ("r1", "r2"):
@@ -380,7 +380,7 @@ class JournalContract:
         assert [await journal.find(f"r{number}") is None for number in range(4)] == [True, True, False, False]
 
     async def test_an_unfinished_run_is_never_purged(self, store: Store) -> None:
-        journal = await store.journal(Retention(age_s=1, content_age_s=1, runs=0))
+        journal = await store.journal(Retention(age_s=1, content_age_s=1, count=0))
         await journal.submit(submission(), "a")
         await store.pass_time(100)
         assert await journal.purge() == 0

@@ -6,9 +6,9 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.event import AnswerDelta, Event, Fact, RunStarted, RunSucceeded
-from moa_server.domain.journal import Append
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
+from moa_server.domain.ports import Append
 from moa_server.domain.proposal import Answer
 from moa_server.domain.run import Submission, Ticket
 from moa_server.domain.usage import Usage

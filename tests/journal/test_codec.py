@@ -17,7 +17,7 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
 from moa_server.journal.codec import KINDS, VERSION, Codec
-from moa_server.journal.errors import JournalCorrupted, JournalTooNew
+from moa_server.journal.store_errors import JournalCorrupted, JournalTooNew
 from tests.journal.examples import NOON, PLAN, deltas, events
 
 moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds have none

@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
-from moa_server.domain.journal import Journal
-from moa_server.journal.memory import DEFAULT_RETENTION, MemoryJournal
-from moa_server.journal.retention import Retention
+from moa_server.domain.limits import Retention
+from moa_server.domain.ports import Journal
+from moa_server.journal.memory import MemoryJournal
 from tests.journal.clock import HandClock
 from tests.journal.contract import JournalContract
 
@@ -19,7 +19,7 @@ class OneProcess:
     async def journal(self, retention: Retention | None = None) -> Journal:
         if self._journal is None:
             self._journal = MemoryJournal(
-                retention or DEFAULT_RETENTION, clock=self._clock, monotonic=self._clock.monotonic
+                retention or Retention(), clock=self._clock, monotonic=self._clock.monotonic
             )
         return self._journal
 

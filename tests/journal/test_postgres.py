@@ -5,10 +5,10 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from moa_server.domain.journal import Journal
-from moa_server.journal.health import Health
+from moa_server.domain.limits import Retention
+from moa_server.domain.ports import Journal
 from moa_server.journal.postgres import PostgresJournal
-from moa_server.journal.retention import Retention
+from moa_server.journal.reachability import Reachability
 from tests.journal.clock import HandClock
 from tests.journal.contract import OWNERSHIP_S, JournalContract
 
@@ -33,7 +33,7 @@ class OneDatabase:
             self._dsn,
             retention or Retention(),
             transaction_pooling=self._transaction_pooling,
-            health=Health(OWNERSHIP_S, self._clock.monotonic),
+            health=Reachability(OWNERSHIP_S, self._clock.monotonic),
         )
         return await self._stack.enter_async_context(journal)
 

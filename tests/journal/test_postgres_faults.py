@@ -11,10 +11,10 @@ import pytest
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING
 from moa_server.journal.codec import Codec
-from moa_server.journal.errors import JournalTooNew, JournalTooOld
 from moa_server.journal.postgres import PostgresJournal
 from moa_server.journal.postgres_store import migrate
 from moa_server.journal.seal import AesSeal
+from moa_server.journal.store_errors import JournalTooNew, JournalTooOld
 from tests.journal.examples import deltas, submission, whole
 from tests.journal.postgres import Postgres
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from moa_server.domain.event import BEGINNING, AnswerDelta
-from moa_server.domain.journal import Append
+from moa_server.domain.ports import Append
 from moa_server.journal.codec import Codec
-from moa_server.journal.errors import JournalCorrupted, JournalSealed
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
+from moa_server.journal.store_errors import JournalCorrupted, JournalSealed
 from tests.journal.examples import PLAN, deltas, events, submission
 
 OLD, NEW = b"o" * 32, b"n" * 32

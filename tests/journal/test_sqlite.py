@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from moa_server.domain.journal import Journal
-from moa_server.journal.retention import Retention
+from moa_server.domain.limits import Retention
+from moa_server.domain.ports import Journal
 from moa_server.journal.sqlite import SqliteJournal
 from tests.journal.clock import HandClock
 from tests.journal.contract import JournalContract

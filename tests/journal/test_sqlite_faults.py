@@ -12,12 +12,12 @@ import pytest
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING, AnswerDelta
-from moa_server.domain.journal import Append
+from moa_server.domain.ports import Append
 from moa_server.journal import sqlite_file
 from moa_server.journal.codec import Codec
-from moa_server.journal.errors import JournalCorrupted, JournalFull, JournalTooNew
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
+from moa_server.journal.store_errors import JournalCorrupted, JournalFull, JournalTooNew
 from tests.journal.examples import deltas, events, submission
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import BudgetExceeded, ModelError
-from moa_server.domain.model import AttemptKind, Errand, FinishReason, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import AttemptKind, FinishReason, ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Usage
@@ -41,33 +42,33 @@ class Scripted:
     most_under_way: int = 0
     cancelled: int = 0
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         script = self.scripts[min(len(self.called_at), len(self.scripts) - 1)]
         self.called_at.append(now())
         self.prompts.append(prompt)
-        self.kinds.append(errand.kind)
+        self.kinds.append(terms.kind)
         self.under_way += 1
         self.most_under_way = max(self.under_way, self.most_under_way)
         try:
-            return await self._follow(script, errand)
+            return await self._follow(script, terms)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.under_way -= 1
 
-    async def _follow(self, script: Script, errand: Errand) -> Utterance:
+    async def _follow(self, script: Script, terms: CallTerms) -> Reply:
         said = []
         for step in script:
             if isinstance(step, str):
                 said.append(step)
-                errand.hear(step)
+                terms.hear(step)
             elif isinstance(step, Exception):
                 raise step
             else:
                 await asyncio.sleep(step)
         usage = Usage(input_tokens=10, output_tokens=len(said))
-        return Utterance("".join(said), FinishReason.STOP, usage, f"served-{self.spec.name}")
+        return Reply("".join(said), FinishReason.STOP, usage, f"served-{self.spec.name}")
 
 
 def scripted(model_spec: ModelSpec | str, *scripts: Script) -> Scripted:
@@ -130,10 +131,8 @@ class Caller:
             self.first_heard_at = now()
         self.heard.append(text)
 
-    async def ask(
-        self, model: Model, *, time_s: float = 1000.0, run_id: str = "run", prompt: Prompt = PROMPT
-    ) -> Utterance:
-        return await model.speak(prompt, Errand(self.hear, self.ledger, now() + time_s, run_id=run_id))
+    async def ask(self, model: Model, *, time_s: float = 1000.0, run_id: str = "run", prompt: Prompt = PROMPT) -> Reply:
+        return await model.speak(prompt, CallTerms(self.hear, self.ledger, now() + time_s, run_id=run_id))
 
     async def failure(self, model: Model, **more: Any) -> str:  # noqa: ANN401 - any field
         """Ask, and return the reason for which it fails."""

@@ -15,7 +15,8 @@ from moa_server.domain.errors import (
     ModelUnavailable,
     ModelUnreachable,
 )
-from moa_server.domain.model import Errand, Prompt, Utterance
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.models.accounted import Accounted
 from tests.models.fakes import PROMPT, Caller, scripted, spec
@@ -127,18 +128,18 @@ def test_a_call_that_a_model_may_have_read_is_estimated(error: ModelError) -> No
 
 
 class _Noting:
-    """A provider that keeps its errand."""
+    """A provider that keeps its terms."""
 
     spec = spec()
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        self.errand = errand
-        return Utterance("x")
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        self.terms = terms
+        return Reply("x")
 
 
 @timeless
 async def test_the_errand_reaches_the_provider_otherwise_unchanged() -> None:
     provider, caller = _Noting(), Caller()
-    errand = Errand(caller.hear, caller.ledger, now() + 5, gather_s=0.02, run_id="r")
-    await Accounted(provider).speak(PROMPT, errand)
-    assert provider.errand == replace(errand, hear=provider.errand.hear)
+    terms = CallTerms(caller.hear, caller.ledger, now() + 5, gather_s=0.02, run_id="r")
+    await Accounted(provider).speak(PROMPT, terms)
+    assert provider.terms == replace(terms, hear=provider.terms.hear)

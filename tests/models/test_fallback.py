@@ -14,7 +14,8 @@ from moa_server.domain.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
-from moa_server.domain.model import Errand, Prompt, Utterance
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.models.accounted import Accounted
 from moa_server.models.fallback import Fallback
 from tests.models.fakes import PROMPT, Caller, Scripted, scripted, spec
@@ -30,8 +31,8 @@ class Silent:
         self.spec = spec(name)
         self.left_at: list[float] = []
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        await asyncio.sleep((errand.speak_by or errand.deadline) - now())
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        await asyncio.sleep((terms.speak_by or terms.deadline) - now())
         self.left_at.append(now())
         raise ModelTimeout("silent")
 
@@ -46,8 +47,8 @@ def test_the_first_that_can_stands_in(error: ModelError) -> None:
     async def check() -> None:
         caller, unused = Caller(), scripted("d")
         model = chain(scripted("a", [error]), scripted("b", [DOWN]), scripted("c", ["from c"]), unused)
-        utterance = await caller.ask(model)
-        assert (utterance.text, utterance.served_model, caller.heard) == ("from c", "served-c", ["from c"])
+        reply = await caller.ask(model)
+        assert (reply.text, reply.served_model, caller.heard) == ("from c", "served-c", ["from c"])
         assert caller.ledger.story == [
             ("a", "first", error.reason()),
             ("b", "fallback", "MODEL_UNAVAILABLE"),
@@ -68,8 +69,8 @@ async def test_if_all_fail_it_is_the_models_own_failure() -> None:
 async def test_silent_models_leave_the_others_their_share_of_the_time() -> None:
     started, silent, last = now(), [Silent("a"), Silent("b")], scripted("c", [9.5, "in time"])
     caller = Caller()
-    utterance = await caller.ask(Fallback(silent[0], [silent[1], Accounted(last)]), time_s=30.0)
-    assert utterance.text == "in time"
+    reply = await caller.ask(Fallback(silent[0], [silent[1], Accounted(last)]), time_s=30.0)
+    assert reply.text == "in time"
     assert [at - started for model in silent for at in model.left_at] == pytest.approx([10.0, 20.0])
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from moa_server.domain.model import Model, ModelSpec, TimeLimits
+from moa_server.domain.model import ModelSpec, TimeLimits
+from moa_server.domain.ports import Model
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Certainty
 from moa_server.models import build_models
@@ -135,8 +136,8 @@ async def test_a_fault_before_the_first_word_is_tried_again_and_then_stood_in_fo
     script, reason = AGAIN[fault]
     scene.upstream.script("bad", script)
     caller = Caller()
-    utterance = await caller.ask(scene.bad(provider, times=IMPATIENT.get(reason, TimeLimits())))
-    assert (utterance.text, "".join(caller.heard)) == (GOOD.text, GOOD.text)
+    reply = await caller.ask(scene.bad(provider, times=IMPATIENT.get(reason, TimeLimits())))
+    assert (reply.text, "".join(caller.heard)) == (GOOD.text, GOOD.text)
     assert told(caller, scene) == [("bad", "first", reason), ("bad", "retry", reason), ("good", "fallback", "")]
 
 
@@ -208,8 +209,8 @@ async def test_an_overload_inside_a_stream_makes_an_adaptive_limit_shrink(scene:
 async def test_ten_thousand_deltas_at_once_all_arrive(scene: Scene) -> None:
     scene.upstream.script("bad", Speech(tokens=10_000))
     caller = Caller()
-    utterance = await caller.ask(scene.bad())
-    assert "".join(caller.heard) == utterance.text == Speech(tokens=10_000).whole()
+    reply = await caller.ask(scene.bad())
+    assert "".join(caller.heard) == reply.text == Speech(tokens=10_000).whole()
 
 
 async def test_the_account_is_the_upstreams_own_ledger_where_it_reports(scene: Scene) -> None:

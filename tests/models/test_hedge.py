@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.errors import ModelError, ModelStreamCut, ModelUnavailable
-from moa_server.domain.model import Errand, Prompt, Utterance
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.domain.reliability import HedgeRule
 from moa_server.models.accounted import Accounted
 from moa_server.models.hedge import Hedge
@@ -34,8 +35,8 @@ async def test_the_rival_is_asked_after_the_usual_time_and_the_slow_one_is_stopp
     model, caller = hedged(provider, rival), Caller()
     await warm(model)
     started = now()
-    utterance = await caller.ask(model)
-    assert (utterance.text, caller.heard, caller.first_heard_at) == ("faster", ["fast", "er"], started + 1.5)
+    reply = await caller.ask(model)
+    assert (reply.text, caller.heard, caller.first_heard_at) == ("faster", ["fast", "er"], started + 1.5)
     assert provider.cancelled == 1
     assert caller.ledger.story == [("m", "first", "STRAGGLER_CUT"), ("r", "hedge", "")]
 
@@ -165,11 +166,11 @@ class _Stubborn:
     def __init__(self, *calls: Script) -> None:
         self.scripted = scripted("m", *calls)
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         try:
-            return await self.scripted.speak(prompt, errand)
+            return await self.scripted.speak(prompt, terms)
         except asyncio.CancelledError:
-            errand.hear("by the way")
+            terms.hear("by the way")
             raise
 
 
@@ -220,14 +221,14 @@ def test_only_the_winners_text_is_heard_and_every_call_is_accounted(
         model, caller = hedged(provider, rival), Caller()
         await warm(model)
         made = len(provider.called_at)
-        utterance = None
+        reply = None
         try:
             async with asyncio.timeout(cancelled_after):
-                utterance = await caller.ask(model)
+                reply = await caller.ask(model)
         except (ModelError, TimeoutError):
             pass
-        if utterance is not None:
-            assert "".join(caller.heard) == utterance.text
+        if reply is not None:
+            assert "".join(caller.heard) == reply.text
             assert [entry.failure for entry in caller.ledger.entries].count("") == 1
         assert len(caller.ledger.entries) == len(provider.called_at) - made + len(rival.called_at)
         assert all(entry.closed == 1 for entry in caller.ledger.entries)

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.budget import Budget
-from moa_server.domain.clock import SystemClock
 from moa_server.domain.errors import LimitError, ModelError, ModelStreamCut, ModelThrottled, ModelUnavailable
-from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model, SystemClock
 from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Certainty, Price, Usage
-from moa_server.engine.account import TurnAccount
-from moa_server.engine.purse import Purse
+from moa_server.engine.runs.account import TurnAccount
+from moa_server.engine.runs.spending import Spending
 from moa_server.models import wrap
 from tests.models.fakes import PLAIN, PROMPT, spec
 from tests.models.timeless import now, timeless, unhurried
@@ -37,7 +37,7 @@ class Billing:
     """For each call: how long it thinks, how much it says, how it ends."""
     billed: list[Usage] = field(default_factory=list)
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         thinks, says, end = self.plans[len(self.billed) % len(self.plans)]
         place = len(self.billed)
         self.billed.append(Usage())
@@ -47,7 +47,7 @@ class Billing:
         for words in range(says + 1):
             self.billed[place] = Usage(input_tokens=INPUT_TOKENS, output_tokens=words)
             if words:
-                errand.hear("word ")
+                terms.hear("word ")
                 await asyncio.sleep(0.1)
         if end == "cut":
             raise ModelStreamCut("cut")
@@ -55,7 +55,7 @@ class Billing:
             error = ModelUnavailable("500")
             error.usage = self.billed[place]
             raise error
-        return Utterance("word " * says, usage=self.billed[place])
+        return Reply("word " * says, usage=self.billed[place])
 
 
 PLANS = st.lists(
@@ -90,7 +90,7 @@ def test_spend_stays_within_the_budget_and_equals_what_is_billed(
             Billing(spec(name, rules, price=price), plan)
             for name, rules, price, plan in zip("abc", (RULES, PLAIN, PLAIN), prices, plans, strict=True)
         ]
-        model, purse = wrap(*endpoints), Purse(budget)
+        model, purse = wrap(*endpoints), Spending(budget)
         accounts = [TurnAccount(purse, SystemClock(), now() + time_s, lambda: True) for time_s in times]
         await asyncio.gather(*(_ask(model, *pair) for pair in zip(accounts, times, strict=True)))
         attempts = [attempt for account in accounts for attempt in account.attempts]
@@ -107,7 +107,7 @@ def test_spend_stays_within_the_budget_and_equals_what_is_billed(
 async def _ask(model: Model, account: TurnAccount, time_s: float) -> None:
     try:
         async with asyncio.timeout(time_s):
-            await model.speak(PROMPT, Errand(lambda _: None, account, now() + time_s))
+            await model.speak(PROMPT, CallTerms(lambda _: None, account, now() + time_s))
     except (ModelError, LimitError, TimeoutError):
         pass
 

@@ -13,7 +13,7 @@ from moa_server.domain.errors import (
     ModelThrottled,
     ModelUnavailable,
 )
-from moa_server.domain.model import Model
+from moa_server.domain.ports import Model
 from moa_server.domain.reliability import RetryRule
 from moa_server.models.accounted import Accounted
 from moa_server.models.retry import Retry
@@ -31,8 +31,8 @@ def retrying(provider: Scripted, rule: RetryRule = RULE, chance: float = 1.0) ->
 @timeless
 async def test_a_model_that_recovers_is_heard_once() -> None:
     caller = Caller()
-    utterance = await caller.ask(retrying(scripted("m", [DOWN], [ModelAnsweredNothing("empty")], ["yes"])))
-    assert (utterance.text, caller.heard) == ("yes", ["yes"])
+    reply = await caller.ask(retrying(scripted("m", [DOWN], [ModelAnsweredNothing("empty")], ["yes"])))
+    assert (reply.text, caller.heard) == ("yes", ["yes"])
     assert caller.ledger.story == [
         ("m", "first", "MODEL_UNAVAILABLE"),
         ("m", "retry", "MODEL_ANSWERED_NOTHING"),

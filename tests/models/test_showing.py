@@ -10,7 +10,7 @@ from moa_server.domain.errors import ModelStreamCut
 from moa_server.domain.model import Prompt
 from moa_server.domain.sampling import Sampling
 from moa_server.models.accounted import Accounted
-from moa_server.models.showing import Showing
+from moa_server.models.recorded_texts import RecordedTexts
 from moa_server.telemetry import names
 from tests.models.fakes import PROMPT, Caller, scripted
 from tests.models.test_spans import attributes, spans
@@ -31,7 +31,7 @@ def test_what_was_asked_and_answered_is_in_the_attempts_span(spans: InMemorySpan
     @timeless
     async def check() -> None:
         prompt = Prompt((Message.of(Role.SYSTEM, "Be brief."), picture), Sampling())
-        await Caller().ask(Accounted(Showing(scripted("m", ["A ", "cat"]))), prompt=prompt)
+        await Caller().ask(Accounted(RecordedTexts(scripted("m", ["A ", "cat"]))), prompt=prompt)
 
     check()
     assert shown(spans, names.INPUT_MESSAGES) == [
@@ -51,7 +51,7 @@ def test_what_was_asked_and_answered_is_in_the_attempts_span(spans: InMemorySpan
 def test_of_a_call_that_failed_only_what_was_asked_is_shown(spans: InMemorySpanExporter) -> None:
     @timeless
     async def check() -> None:
-        await Caller().failure(Accounted(Showing(scripted("m", ["A ", ModelStreamCut("cut")]))))
+        await Caller().failure(Accounted(RecordedTexts(scripted("m", ["A ", ModelStreamCut("cut")]))))
 
     check()
     assert shown(spans, names.INPUT_MESSAGES)[0]["parts"][0]["content"] == PROMPT.messages[0].text
@@ -63,7 +63,7 @@ def test_where_nothing_is_traced_it_is_only_the_provider() -> None:
 
     @timeless
     async def check() -> None:
-        assert (await Caller().ask(Showing(model))).text == "hello"
+        assert (await Caller().ask(RecordedTexts(model))).text == "hello"
 
     check()
-    assert Showing(model).spec is model.spec
+    assert RecordedTexts(model).spec is model.spec

@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from moa_server.domain.errors import ModelStreamCut, ModelUnavailable
-from moa_server.domain.model import Errand, Prompt, Utterance
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.domain.reliability import RetryRule
 from moa_server.models import accounted
 from moa_server.models.accounted import Accounted
@@ -99,9 +100,9 @@ class _Looking:
 
     spec = spec()
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self.span_id = trace.get_current_span().get_span_context().span_id
-        return Utterance("x")
+        return Reply("x")
 
 
 def test_the_provider_is_inside_its_attempts_span(spans: InMemorySpanExporter) -> None:

@@ -90,7 +90,7 @@ async def test_an_open_circuit_falls_through_at_once_even_for_those_that_queue()
     provider, other = scripted(spec("a", rules), [10.0, DOWN]), scripted("c", ["from c"])
     model, started = wrap(provider, other), now()
     told = await asyncio.gather(*(Caller().ask(model) for _ in range(20)))
-    assert {utterance.text for utterance in told} == {"from c"}
+    assert {reply.text for reply in told} == {"from c"}
     assert now() - started == 30.0
     assert len(provider.called_at) == 6
     assert breaker_state(model) == "open"
@@ -183,13 +183,13 @@ def test_whatever_happens_attempts_are_the_physical_calls_and_one_voice_is_heard
 async def _ask(model: object, caller: Caller, time_s: float) -> None:
     try:
         async with asyncio.timeout(time_s):
-            utterance = await caller.ask(model, time_s=time_s)  # type: ignore[arg-type]
+            reply = await caller.ask(model, time_s=time_s)  # type: ignore[arg-type]
     except (TimeoutError, ModelError):
         return
     except Exception as error:  # noqa: BLE001 - only limits are left
         assert type(error).__name__ in {"BudgetExceeded", "DeadlineExceeded"}  # noqa: PT017
         return
-    assert "".join(caller.heard) == utterance.text
+    assert "".join(caller.heard) == reply.text
     assert sum(not entry.failure for entry in caller.ledger.entries) == 1
 
 

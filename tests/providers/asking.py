@@ -9,7 +9,8 @@ import httpx
 
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import ModelError
-from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, OpenAttempt, Prompt, TimeLimits, Utterance
+from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply, TimeLimits
+from moa_server.domain.ports import CallTerms, Model, OpenAttempt
 from moa_server.domain.sampling import Sampling
 from moa_server.providers import PROVIDERS
 
@@ -57,12 +58,12 @@ class Asker:
         within_s: float = 20.0,
         speak_within_s: float | None = None,
         **changes: Any,  # noqa: ANN401
-    ) -> Utterance:
+    ) -> Reply:
         self.heard.clear()
         now = asyncio.get_running_loop().time()
         speak_by = None if speak_within_s is None else now + speak_within_s
-        errand = Errand(self._hear, NoAccount(), now + within_s, speak_by, gather_s=gather_s)
-        return await self.model(**changes).speak(prompt, errand)
+        terms = CallTerms(self._hear, NoAccount(), now + within_s, speak_by, gather_s=gather_s)
+        return await self.model(**changes).speak(prompt, terms)
 
     def _hear(self, text: str) -> None:
         self.heard.append(text)
@@ -71,7 +72,7 @@ class Asker:
     async def failure(self, prompt: Prompt = HELLO, **changes: Any) -> ModelError:  # noqa: ANN401
         """Ask, and return how it failed."""
         try:
-            utterance = await self.ask(prompt, **changes)
+            reply = await self.ask(prompt, **changes)
         except ModelError as error:
             return error
-        raise AssertionError(f"it answered: {utterance.text[:200]}")
+        raise AssertionError(f"it answered: {reply.text[:200]}")

@@ -65,9 +65,9 @@ async def test_counts_are_sums_so_far_and_cached_input_is_input(anthropic: Asker
     begin = start(input_tokens=10, cache_read_input_tokens=100, cache_creation_input_tokens=20, output_tokens=1)
     end = stop(output_tokens=7, output_tokens_details={"thinking_tokens": 2})
     upstream.script("m", Events(begin, text("yes"), end, END))
-    utterance = await anthropic.ask()
-    assert utterance.usage == Usage(0, 130, 7, 100, 2)
-    assert utterance.served_model == "m-1"
+    reply = await anthropic.ask()
+    assert reply.usage == Usage(0, 130, 7, 100, 2)
+    assert reply.served_model == "m-1"
 
 
 @pytest.mark.parametrize("counts", [{"output_tokens": -1}, {"output_tokens": "7"}, {"input_tokens": -1}, {}])

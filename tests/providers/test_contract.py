@@ -19,11 +19,11 @@ TEXT = "Blåbærsyltetøy is a jam – 蓝莓 – and nothing else."
 
 async def test_an_answer_is_heard_in_pieces_and_returned_whole(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech(TEXT, token_s=0.001))
-    utterance = await asker.ask()
-    assert utterance.text == TEXT
+    reply = await asker.ask()
+    assert reply.text == TEXT
     assert "".join(asker.heard) == TEXT
     assert len(asker.heard) > 1
-    assert (utterance.finish_reason, utterance.served_model) == (FinishReason.STOP, "m")
+    assert (reply.finish_reason, reply.served_model) == (FinishReason.STOP, "m")
 
 
 async def test_reported_usage_is_known(asker: Asker, upstream: Upstream) -> None:
@@ -47,9 +47,9 @@ async def test_an_answer_that_met_its_limit_says_so(asker: Asker, upstream: Upst
 
 async def test_reasoning_is_not_heard_and_is_counted_apart(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("Four.", reasoning="two and two is"))
-    utterance = await asker.ask()
-    assert utterance.text == "Four." == "".join(asker.heard)
-    assert 0 < utterance.usage.reasoning_tokens <= utterance.usage.output_tokens == 5
+    reply = await asker.ask()
+    assert reply.text == "Four." == "".join(asker.heard)
+    assert 0 < reply.usage.reasoning_tokens <= reply.usage.output_tokens == 5
 
 
 async def test_turns_roles_and_images_reach_the_endpoint(asker: Asker, upstream: Upstream) -> None:
@@ -188,16 +188,16 @@ async def test_gathering_hears_the_first_token_at_once_and_the_rest_in_few_piece
     await heard_first.wait()
     assert asker.heard == ["word0 "]
     go_on.set()
-    utterance = await task  # the body's end, not the window's, ends the gathering
-    assert utterance.text == whole.whole() == "".join(asker.heard)
+    reply = await task  # the body's end, not the window's, ends the gathering
+    assert reply.text == whole.whole() == "".join(asker.heard)
     assert len(asker.heard) == 2
 
 
 async def test_ten_thousand_deltas_at_once_are_one_answer(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech(tokens=10_000))
-    utterance = await asker.ask(gather_s=0.01)
-    assert utterance.text == Speech(tokens=10_000).whole()
-    assert utterance.usage.output_tokens == 10_000
+    reply = await asker.ask(gather_s=0.01)
+    assert reply.text == Speech(tokens=10_000).whole()
+    assert reply.usage.output_tokens == 10_000
 
 
 async def test_what_a_cut_answer_used_is_told(asker: Asker, upstream: Upstream) -> None:
@@ -225,5 +225,5 @@ async def test_an_answer_that_is_complete_is_not_lost_with_its_connection(asker:
         stage.reset()
 
     upstream.script("m", play)
-    utterance = await asker.ask()
-    assert (utterance.text, utterance.usage.certainty) == ("done so", Certainty.ESTIMATED)
+    reply = await asker.ask()
+    assert (reply.text, reply.usage.certainty) == ("done so", Certainty.ESTIMATED)

@@ -325,7 +325,7 @@ async def test_a_kept_connection_that_breaks_after_a_while_is_a_failure(
     asker: Asker, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody may have begun to work by then, and would be paid twice."""
-    monkeypatch.setattr("moa_server.providers.http._AT_ONCE_S", 0.0)
+    monkeypatch.setattr("moa_server.providers.transport._AT_ONCE_S", 0.0)
     upstream.script("m", SPOKEN, Reset(), SPOKEN)
     await asker.ask()
     assert type(await asker.failure()) is ModelUnavailable

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moa_server.providers.hints import retry_after_s, should_retry
+from moa_server.providers.retry_hints import retry_after_s, should_retry
 
 NOW = 1_793_000_000.0  # Mon, 26 Oct 2026 07:33:20 GMT
 

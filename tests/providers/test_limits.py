@@ -6,24 +6,25 @@ from typing import Any
 import pytest
 
 from moa_server.domain.errors import ModelTimeout
-from moa_server.domain.model import Errand, ModelSpec, TimeLimits
-from moa_server.providers.limits import patience
+from moa_server.domain.model import ModelSpec, TimeLimits
+from moa_server.domain.ports import CallTerms
+from moa_server.providers.timeouts import patience
 from tests.models.timeless import now, timeless
 from tests.providers.asking import NoAccount
 
 SPEC = ModelSpec("voice", "openai", "nowhere", "m", times=TimeLimits(first_token=60.0, idle=30.0, total=300.0))
 
 
-def errand(deadline_s: float, speak_by_s: float | None = None) -> Errand:
+def terms(deadline_s: float, speak_by_s: float | None = None) -> CallTerms:
     speak_by = None if speak_by_s is None else now() + speak_by_s
-    return Errand(lambda _: None, NoAccount(), now() + deadline_s, speak_by)
+    return CallTerms(lambda _: None, NoAccount(), now() + deadline_s, speak_by)
 
 
-async def waited(*tokens_after: float, **limits: Any) -> float:  # noqa: ANN401 - of an errand
+async def waited(*tokens_after: float, **limits: Any) -> float:  # noqa: ANN401 - of an terms
     """Return after how long an endpoint is left that falls silent for ever after these tokens."""
 
     async def listen() -> None:
-        async with patience(SPEC, errand(**limits)) as patient:
+        async with patience(SPEC, terms(**limits)) as patient:
             for pause in tokens_after:
                 await asyncio.sleep(pause)
                 patient.token()

@@ -133,8 +133,8 @@ async def test_reasoning_that_only_the_total_counts(openai: Asker, upstream: Ups
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 async def test_reasoning_in_a_field_is_told_apart(openai: Asker, upstream: Upstream, field: str) -> None:
     upstream.script("m", Speech("yes", reasoning="because of it", reasoning_field=field))
-    utterance = await openai.ask()
-    assert (utterance.text, utterance.usage.reasoning_tokens) == ("yes", 3)
+    reply = await openai.ask()
+    assert (reply.text, reply.usage.reasoning_tokens) == ("yes", 3)
 
 
 async def test_reasoning_between_tags_is_told_apart_wherever_it_is_cut(openai: Asker, upstream: Upstream) -> None:
@@ -147,9 +147,9 @@ async def test_reasoning_in_parts_is_told_apart(openai: Asker, upstream: Upstrea
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "yes"}]
     delta = {"choices": [{"index": 0, "delta": {"content": parts}, "finish_reason": "stop"}]}
     upstream.script("m", Events(delta, "[DONE]"))
-    utterance = await openai.ask()
-    assert utterance.text == "yes"
-    assert utterance.usage.reasoning_tokens > 0
+    reply = await openai.ask()
+    assert reply.text == "yes"
+    assert reply.usage.reasoning_tokens > 0
 
 
 async def test_the_mean_log_probability(openai: Asker, upstream: Upstream) -> None:

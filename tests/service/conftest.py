@@ -12,18 +12,18 @@ from moa.v1 import moa_service_pb2 as pb
 from moa.v1 import plan_pb2
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa_server.domain.agent import Agent
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.security.callers import Callers
-from moa_server.service.listening import Listening
 from moa_server.service.server import Serving, serving
+from moa_server.service.server_options import Listening
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec
 
-LIMITS = EngineLimits(max_messages=5, max_message_bytes=1000, max_request_bytes=10_000)
+LIMITS = Limits(messages=5, message_size=1000, request_size=10_000)
 NO_GRACE = Listening("127.0.0.1:0", drain_grace_s=0.0)
 
 
@@ -48,7 +48,7 @@ class Served:
 Serve = Callable[..., Any]
 
 
-def engine_of(models: dict[str, FakeModel], limits: EngineLimits, rules: Rules) -> Engine:
+def engine_of(models: dict[str, FakeModel], limits: Limits, rules: Rules) -> Engine:
     agents = {name: Agent(name, name) for name in models}
     proposers = tuple(agent for name, agent in agents.items() if name != "boss")
     mixture = Mixture("mix", "aggregate", Roster((proposers,), agents["boss"]), rules, permissions=Permissions())
@@ -67,7 +67,7 @@ async def serve() -> AsyncIterator[Serve]:
             *,
             engine: Any = None,  # noqa: ANN401 - or a scripted one
             listening: Listening = NO_GRACE,
-            limits: EngineLimits = LIMITS,
+            limits: Limits = LIMITS,
             rules: Rules = Rules(),  # noqa: B008 - frozen
             callers: Callers = Callers(),  # noqa: B008 - has no state
         ) -> Served:

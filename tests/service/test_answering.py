@@ -5,7 +5,7 @@ from moa.v1 import moa_service_pb2 as pb
 from moa.v1 import run_pb2
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa_server.domain.errors import ModelTimeout, ModelUnavailable
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
 from tests.engine.fakes import FakeModel, failing, saying, silent, spec
 from tests.service.conftest import Serve, ask, query, synthesize
@@ -121,7 +121,7 @@ async def test_mixtures_are_listed_with_their_models(serve: Serve) -> None:
 
 async def test_a_silent_run_is_heard_to_be_alive(serve: Serve) -> None:
     models = {"one": FakeModel(spec("one"), silent()), "boss": FakeModel(spec("boss"))}
-    served = await serve(models, limits=EngineLimits(heartbeat_s=0.02))
+    served = await serve(models, limits=Limits(heartbeat_s=0.02))
     stream = served.stub.Synthesize(synthesize())
     last = None
     while (event := (await stream.read()).event).WhichOneof("fact") != "heartbeat":
@@ -189,8 +189,8 @@ async def test_an_unknown_mixture_is_refused(serve: Serve) -> None:
 
 
 async def test_two_servers_cannot_share_a_port(serve: Serve) -> None:
-    from moa_server.service.listening import Listening  # noqa: PLC0415
     from moa_server.service.server import AddressUnavailable  # noqa: PLC0415
+    from moa_server.service.server_options import Listening  # noqa: PLC0415
 
     served = await serve()
     with pytest.raises(AddressUnavailable, match=str(served.serving.port)):

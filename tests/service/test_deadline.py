@@ -1,9 +1,9 @@
 import pytest
 
 from moa_server.domain.errors import DeadlineExceeded
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.service import call as calls
-from moa_server.service.call import Call
+from moa_server.service.call import RpcCall
 from moa_server.service.handlers import Handlers
 from tests.service.conftest import ask
 from tests.service.scripted import ScriptedEngine
@@ -22,7 +22,7 @@ class Late:
 @pytest.mark.parametrize("left", [0.0, -3.0])
 async def test_nothing_is_started_for_a_call_whose_time_is_over(left: float) -> None:
     engine, context = ScriptedEngine(), Late(left)
-    calls.enter(Call("moa.v1.MoaService/Query", context))  # type: ignore[arg-type]
+    calls.enter(RpcCall("moa.v1.MoaService/Query", context))  # type: ignore[arg-type]
     with pytest.raises(DeadlineExceeded):
-        await Handlers(engine, EngineLimits()).Query(ask(), context)  # type: ignore[arg-type]
+        await Handlers(engine, Limits()).Query(ask(), context)  # type: ignore[arg-type]
     assert engine.started == []

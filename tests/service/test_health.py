@@ -70,12 +70,12 @@ async def test_probes_have_an_address_of_their_own_where_it_is_wanted(serve: Ser
 
 
 async def test_those_who_watch_hear_of_the_stop_and_do_not_hold_it_up() -> None:
-    from moa_server.domain.limits import EngineLimits  # noqa: PLC0415
+    from moa_server.domain.limits import Limits  # noqa: PLC0415
     from moa_server.service.server import serving  # noqa: PLC0415
 
     engine = ScriptedEngine()
     async with asyncio.timeout(10):
-        async with serving(engine, replace(NO_GRACE, drain_grace_s=7.0), EngineLimits(), Callers()) as up:  # type: ignore[arg-type]
+        async with serving(engine, replace(NO_GRACE, drain_grace_s=7.0), Limits(), Callers()) as up:  # type: ignore[arg-type]
             channel = grpc.aio.insecure_channel(f"127.0.0.1:{up.port}")
             watch = HealthStub(channel).Watch(HealthCheckRequest())
             assert (await watch.read()).status == SERVING

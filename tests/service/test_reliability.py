@@ -13,8 +13,8 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.errors import ModelStreamCut, ModelUnavailable
 from moa_server.domain.mixture import Mixture, Roster, Rules
 from moa_server.domain.reliability import BreakerRule, HedgeRule, Reliability
-from moa_server.engine.catalogue import Catalogue
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import breaker_state, build_models
 from moa_server.strategies import STRATEGIES

@@ -7,12 +7,12 @@ import grpc
 import pytest
 
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
 from moa_server.security.callers import Callers
 from moa_server.service.loop import loop_factory
 from moa_server.service.server import serving
-from moa_server.service.stopping import stop_signals
+from moa_server.service.stop_signals import stop_signals
 from tests.engine.fakes import FakeModel, once, silent, spec
 from tests.service.conftest import NO_GRACE, ask, engine_of, synthesize
 from tests.service.refusals import refusal
@@ -21,8 +21,8 @@ from tests.service.refusals import refusal
 async def test_a_run_is_finished_and_read_to_its_end_before_the_server_stops() -> None:
     gate = asyncio.Event()
     models = {"one": FakeModel(spec("one"), once(gate, "late")), "boss": FakeModel(spec("boss"))}
-    async with engine_of(models, EngineLimits(), Rules()) as engine:
-        context = serving(engine, replace(NO_GRACE, drain_grace_s=30), EngineLimits(), Callers())
+    async with engine_of(models, Limits(), Rules()) as engine:
+        context = serving(engine, replace(NO_GRACE, drain_grace_s=30), Limits(), Callers())
         up = await context.__aenter__()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{up.port}") as channel:
             stub = MoaServiceStub(channel)
@@ -46,8 +46,8 @@ async def _rest(stream):  # noqa: ANN001, ANN202
 
 async def test_a_run_that_outlasts_the_grace_is_cancelled_and_its_caller_told() -> None:
     models = {"one": FakeModel(spec("one"), silent()), "boss": FakeModel(spec("boss"))}
-    async with engine_of(models, EngineLimits(), Rules()) as engine:
-        async with serving(engine, NO_GRACE, EngineLimits(), Callers()) as up:
+    async with engine_of(models, Limits(), Rules()) as engine:
+        async with serving(engine, NO_GRACE, Limits(), Callers()) as up:
             channel = grpc.aio.insecure_channel(f"127.0.0.1:{up.port}")
             stream = MoaServiceStub(channel).Synthesize(synthesize())
             await stream.read()
@@ -69,8 +69,8 @@ def test_the_server_answers_on_the_loop_that_is_chosen() -> None:
     async def answered() -> str:
         models = {"one": FakeModel(spec("one")), "boss": FakeModel(spec("boss"))}
         async with (
-            engine_of(models, EngineLimits(), Rules()) as engine,
-            serving(engine, NO_GRACE, EngineLimits(), Callers()) as up,
+            engine_of(models, Limits(), Rules()) as engine,
+            serving(engine, NO_GRACE, Limits(), Callers()) as up,
             grpc.aio.insecure_channel(f"127.0.0.1:{up.port}") as channel,
         ):
             return (await MoaServiceStub(channel).Query(ask())).answer.text

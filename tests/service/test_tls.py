@@ -8,8 +8,8 @@ import pytest
 import trustme
 
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
-from moa_server.service.listening import Listening
-from moa_server.service.tls import CertificateRefused, TlsFiles
+from moa_server.service.certificates import CertificateRefused, TlsFiles
+from moa_server.service.server_options import Listening
 from tests.service.conftest import NO_GRACE, Serve, Served, ask
 from tests.service.refusals import refusal
 from tests.service.scripted import ScriptedEngine, cut

@@ -10,7 +10,7 @@ import yaml
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer
-from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
+from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.settings import Catalogue, ConfigurationRefused, KnownProvider, Settings, load
 
 
@@ -36,10 +36,10 @@ def _run(plan: Plan) -> Rule:
     return Answer.of(result.proposals[0])
 
 
-def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:
-    stages = [Stage(agents) for agents in roster.layers]
+def _outline(roster: Roster, _options: Options) -> tuple[OutlinedLayer, ...]:
+    stages = [OutlinedLayer(agents) for agents in roster.layers]
     if roster.aggregator is not None:
-        stages.append(Stage((roster.aggregator,), answers=True))
+        stages.append(OutlinedLayer((roster.aggregator,), answers=True))
     return tuple(stages)
 
 

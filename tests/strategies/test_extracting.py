@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.strategies import extracting, patterns
-from moa_server.strategies.extracting import choice_letter, json_field, last_number, normalised_text
-from moa_server.strategies.patterns import last_match
+from moa_server.strategies.parts import ballots, patterns
+from moa_server.strategies.parts.ballots import choice_letter, json_field, last_number, normalised_text
+from moa_server.strategies.parts.patterns import last_match
 from moa_server.strategies.vote import Options
 
 
@@ -118,4 +118,4 @@ def test_a_pattern_that_is_allowed_ends(pattern: str, text: str) -> None:
     ],
 )
 def test_ballots_that_cannot_be_read_are_told(options: dict[str, str], found: str) -> None:
-    assert found in next(extracting.problems(Options(**options)))
+    assert found in next(ballots.problems(Options(**options)))

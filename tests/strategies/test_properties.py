@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.mixture import PromptForm, ReferenceOrder, Rules
-from moa_server.domain.strategy import Call, Layer, Stage, as_asked
+from moa_server.domain.strategy import Call, Layer, OutlinedLayer, as_asked
 from moa_server.strategies import STRATEGIES
 from tests.strategies.driving import ASKED, MARK, Driven, Says, drive, plan_of, replay
 from tests.strategies.rosters import SAYINGS, SETTINGS, Setting
@@ -41,13 +41,13 @@ def carried(script: Script, arrival: int = 0) -> Driven:
     return drive(plan, saying(seed, failing), shuffle=random.Random(arrival))
 
 
-def embedded(layers: Sequence[Layer], stages: Sequence[Stage]) -> bool:
+def embedded(layers: Sequence[Layer], stages: Sequence[OutlinedLayer]) -> bool:
     """Whether the layers are, in order, each within a stage of its own."""
     left = iter(stages)
     return all(any(within(layer, stage) for stage in left) for layer in layers)
 
 
-def within(layer: Layer, stage: Stage) -> bool:
+def within(layer: Layer, stage: OutlinedLayer) -> bool:
     asked = Counter(call.agent for call in layer.calls)
     most = len(stage.agents) if stage.most is None else stage.most
     return layer.answers == stage.answers and asked <= Counter(stage.agents) and len(layer.calls) <= most
@@ -80,7 +80,7 @@ def test_references_come_from_no_further_back_than_the_outline_says(script: Scri
     strategy = STRATEGIES[driven.plan.strategy]
     outlined = strategy.stages(driven.plan.roster, strategy.read(driven.plan.options), driven.plan.rules)
     stages = iter(enumerate(outlined))
-    said_in: dict[int, Stage] = {}
+    said_in: dict[int, OutlinedLayer] = {}
     for layer, result in zip(driven.layers, driven.results, strict=True):
         index, stage = next((index, stage) for index, stage in stages if within(layer, stage))
         read = [shown for call in layer.calls if call.brief is not as_asked for shown in call.shown]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.strategies.reading import last_object, objects
+from moa_server.strategies.parts.json_text import last_object, objects
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.strategies.similarity import agreement, most_central, most_diverse, overlap, tokens
+from moa_server.strategies.parts.similarity import agreement, most_central, most_diverse, overlap, tokens
 
 TEXTS = st.lists(st.text(max_size=20), min_size=1, max_size=6)
 

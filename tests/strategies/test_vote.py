@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from moa_server.domain.mixture import Roster
 from moa_server.domain.model import FinishReason
 from moa_server.domain.sampling import Sampling
-from moa_server.strategies.extracting import normalised_text
-from moa_server.strategies.tally import Counting, settled
+from moa_server.strategies.parts.ballots import normalised_text
+from moa_server.strategies.parts.tally import Counting, settled
 from moa_server.strategies.vote import VOTE, Options
 from tests.strategies.driving import Driven, Says, agent, agents, drive, plan_of, proposal
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from k8s.tests.rules.rule import Objects, Rule, named, of_kind, pre_stop_s, server, settings
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.settings.quantities import seconds
 from moa_server.settings.server_section import ServerSection
 
@@ -16,7 +16,7 @@ _LONGEST_GRACE_S = 3600
 def longest_stream_s(objects: Objects) -> float:
     """Return the longest stream that the server's configuration allows."""
     said = settings(objects).get("limits", {}).get("run_time", {}).get("maximum")
-    return EngineLimits().max_time_s if said is None else seconds(said)
+    return Limits().run_time.maximum_s if said is None else seconds(said)
 
 
 def _grace_s(objects: Objects) -> float:

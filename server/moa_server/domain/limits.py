@@ -6,36 +6,67 @@ _MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """What no run, and no caller, goes beyond."""
+class RunTime:
+    """How long a run may take."""
 
-    max_time_s: float = 600.0
-    """The longest a run may take, whatever is asked."""
-    default_time_s: float = 120.0
-    """The time of a run for which nobody names any."""
+    maximum_s: float = 600.0
+    """Whatever is asked."""
+    default_s: float = 120.0
+    """Where nobody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Which finished runs are kept; the oldest go first. None means no limit; unfinished runs are never removed."""
+
+    count: int | None = 10_000
+    """How many."""
+    bytes: int | None = 256 * _MEBIBYTE
+    """How much their events may take together."""
+    age_s: float | None = 3600.0
+    """For how long."""
+    content_age_s: float | None = None
+    """For how long their messages and events are kept; their records and usage stay for ``age``. When left out, as
+    long as they."""
+    count_per_caller: int | None = None
+    """How many of one caller; when left out, that alone does not limit them."""
+    bytes_per_caller: int | None = None
+    """How much those of one caller may take; when left out, that alone does not limit them."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything but age limits them."""
+        limits = (self.count, self.bytes, self.count_per_caller, self.bytes_per_caller)
+        return any(limit is not None for limit in limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What no run and no caller goes beyond."""
+
+    run_time: RunTime = RunTime()
+    """How long a run may take."""
     abandon_grace_s: float = 10.0
     """How long a run goes on that nobody watches and that was not started detached."""
     heartbeat_s: float = 5.0
     """How long a watcher hears nothing before it hears that the run is alive."""
-    gather_s: float = 0.02
+    gather_window_s: float = 0.02
     """How long pieces of text are gathered before they are passed on; the first is passed on at once."""
-    longest_wait_s: float = 60.0
+    layer_wait_s: float = 60.0
     """The longest a caller may wait for a layer to close."""
     cancel_wait_s: float = 5.0
     """How long the answer to a cancellation waits for the run to end."""
-    max_messages: int = 200
-    max_message_bytes: int = _MEBIBYTE
-    max_request_bytes: int = 8 * _MEBIBYTE
-    max_layers: int = 16
-    """The answering layer included."""
-    max_agents_per_layer: int = 64
-    max_open_runs: int = 2000
-    """Beyond it a new run is refused as overload."""
-    retain_runs: int = 10_000
-    """Finished runs that are kept; the oldest go first."""
-    retain_bytes: int = 256 * _MEBIBYTE
-    retain_s: float = 3600.0
-    retain_content_s: float | None = None
-    """How long the texts and events of finished runs are kept, where that is shorter."""
-    retain_runs_per_caller: int | None = None
-    retain_bytes_per_caller: int | None = None
+    messages: int = 200
+    """The most messages of a conversation."""
+    message_size: int = _MEBIBYTE
+    """The largest message."""
+    request_size: int = 8 * _MEBIBYTE
+    """The largest request."""
+    layers: int = 16
+    """The most layers of a plan, the answering one included."""
+    agents_per_layer: int = 64
+    """The most agents of a layer."""
+    open_runs: int = 2000
+    """The most runs under way; a further one is refused as overload."""
+    retention: Retention = Retention()
+    """Which finished runs are kept."""

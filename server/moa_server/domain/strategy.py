@@ -84,7 +84,7 @@ Rule = Generator[Layer | Decision | Degradation, LayerResult | None, Answer]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class OutlinedLayer:
     """A layer of the worst case."""
 
     agents: tuple[Agent, ...]
@@ -103,14 +103,14 @@ class Strategy:
 
     name: str
     run: Callable[[Plan], Rule]
-    outline: Callable[[Roster, Any], tuple[Stage, ...]]
+    outline: Callable[[Roster, Any], tuple[OutlinedLayer, ...]]
     """The most layers and calls the rule can ask for, given its options."""
     problems: Callable[[Roster, Any], Iterable[str]]
     """What makes a roster or its options impossible, one sentence each."""
     options: type[Any]
     """A frozen dataclass of plain fields: numbers, texts, truths, and tuples of these."""
 
-    def stages(self, roster: Roster, options: Any, rules: Rules) -> tuple[Stage, ...]:  # noqa: ANN401 - as below
+    def stages(self, roster: Roster, options: Any, rules: Rules) -> tuple[OutlinedLayer, ...]:  # noqa: ANN401 - as below
         """Return the worst case by a mixture's rules."""
         found = self.outline(roster, options)
         return tuple(stage for stage in found if rules.fold_when_too_long or not stage.folds)

@@ -10,7 +10,6 @@ from typing import Self
 
 import structlog
 
-from moa_server.domain.clock import Clock, SystemClock
 from moa_server.domain.errors import (
     JournalUnavailable,
     LayerNotFound,
@@ -21,23 +20,22 @@ from moa_server.domain.errors import (
     ShuttingDown,
 )
 from moa_server.domain.event import BEGINNING, Cursor, Event, Fact, LayerClosed
-from moa_server.domain.journal import Journal
-from moa_server.domain.limits import EngineLimits
-from moa_server.domain.model import Model
+from moa_server.domain.limits import Limits
 from moa_server.domain.plan import Plan
+from moa_server.domain.ports import Clock, Journal, Model, SystemClock
 from moa_server.domain.proposal import LayerResult
 from moa_server.domain.query import Query
 from moa_server.domain.run import RunRecord, RunState, Submission, Ticket
-from moa_server.engine.adoption import Adoption
-from moa_server.engine.catalogue import Catalogue
-from moa_server.engine.elsewhere import hear_for_ever, tell_watched_for_ever
-from moa_server.engine.history import History
-from moa_server.engine.planning import Planner
-from moa_server.engine.purging import purge_for_ever
-from moa_server.engine.reading import closed_layer, status_of
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.planner import Planner
+from moa_server.engine.records.background import hear_for_ever, tell_watched_for_ever
+from moa_server.engine.records.history import History
+from moa_server.engine.records.purge import purge_for_ever
+from moa_server.engine.records.run_reader import closed_layer, status_of
+from moa_server.engine.records.takeover import Takeover
+from moa_server.engine.records.watcher import Watcher
 from moa_server.engine.registry import Ownership, Registry
 from moa_server.engine.views import MixtureView, ModelView, RunStatus
-from moa_server.engine.watching import Watcher
 
 _RETRY_AFTER_S = 1.0
 _LAST_WORDS_S = 1.0
@@ -54,7 +52,7 @@ class Engine:
         self,
         catalogue: Catalogue,
         journal: Journal,
-        limits: EngineLimits = EngineLimits(),
+        limits: Limits = Limits(),
         *,
         ownership: Ownership | None = None,
         clock: Clock | None = None,
@@ -73,7 +71,7 @@ class Engine:
         self._registry = Registry(
             journal, clock or SystemClock(), limits, self._ownership, lambda: self.catalogue, on_fact=on_fact
         )
-        self._adoption = Adoption(
+        self._adoption = Takeover(
             journal,
             self._ownership.owner,
             ownership_s=self._ownership.seconds,
@@ -186,7 +184,7 @@ class Engine:
         """
         metadata = {"run_id": run_id, "layer": str(index)}
         try:
-            async with asyncio.timeout(min(wait_s, self._limits.longest_wait_s) if wait_s > 0 else None):
+            async with asyncio.timeout(min(wait_s, self._limits.layer_wait_s) if wait_s > 0 else None):
                 found = await self._closed_layer(run_id, index, wait=wait_s > 0)
         except TimeoutError:
             found = None
@@ -271,7 +269,7 @@ class Engine:
 
     def _time_for(self, plan: Plan, time_s: float | None) -> float:
         wanted = [limit for limit in (plan.budget.time_s, time_s) if limit is not None]
-        return min([*wanted, self._limits.max_time_s] if wanted else [self._limits.default_time_s])
+        return min([*wanted, self._limits.run_time.maximum_s] if wanted else [self._limits.run_time.default_s])
 
     async def _existing(self, ticket: Ticket) -> RunRecord | None:
         """Return the run of a repeated request, which may be had even when a new one may not."""
@@ -290,7 +288,7 @@ class Engine:
         return None
 
     def _room(self) -> int:
-        return self._limits.max_open_runs - len(self._registry) - self._submitting
+        return self._limits.open_runs - len(self._registry) - self._submitting
 
     def _view(self, name: str) -> MixtureView:
         mixture = self.catalogue.mixtures[name]

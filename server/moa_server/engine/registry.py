@@ -8,22 +8,21 @@ from dataclasses import dataclass
 
 import structlog
 
-from moa_server.domain.clock import Clock
 from moa_server.domain.errors import JournalUnavailable, NotOffered
 from moa_server.domain.event import Fact, RunAdopted, RunCancelled, RunFailed, RunStarted, RunSucceeded, Terminal
-from moa_server.domain.journal import Journal, Written
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
+from moa_server.domain.ports import Clock, Journal, Written
 from moa_server.domain.run import RunRecord
-from moa_server.engine.carrying import Carrying
-from moa_server.engine.catalogue import Catalogue
-from moa_server.engine.estimates import Estimates
-from moa_server.engine.history import History
-from moa_server.engine.log import RunLog
-from moa_server.engine.open_run import OpenRun, abandoned, failed
-from moa_server.engine.pricing import lost_calls
-from moa_server.engine.purse import Purse
-from moa_server.engine.scribe import Scribe
-from moa_server.engine.setting import RunSetting
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.worst_case import lost_calls
+from moa_server.engine.records.history import History
+from moa_server.engine.records.run_log import RunLog
+from moa_server.engine.records.writer import Writer
+from moa_server.engine.runs.carrier import Carrier
+from moa_server.engine.runs.estimates import Estimates
+from moa_server.engine.runs.open_run import OpenRun, abandoned, failed
+from moa_server.engine.runs.run_context import RunContext
+from moa_server.engine.runs.spending import Spending
 
 _COMPANY_S = 0.001
 """How long events wait for others where a commit is dear: not in the memory of the process."""
@@ -52,7 +51,7 @@ class Registry:
         self,
         journal: Journal,
         clock: Clock,
-        limits: EngineLimits,
+        limits: Limits,
         ownership: Ownership,
         catalogue: Callable[[], Catalogue],
         *,
@@ -71,7 +70,7 @@ class Registry:
         self._abandoning: dict[str, asyncio.TimerHandle] = {}
         self._estimates = Estimates()
         self._journal = journal
-        self.scribe = Scribe(
+        self.scribe = Writer(
             journal,
             ownership.owner,
             ownership_s=ownership.seconds,
@@ -165,17 +164,17 @@ class Registry:
 
     def _opened(self, record: RunRecord, history: History) -> OpenRun:
         plan, catalogue = record.plan, self._catalogue()
-        time_s = self._limits.default_time_s if plan.budget.time_s is None else plan.budget.time_s
-        setting = RunSetting(
+        time_s = self._limits.run_time.default_s if plan.budget.time_s is None else plan.budget.time_s
+        setting = RunContext(
             run_id=record.run_id,
             plan=plan,
             models=catalogue.models,
-            purse=Purse(plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models)),
+            purse=Spending(plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models)),
             log=RunLog(record.run_id, record.epoch, self._clock),
             scribe=self.scribe,
             clock=self._clock,
             deadline=asyncio.get_running_loop().time() + time_s - record.age_s,
-            gather_s=self._limits.gather_s,
+            gather_s=self._limits.gather_window_s,
             estimates=self._estimates,
             may_spend=self._may_spend,
             until_it_may=self._until_it_may,
@@ -183,7 +182,7 @@ class Registry:
             proposal_deltas=record.ticket.proposal_deltas,
         )
         strategy = catalogue.strategies.get(plan.strategy)
-        carrying = Carrying(setting, strategy or next(iter(catalogue.strategies.values())), history)
+        carrying = Carrier(setting, strategy or next(iter(catalogue.strategies.values())), history)
         if record.epoch > self._ownership.most_epochs:
             return OpenRun(record, setting, carrying, self._closed, at_once=abandoned(record, setting))
         if strategy is None:

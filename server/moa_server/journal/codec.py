@@ -16,7 +16,7 @@ from moa_server.domain.event import Event, Fact
 from moa_server.domain.plan import Plan
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
-from moa_server.journal.errors import JournalCorrupted, JournalSealed, JournalTooNew
+from moa_server.journal.store_errors import JournalCorrupted, JournalSealed, JournalTooNew
 
 VERSION = 1
 """Raised only when an older server would misread what is written."""

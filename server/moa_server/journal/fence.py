@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moa_server.domain.event import Event, RunCancelled, RunFailed, RunSucceeded
-from moa_server.domain.journal import Append
+from moa_server.domain.ports import Append
 from moa_server.domain.run import RunState
 from moa_server.domain.usage import Usage
 

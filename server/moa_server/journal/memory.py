@@ -8,18 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
-from moa_server.domain.clock import Clock, SystemClock
 from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import Cursor, Event
-from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.limits import Retention
+from moa_server.domain.ports import Append, Clock, Registered, SystemClock, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal.codec import size_of
 from moa_server.journal.fence import Held, judge, outcome
 from moa_server.journal.followers import Followers
-from moa_server.journal.retention import PURGE_STEP, Retention, without_content
+from moa_server.journal.record import PURGE_STEP, without_content
 
 OWNERSHIP_S = 5.0
-DEFAULT_RETENTION = Retention(age_s=3600.0, runs=10_000, bytes=256 * 1024 * 1024)
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class MemoryJournal:
 
     def __init__(
         self,
-        retention: Retention = DEFAULT_RETENTION,
+        retention: Retention = Retention(),
         *,
         ownership_s: float = OWNERSHIP_S,
         poll_s: float = 1.0,
@@ -197,7 +196,7 @@ class MemoryJournal:
 
     def _past_retention(self) -> Iterator[_Run]:
         count, size = self._count.copy(), self._bytes.copy()
-        to_each = self._retention.runs_per_caller is not None or self._retention.bytes_per_caller is not None
+        to_each = self._retention.count_per_caller is not None or self._retention.bytes_per_caller is not None
         for run in self._ended.values():
             if self._is_older(run, self._retention.age_s) or any(
                 self._is_over(scope, count, size) for scope in _scopes(run)
@@ -210,7 +209,7 @@ class MemoryJournal:
 
     def _is_over(self, scope: str, count: Counter[str], size: Counter[str]) -> bool:
         limits = self._retention
-        runs, most = (limits.runs_per_caller, limits.bytes_per_caller) if scope else (limits.runs, limits.bytes)
+        runs, most = (limits.count_per_caller, limits.bytes_per_caller) if scope else (limits.count, limits.bytes)
         return (runs is not None and count[scope] > runs) or (most is not None and size[scope] > most)
 
     def _past_content(self) -> Iterable[_Run]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 
-from moa_server.journal.errors import JournalTooNew, JournalTooOld
+from moa_server.journal.store_errors import JournalTooNew, JournalTooOld
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 _SERVES = re.compile(r"-- serves: (\d+)\n")

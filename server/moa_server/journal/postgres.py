@@ -7,20 +7,20 @@ from typing import Any, Self
 
 from moa_server.domain.errors import JournalUnavailable, ResumePointExpired
 from moa_server.domain.event import Cursor, Event
-from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.limits import Retention
 from moa_server.domain.model import Secret
+from moa_server.domain.ports import Append, Registered, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal import postgres_statements as sql
 from moa_server.journal.codec import Codec
 from moa_server.journal.fence import Held, judge, outcome, up_to_the_end
 from moa_server.journal.followers import Followers
-from moa_server.journal.health import Health
 from moa_server.journal.lookout import look_out
 from moa_server.journal.memory import OWNERSHIP_S
 from moa_server.journal.postgres_hints import listening, payloads
 from moa_server.journal.postgres_store import Store
-from moa_server.journal.record import Row, readable, record_of, registered
-from moa_server.journal.retention import PURGE_STEP, Retention, without_content
+from moa_server.journal.reachability import Reachability
+from moa_server.journal.record import PURGE_STEP, Row, readable, record_of, registered, without_content
 
 _LOOK_S = 0.5
 _LOOK_ALONE_S = 0.2
@@ -38,13 +38,13 @@ class PostgresJournal:
     def __init__(
         self,
         dsn: str | Secret,
-        retention: Retention = Retention(),  # noqa: B008 - frozen
+        retention: Retention = Retention(),
         *,
         codec: Codec | None = None,
         transaction_pooling: bool = False,
         ownership_s: float = OWNERSHIP_S,
         operation_s: float = 3.0,
-        health: Health | None = None,
+        health: Reachability | None = None,
     ) -> None:
         """Keep runs in the database of ``dsn``, which was migrated. A secret is read anew for every connection.
 
@@ -56,7 +56,7 @@ class PostgresJournal:
         self._codec = codec or Codec()
         self._transaction_pooling = transaction_pooling
         self._ownership_s = ownership_s
-        self._health = health or Health(ownership_s)
+        self._health = health or Reachability(ownership_s)
         self._store = Store(dsn, self._health, transaction_pooling=transaction_pooling, operation_s=operation_s)
         self._followers = Followers(_POLL_S)
         self._stack = AsyncExitStack()
@@ -165,7 +165,7 @@ class PostgresJournal:
         limits = self._retention
         gone = await self._store.fetch(sql.PURGE_AGED, limits.age_s, PURGE_STEP)
         if not gone and limits.counts:
-            most = (limits.runs, limits.bytes, limits.runs_per_caller, limits.bytes_per_caller)
+            most = (limits.count, limits.bytes, limits.count_per_caller, limits.bytes_per_caller)
             gone = await self._store.fetch(sql.PURGE_EXCESS, *most, PURGE_STEP)
         if not gone and limits.content_age_s is not None:
             gone = await self._drop_contents(limits.content_age_s)

@@ -9,9 +9,9 @@ import asyncpg
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.model import Secret
-from moa_server.journal.errors import JournalCorrupted, JournalFull, JournalTooOld
-from moa_server.journal.health import Health
 from moa_server.journal.migrations import check, steps_of
+from moa_server.journal.reachability import Reachability
+from moa_server.journal.store_errors import JournalCorrupted, JournalFull, JournalTooOld
 
 _CONNECTIONS = 4
 _NAMED = {
@@ -59,7 +59,9 @@ async def connected(dsn: str | Secret, **how: Any) -> Any:  # noqa: ANN401 - the
 class Store:
     """A pool of connections. Entering it does not need the store to be there."""
 
-    def __init__(self, dsn: str | Secret, health: Health, *, transaction_pooling: bool, operation_s: float) -> None:
+    def __init__(
+        self, dsn: str | Secret, health: Reachability, *, transaction_pooling: bool, operation_s: float
+    ) -> None:
         """Reach ``dsn``, and give every operation ``operation_s`` seconds.
 
         Behind a pooler in transaction mode every operation is a transaction and no statement is prepared ahead, which

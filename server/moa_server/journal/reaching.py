@@ -5,8 +5,8 @@ import asyncio
 import structlog
 
 from moa_server.domain.errors import JournalUnavailable
-from moa_server.domain.journal import Journal
-from moa_server.journal.errors import JournalCorrupted, JournalSealed, JournalTooNew
+from moa_server.domain.ports import Journal
+from moa_server.journal.store_errors import JournalCorrupted, JournalSealed, JournalTooNew
 
 _AGAIN_S = 0.5
 _BEYOND_WAITING = (JournalCorrupted, JournalSealed, JournalTooNew)

@@ -1,16 +1,20 @@
-"""Makes a run's record from what a store has of it."""
+"""What all stores keep of a run, and the record that is made of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 
 from moa_server.domain.errors import JournalUnavailable, RequestIdReused
-from moa_server.domain.journal import Registered
+from moa_server.domain.plan import Plan
+from moa_server.domain.ports import Registered
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal.codec import Codec
+
+PURGE_STEP = 100
+"""The most runs removed at once, so that writers wait for no purge."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -75,3 +79,8 @@ def registered(row: Row, submission: Submission, owner: str, codec: Codec) -> Re
         raise RequestIdReused(f"request id {submission.ticket.request_id} stands for another request")
     same = row.run_id == submission.run_id and row.epoch == 1 and row.owner == owner
     return Registered(record_of(row, codec), created=same)
+
+
+def without_content(plan: Plan) -> Plan:
+    """Return a plan without what the caller said."""
+    return replace(plan, messages=(), response_schema=None)

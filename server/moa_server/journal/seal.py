@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from moa_server.journal.codec import SEALED
-from moa_server.journal.errors import JournalCorrupted, JournalSealed
+from moa_server.journal.store_errors import JournalCorrupted, JournalSealed
 
 _KEY_BYTES = 32
 _NAME_BYTES = 4

@@ -9,20 +9,19 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self, TypeVar
 
-from moa_server.domain.clock import Clock, SystemClock
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import Cursor, Event
-from moa_server.domain.journal import Append, Registered, Written
+from moa_server.domain.limits import Retention
+from moa_server.domain.ports import Append, Clock, Registered, SystemClock, Written
 from moa_server.domain.run import RunRecord, Submission
 from moa_server.journal.codec import Codec
 from moa_server.journal.followers import Followers
-from moa_server.journal.health import Health
 from moa_server.journal.lookout import look_out
 from moa_server.journal.memory import OWNERSHIP_S
-from moa_server.journal.retention import Retention
-from moa_server.journal.sqlite_book import Book
+from moa_server.journal.reachability import Reachability
 from moa_server.journal.sqlite_file import connect, migrate, named_errors
-from moa_server.journal.writer import Operation, Writer
+from moa_server.journal.sqlite_statements import SqliteStatements
+from moa_server.journal.sqlite_thread import Operation, SqliteThread
 
 _T = TypeVar("_T")
 _LOOK_S = 0.1
@@ -38,7 +37,7 @@ class SqliteJournal:
     def __init__(
         self,
         path: Path,
-        retention: Retention = Retention(),  # noqa: B008 - frozen
+        retention: Retention = Retention(),
         *,
         codec: Codec | None = None,
         durable: bool = True,
@@ -49,8 +48,8 @@ class SqliteJournal:
         """Keep runs at ``path``; not ``durable`` means that a power cut may take the last commits."""
         self._path = path
         self._durable = durable
-        self._book = Book(codec or Codec(), retention, ownership_s, clock or SystemClock(), monotonic)
-        self._health = Health(ownership_s, monotonic)
+        self._book = SqliteStatements(codec or Codec(), retention, ownership_s, clock or SystemClock(), monotonic)
+        self._health = Reachability(ownership_s, monotonic)
         self._followers = Followers(_POLL_S)
         self._stack = AsyncExitStack()
 
@@ -60,7 +59,7 @@ class SqliteJournal:
                 writing, self._connection = await asyncio.to_thread(self._open)
             stack.callback(writing.close)
             stack.callback(self._connection.close)
-            self._writer = Writer(writing, stack.enter_context(ThreadPoolExecutor(1, "journal-writer")))
+            self._writer = SqliteThread(writing, stack.enter_context(ThreadPoolExecutor(1, "journal-writer")))
             self._reading = stack.enter_context(ThreadPoolExecutor(1, "journal-reader"))
             await stack.enter_async_context(look_out(self._followers, self._places, _LOOK_S))
             self._stack = stack.pop_all()

@@ -6,8 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from moa_server.domain.errors import JournalUnavailable
-from moa_server.journal.errors import JournalCorrupted, JournalFull
 from moa_server.journal.migrations import check, steps_of
+from moa_server.journal.store_errors import JournalCorrupted, JournalFull
 
 _BUSY_S = 5.0
 _APPLICATION = 0x6D6F6131

@@ -2,7 +2,7 @@
 
 from moa_server.models.building import breaker_state, build_models
 from moa_server.models.circuit import BreakerState
-from moa_server.models.showing import Showing
+from moa_server.models.recorded_texts import RecordedTexts
 from moa_server.models.stack import wrap
 
-__all__ = ["BreakerState", "Showing", "breaker_state", "build_models", "wrap"]
+__all__ = ["BreakerState", "RecordedTexts", "breaker_state", "build_models", "wrap"]

@@ -21,7 +21,8 @@ from moa_server.domain.errors import (
     ModelWindowExceeded,
     StragglerCut,
 )
-from moa_server.domain.model import Errand, Model, ModelSpec, OpenAttempt, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model, OpenAttempt
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.telemetry import names
 
@@ -51,20 +52,20 @@ class Accounted:
     def spec(self) -> ModelSpec:
         return self._provider.spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        entry = errand.account.open(self.spec, errand.kind, prompt)
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        entry = terms.account.open(self.spec, terms.kind, prompt)
         with _tracer.start_as_current_span(
             names.chat_span(self.spec.upstream_model),
             kind=SpanKind.CLIENT,
-            attributes=self._attributes(prompt, errand),
+            attributes=self._attributes(prompt, terms),
             record_exception=False,  # its text and trace may quote the prompt
             set_status_on_exception=False,
         ) as span:
-            call = _Call(self.spec, prompt, errand, entry, span)
+            call = _Call(self.spec, prompt, terms, entry, span)
             try:
-                utterance = await self._provider.speak(prompt, replace(errand, hear=call.hear))
-                call.succeeded(utterance)
-                return utterance
+                reply = await self._provider.speak(prompt, replace(terms, hear=call.hear))
+                call.succeeded(reply)
+                return reply
             except ModelError as error:
                 call.failed(error)
                 raise
@@ -74,13 +75,13 @@ class Accounted:
             finally:
                 call.failed(ModelProtocolBroken(f"the call of {self.spec.name} ended in a fault of the server's own"))
 
-    def _attributes(self, prompt: Prompt, errand: Errand) -> dict[str, str | int | float]:
+    def _attributes(self, prompt: Prompt, terms: CallTerms) -> dict[str, str | int | float]:
         attributes: dict[str, str | int | float] = {
             names.OPERATION_NAME: names.CHAT,
             names.PROVIDER_NAME: self.spec.provider,
             names.MODEL: self.spec.name,
             names.REQUEST_MODEL: self.spec.upstream_model,
-            names.ATTEMPT_KIND: errand.kind.value,
+            names.ATTEMPT_KIND: terms.kind.value,
         }
         if prompt.sampling.max_tokens is not None:
             attributes[names.REQUEST_MAX_TOKENS] = prompt.sampling.max_tokens
@@ -92,10 +93,10 @@ class Accounted:
 class _Call:
     """One physical call under way: what it was sent, what was heard of it, and where that is written down."""
 
-    def __init__(self, spec: ModelSpec, prompt: Prompt, errand: Errand, entry: OpenAttempt, span: Span) -> None:
+    def __init__(self, spec: ModelSpec, prompt: Prompt, terms: CallTerms, entry: OpenAttempt, span: Span) -> None:
         self._spec = spec
         self._prompt = prompt
-        self._hear = errand.hear
+        self._hear = terms.hear
         self._entry = entry
         self._span = span
         self._heard: list[str] = []
@@ -107,12 +108,12 @@ class _Call:
         self._heard.append(text)
         self._hear(text)
 
-    def succeeded(self, utterance: Utterance) -> None:
+    def succeeded(self, reply: Reply) -> None:
         self._closed = True
-        self._entry.close(utterance.usage, served_model=utterance.served_model)
-        self._trace(utterance.usage)
-        self._span.set_attribute(names.RESPONSE_MODEL, utterance.served_model)
-        self._span.set_attribute(names.FINISH_REASONS, (utterance.finish_reason.value,))
+        self._entry.close(reply.usage, served_model=reply.served_model)
+        self._trace(reply.usage)
+        self._span.set_attribute(names.RESPONSE_MODEL, reply.served_model)
+        self._span.set_attribute(names.FINISH_REASONS, (reply.finish_reason.value,))
 
     def failed(self, error: ModelError) -> None:
         """Close it as failed, unless it is closed."""

@@ -11,7 +11,8 @@ from moa_server.domain.errors import (
     ModelThrottled,
     ModelWindowExceeded,
 )
-from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.models.circuit import Circuit
 from moa_server.models.deadline import callers_own
 from moa_server.models.hearing import Ear
@@ -31,9 +32,9 @@ class Gate:
     def spec(self) -> ModelSpec:
         return self._model.spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self._circuit.check()
-        return await self._model.speak(prompt, errand)
+        return await self._model.speak(prompt, terms)
 
 
 class Breaker:
@@ -47,19 +48,19 @@ class Breaker:
     def spec(self) -> ModelSpec:
         return self._model.spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         call = self._circuit.enter()
         try:
-            utterance = await self._model.speak(prompt, replace(errand, hear=Ear(errand.hear, call.begun)))
+            reply = await self._model.speak(prompt, replace(terms, hear=Ear(terms.hear, call.begun)))
             call.well()
-            return utterance
+            return reply
         except _ENDPOINT_WELL:
             call.answered()
             raise
         except ModelThrottled:
             raise
         except ModelError as error:
-            if not callers_own(error, errand):
+            if not callers_own(error, terms):
                 call.failed()
             raise
         finally:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from moa_server.domain.model import Model, ModelSpec
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.ports import Model
 from moa_server.models.circuit import Watch
 from moa_server.models.stack import Wrapped, core, unwatched
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from moa_server.domain.errors import LimitError, ModelError
-from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.models.deadline import shared
 from moa_server.models.fitting import fitted
 from moa_server.models.hearing import Ear
@@ -24,20 +25,20 @@ class Fallback:
     def spec(self) -> ModelSpec:
         return self._model.spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        ear = Ear(errand.hear)
-        errand = replace(errand, hear=ear)
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        ear = Ear(terms.hear)
+        terms = replace(terms, hear=ear)
         able = [(other, suited) for other in self._others if (suited := fitted(prompt, other.spec)) is not None]
         try:
-            return await self._model.speak(prompt, shared(errand, len(able)))
+            return await self._model.speak(prompt, shared(terms, len(able)))
         except ModelError as error:
             if ear.heard:
                 raise
             failure = error
-        errand = replace(errand, kind=AttemptKind.FALLBACK)
+        terms = replace(terms, kind=AttemptKind.FALLBACK)
         for after, (other, suited) in zip(range(len(able) - 1, -1, -1), able, strict=True):
             try:
-                return await other.speak(suited, shared(errand, after))
+                return await other.speak(suited, shared(terms, after))
             except (ModelError, LimitError):
                 if ear.heard:
                     raise

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, OpenAttempt, Prompt, Utterance
+from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model, OpenAttempt
 from moa_server.domain.reliability import HedgeRule
 from moa_server.models.fitting import fitted
 from moa_server.models.pace import Pace
@@ -28,22 +29,22 @@ class Hedge:
     def spec(self) -> ModelSpec:
         return self._model.spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self._allowance.count()
         usual = self._pace.quantile(self._rule.quantile, self._rule.least_seen)
-        timed = _Timed(errand, self._pace)
-        mine = replace(errand, account=timed, hear=timed.hear)
+        timed = _Timed(terms, self._pace)
+        mine = replace(terms, account=timed, hear=timed.hear)
         suited = fitted(prompt, self._rival.spec)
         if usual is None or suited is None:
             return await self._model.speak(prompt, mine)
         async with Race() as race:
             race.enter(self._model, prompt, mine)
             if await race.silent_for(usual) and self._allowance.take():
-                race.enter(self._rival, suited, replace(errand, kind=AttemptKind.HEDGE))
+                race.enter(self._rival, suited, replace(terms, kind=AttemptKind.HEDGE))
                 return await self._finish(race, timed, usual)
             return await race.result()
 
-    async def _finish(self, race: Race, timed: "_Timed", usual: float) -> Utterance:
+    async def _finish(self, race: Race, timed: "_Timed", usual: float) -> Reply:
         try:
             return await race.result()
         finally:
@@ -56,14 +57,14 @@ class Hedge:
 class _Timed:
     """The account and the ear of a model's own attempt; takes the time from the physical call to its first word."""
 
-    def __init__(self, errand: Errand, pace: Pace) -> None:
-        self._errand = errand
+    def __init__(self, terms: CallTerms, pace: Pace) -> None:
+        self._terms = terms
         self._pace = pace
         self._opened = 0.0
         self.heard = False
 
     def open(self, spec: ModelSpec, kind: AttemptKind, prompt: Prompt) -> OpenAttempt:
-        entry = self._errand.account.open(spec, kind, prompt)
+        entry = self._terms.account.open(spec, kind, prompt)
         self._opened = asyncio.get_running_loop().time()
         return entry
 
@@ -71,4 +72,4 @@ class _Timed:
         if not self.heard:
             self.heard = True
             self._pace.note(asyncio.get_running_loop().time() - self._opened)
-        self._errand.hear(text)
+        self._terms.hear(text)

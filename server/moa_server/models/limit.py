@@ -4,7 +4,8 @@ import asyncio
 from typing import Protocol
 
 from moa_server.domain.errors import DeadlineExceeded, ModelError, ModelThrottled, ModelTimeout, ModelUnavailable
-from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import ConcurrencyRule
 from moa_server.models.deadline import callers_own, left_s
 from moa_server.models.places import Places
@@ -34,28 +35,28 @@ class Limit:
         """How many calls may be made at once, as of now."""
         return self._size.places
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        await self._take_place(errand)
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        await self._take_place(terms)
         started = asyncio.get_running_loop().time()
         try:
-            utterance = await self._model.speak(prompt, errand)
+            reply = await self._model.speak(prompt, terms)
             self._size.went_well(self._places.taken)
-            return utterance
+            return reply
         except ModelError as error:
-            if is_overload(error) and not callers_own(error, errand):
+            if is_overload(error) and not callers_own(error, terms):
                 self._size.overloaded(started)
             raise
         finally:
             self._places.free()
 
-    async def _take_place(self, errand: Errand) -> None:
-        left = left_s(errand)
+    async def _take_place(self, terms: CallTerms) -> None:
+        left = left_s(terms)
         longest = max(min(left, self._rule.longest_wait_s), 0.0)
         try:
             async with asyncio.timeout(longest):
-                await self._places.take(errand.run_id)
+                await self._places.take(terms.run_id)
         except TimeoutError:
-            if longest < left or errand.speak_by is not None:  # there is time for somebody else
+            if longest < left or terms.speak_by is not None:  # there is time for somebody else
                 raise self._crowded(longest) from None
             raise DeadlineExceeded(f"no place at {self.spec.name} became free in time") from None
 

@@ -7,14 +7,15 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from moa_server.domain.model import Errand, Model, Prompt, Utterance
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 
 
 class Race:
     """Some calls of which one is to win. When it is left, none of them goes on."""
 
     def __init__(self) -> None:
-        self._runners: list[asyncio.Task[Utterance]] = []
+        self._runners: list[asyncio.Task[Reply]] = []
         self._winner: int | None = None
         self._spoken = asyncio.get_running_loop().create_future()
 
@@ -27,10 +28,10 @@ class Race:
         self._stop_others(None)
         await asyncio.gather(*self._runners, return_exceptions=True)
 
-    def enter(self, model: Model, prompt: Prompt, errand: Errand) -> None:
+    def enter(self, model: Model, prompt: Prompt, terms: CallTerms) -> None:
         """Let one more model speak."""
         place = len(self._runners)
-        own = replace(errand, hear=partial(self._hear, place, errand.hear))
+        own = replace(terms, hear=partial(self._hear, place, terms.hear))
         self._runners.append(asyncio.create_task(model.speak(prompt, own), name=f"race-{model.spec.name}"))
 
     async def silent_for(self, seconds: float) -> bool:
@@ -40,7 +41,7 @@ class Race:
         )
         return not done
 
-    async def result(self) -> Utterance:
+    async def result(self) -> Reply:
         """Return what the winner said.
 
         Raises:
@@ -54,7 +55,7 @@ class Race:
                     return runner.result()
         return self._runners[0].result()
 
-    def _decides(self, place: int, runner: asyncio.Task[Utterance]) -> bool:
+    def _decides(self, place: int, runner: asyncio.Task[Reply]) -> bool:
         """Tell whether a call that has ended ends the race: the winner's does, and a success without a word."""
         if self._winner is None and not runner.cancelled() and runner.exception() is None:
             self._win(place)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from moa_server.domain.errors import LimitError, ModelBreakerOpen, ModelError
-from moa_server.domain.model import AttemptKind, Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import RetryRule
 from moa_server.models.deadline import left_s
 from moa_server.models.hearing import Ear
@@ -30,25 +31,25 @@ class Retry:
     def spec(self) -> ModelSpec:
         return self._model.spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self._of_model.count()
-        ear = Ear(errand.hear)
-        errand = replace(errand, hear=ear)
+        ear = Ear(terms.hear)
+        terms = replace(terms, hear=ear)
         failure: ModelError | None = None
         for retries in range(self._rule.attempts + 1):
             try:
-                return await self._model.speak(prompt, errand)
+                return await self._model.speak(prompt, terms)
             except LimitError as limit:
                 if failure is None:
                     raise
                 raise failure from limit
             except ModelError as error:
                 wait = self._wait(error, retries)
-                if ear.heard or retries == self._rule.attempts or not self._granted(error, wait, errand):
+                if ear.heard or retries == self._rule.attempts or not self._granted(error, wait, terms):
                     raise
                 failure = error
             await asyncio.sleep(wait)
-            errand = replace(errand, kind=AttemptKind.RETRY)
+            terms = replace(terms, kind=AttemptKind.RETRY)
         raise AssertionError("the last attempt returns or raises")
 
     def _wait(self, error: ModelError, retries: int) -> float:
@@ -57,14 +58,14 @@ class Retry:
             return error.retry_after_s + self._chance() * self._rule.base_s
         return self._chance() * min(self._rule.most_s, self._rule.base_s * 2.0**retries)
 
-    def _granted(self, error: ModelError, wait: float, errand: Errand) -> bool:
+    def _granted(self, error: ModelError, wait: float, terms: CallTerms) -> bool:
         if error.permanent or isinstance(error, ModelBreakerOpen):
             return False
         if error.retry_after_s is not None and error.retry_after_s > self._rule.longest_hint_s:
             return False
-        if wait >= left_s(errand):
+        if wait >= left_s(terms):
             return False
-        return self._of_runs.has(errand.run_id) and self._of_model.take() and self._of_runs.take(errand.run_id)
+        return self._of_runs.has(terms.run_id) and self._of_model.take() and self._of_runs.take(terms.run_id)
 
 
 class _RunCounts:

@@ -21,7 +21,8 @@ models can stand in for one another.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from moa_server.domain.model import Errand, Model, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
 from moa_server.models.accounted import Accounted
 from moa_server.models.breaker import Breaker, Gate
 from moa_server.models.circuit import BreakerState, Circuit, Watch
@@ -89,8 +90,8 @@ class Wrapped:
         """Tell whether it is the wrapping of just these."""
         return self.core == own and self._others == others
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
-        return await self._model.speak(prompt, errand)
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        return await self._model.speak(prompt, terms)
 
 
 def wrap(provider: Model, *others: Model, watch: Watch = unwatched) -> Wrapped:

@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import httpx
 
-from moa_server.domain.model import Model, ModelSpec
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.ports import Model
 from moa_server.providers.anthropic import AnthropicModel
 from moa_server.providers.anthropic_options import AnthropicOptions
 from moa_server.providers.dialect import read_options
-from moa_server.providers.http import Transport
 from moa_server.providers.openai import OpenAIModel
 from moa_server.providers.openai_options import OpenAIOptions
 from moa_server.providers.presets import PRESETS, Preset
+from moa_server.providers.transport import Transport
 
 Provider = Callable[[ModelSpec, httpx.AsyncBaseTransport], Model]
 """Makes a model of what the operator says of it."""

@@ -2,7 +2,8 @@
 
 import httpx
 
-from moa_server.domain.model import Errand, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.providers.anthropic_answer import AnthropicListener
 from moa_server.providers.anthropic_options import AnthropicOptions
 from moa_server.providers.anthropic_request import anthropic_body
@@ -28,8 +29,8 @@ class AnthropicModel:
     def spec(self) -> ModelSpec:
         return self._spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         body = anthropic_body(self._spec, self._options, prompt)
         request = httpx.Request("POST", self._url, headers=self._heading.headers(), content=body)
         listener = AnthropicListener(self._spec, Transcript(self._spec, prompt, ReasoningFilter(())))
-        return await Exchange(self._spec, self._http, errand, listener).carry(request)
+        return await Exchange(self._spec, self._http, terms, listener).carry(request)

@@ -6,13 +6,14 @@ from typing import Final, Protocol
 import httpx
 
 from moa_server.domain.errors import ModelError, ModelProtocolBroken, ModelStreamCut, ModelTimeout
-from moa_server.domain.model import Errand, ModelSpec, Utterance
+from moa_server.domain.model import ModelSpec, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.providers.complaint import read_complaint
 from moa_server.providers.failures import BEFORE_ANSWER, WITHIN_ANSWER, rejection, reported, translated
-from moa_server.providers.http import READING, Reading
-from moa_server.providers.limits import Patience, patience
 from moa_server.providers.sse import Event, EventReader
+from moa_server.providers.timeouts import Patience, patience
 from moa_server.providers.transcript import Transcript
+from moa_server.providers.transport import READING, Reading
 
 _MOST_OF_AN_ERROR: Final = 64 * 1024
 """Of the body of an answer that is a failure, in bytes."""
@@ -47,23 +48,23 @@ class Listener(Protocol):
 class Exchange:
     """One question and its answer."""
 
-    def __init__(self, spec: ModelSpec, http: httpx.AsyncBaseTransport, errand: Errand, listener: Listener) -> None:
+    def __init__(self, spec: ModelSpec, http: httpx.AsyncBaseTransport, terms: CallTerms, listener: Listener) -> None:
         self._spec = spec
         self._http = http
-        self._errand = errand
+        self._terms = terms
         self._listener = listener
         self._transcript = listener.transcript
         self._reading = Reading()
         self._answering = False
         """Whether the model has begun to work, so that tokens were used whatever comes of it."""
 
-    async def carry(self, request: httpx.Request) -> Utterance:
+    async def carry(self, request: httpx.Request) -> Reply:
         """Send the question and return the whole answer."""
         request.extensions[READING] = self._reading
         request.extensions["timeout"] = {"connect": self._spec.times.connect}
         try:
             await self._hear_out(request)
-            return self._utterance()
+            return self._reply()
         except ModelError as error:
             if self._answering:
                 error.usage = self._transcript.usage()
@@ -71,7 +72,7 @@ class Exchange:
 
     async def _hear_out(self, request: httpx.Request) -> None:
         try:
-            async with patience(self._spec, self._errand) as patient:
+            async with patience(self._spec, self._terms) as patient:
                 await self._ask(request, patient)
         except (ModelStreamCut, ModelTimeout):
             if not self._listener.finished:  # else only the counts, or the end of the body, are missing
@@ -124,15 +125,15 @@ class Exchange:
 
     def _pass_on(self) -> None:
         if text := self._transcript.unheard():
-            self._errand.hear(text)
-            self._reading.gather_s = min(self._errand.gather_s, self._spec.times.idle * _MOST_OF_A_SILENCE)
+            self._terms.hear(text)
+            self._reading.gather_s = min(self._terms.gather_s, self._spec.times.idle * _MOST_OF_A_SILENCE)
 
-    def _utterance(self) -> Utterance:
+    def _reply(self) -> Reply:
         self._transcript.end()
         if not self._listener.finished:
             raise ModelStreamCut(f"{self._spec.name} ended its stream before it had finished")
         self._pass_on()
-        return self._transcript.utterance()
+        return self._transcript.reply()
 
 
 def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:

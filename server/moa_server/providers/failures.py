@@ -25,7 +25,7 @@ from moa_server.domain.errors import (
 )
 from moa_server.domain.model import ModelSpec
 from moa_server.providers.complaint import Complaint, read_complaint
-from moa_server.providers.hints import retry_after_s, should_retry
+from moa_server.providers.retry_hints import retry_after_s, should_retry
 
 _log = structlog.stdlib.get_logger()
 

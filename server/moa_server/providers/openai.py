@@ -2,7 +2,8 @@
 
 import httpx
 
-from moa_server.domain.model import Errand, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.providers.dialect import read_options
 from moa_server.providers.exchange import Exchange
 from moa_server.providers.heading import Heading
@@ -28,9 +29,9 @@ class OpenAIModel:
     def spec(self) -> ModelSpec:
         return self._spec
 
-    async def speak(self, prompt: Prompt, errand: Errand) -> Utterance:
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         body = openai_body(self._spec, self._options, prompt)
         request = httpx.Request("POST", self._url, headers=self._heading.headers(), content=body)
         reasoning = ReasoningFilter(self._tags, begins_inside=self._options.begins_thinking)
         listener = OpenAIListener(self._spec, self._options, Transcript(self._spec, prompt, reasoning))
-        return await Exchange(self._spec, self._http, errand, listener).carry(request)
+        return await Exchange(self._spec, self._http, terms, listener).carry(request)

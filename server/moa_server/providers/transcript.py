@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from moa_server.domain.errors import ModelAnsweredNothing, ModelRefused
-from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Utterance
+from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers.counts import believable, estimate
 from moa_server.providers.reasoning import ReasoningFilter
@@ -89,7 +89,7 @@ class Transcript:
             output_tokens=max(self._usage.output_tokens, guess.output_tokens),
         )
 
-    def utterance(self) -> Utterance:
+    def reply(self) -> Reply:
         """Return the whole answer.
 
         Raises:
@@ -103,7 +103,7 @@ class Transcript:
         if not text:
             what = "only reasoning" if self._thought else "nothing"
             raise ModelAnsweredNothing(f"{self._spec.name} answered {what}")
-        return Utterance(
+        return Reply(
             text,
             self.finish or FinishReason.UNSPECIFIED,
             self.usage(),

@@ -10,11 +10,11 @@ from grpc import StatusCode
 from grpc.aio import AbortError, BaseError
 
 from moa_server.domain.errors import BY_REASON, InternalError, MoaError
-from moa_server.service.call import Call
+from moa_server.service.call import RpcCall
 from moa_server.service.codes import FAULTS
 from moa_server.service.ended_badly import EndedBadly
 from moa_server.service.status import Ending, ending_of
-from moa_server.service.translate.run import write_causes
+from moa_server.service.wire.runs import write_causes
 
 _SENTENCE: Final = "the server is at fault; quote the trace id to its operator"
 _LONGEST_FAREWELL_S: Final = 5.0
@@ -24,7 +24,7 @@ _logger = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def typed_end(call: Call) -> AsyncIterator[None]:
+async def typed_end(call: RpcCall) -> AsyncIterator[None]:
     """Turn what is raised within into the status of the call."""
     try:
         yield
@@ -51,12 +51,12 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _broken(call: Call, error: BaseException) -> Ending:
+def _broken(call: RpcCall, error: BaseException) -> Ending:
     _logger.error("call.broke", method=call.method, exc_info=error)
     return ending_of(InternalError(_SENTENCE, metadata={"trace_id": call.trace_id}))
 
 
-async def _end(call: Call, ending: Ending) -> None:
+async def _end(call: RpcCall, ending: Ending) -> None:
     call.code = ending.code
     log = _logger.warning if ending.code in FAULTS else _logger.info
     log("call.refused", method=call.method, caller=call.caller.name, reason=ending.reason, detail=ending.sentence)

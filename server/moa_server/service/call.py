@@ -13,7 +13,7 @@ Context = ServicerContext[Any, Any]
 
 
 @dataclass(slots=True)
-class Call:
+class RpcCall:
     """A call under way."""
 
     method: str
@@ -39,14 +39,14 @@ class Call:
         return {key: value for key, value in sent if isinstance(value, str)}
 
 
-_current: ContextVar[Call] = ContextVar("call")
+_current: ContextVar[RpcCall] = ContextVar("call")
 
 
-def enter(call: Call) -> None:
+def enter(call: RpcCall) -> None:
     """Make a call the current one of this task."""
     _current.set(call)
 
 
-def current() -> Call:
+def current() -> RpcCall:
     """Return the call that this task answers."""
     return _current.get()

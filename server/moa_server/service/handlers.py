@@ -7,16 +7,16 @@ from moa.v1 import moa_service_pb2 as pb
 from moa.v1.moa_service_pb2_grpc import MoaServiceServicer
 from moa_server.domain.errors import DeadlineExceeded
 from moa_server.domain.event import RunCancelled, RunFailed, RunSucceeded
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.run import RunRecord, Ticket
 from moa_server.engine.engine import Engine
 from moa_server.engine.views import RunStatus
-from moa_server.service.call import Call, Context, current
+from moa_server.service.call import Context, RpcCall, current
 from moa_server.service.ended_badly import ended_badly, was_cancelled
-from moa_server.service.streaming import follow, outcome_of
-from moa_server.service.translate.plan import write_mixture, write_plan
-from moa_server.service.translate.proposals import write_answer, write_layer
-from moa_server.service.translate.requests import (
+from moa_server.service.run_stream import follow, outcome_of
+from moa_server.service.wire.plans import write_mixture, write_plan
+from moa_server.service.wire.proposals import write_answer, write_layer
+from moa_server.service.wire.requests import (
     Asked,
     Named,
     read_ask,
@@ -24,7 +24,7 @@ from moa_server.service.translate.requests import (
     read_name_of_run,
     read_query,
 )
-from moa_server.service.translate.run import write_run
+from moa_server.service.wire.runs import write_run
 
 _BY_CALLER = "caller"
 
@@ -32,7 +32,7 @@ _BY_CALLER = "caller"
 class Handlers(MoaServiceServicer):
     """Answers the calls of the contract."""
 
-    def __init__(self, engine: Engine, limits: EngineLimits) -> None:
+    def __init__(self, engine: Engine, limits: Limits) -> None:
         self._engine = engine
         self._limits = limits
 
@@ -114,7 +114,7 @@ class Handlers(MoaServiceServicer):
     async def _find(self, named: Named) -> RunRecord:
         return await self._engine.find(current().caller.name, run_id=named.run_id, request_id=named.request_id)
 
-    def _check_mixture(self, mixture: str, call: Call) -> None:
+    def _check_mixture(self, mixture: str, call: RpcCall) -> None:
         if call.caller.mixtures is not None:
             call.caller.check_mixture(mixture or self._default_mixture())
 

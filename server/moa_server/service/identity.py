@@ -3,7 +3,7 @@
 from typing import Final
 
 from moa_server.security.callers import Callers, Evidence
-from moa_server.service.call import Call, Context
+from moa_server.service.call import Context, RpcCall
 
 _NAMES: Final = ("peer_spiffe_id", "x509_subject_alternative_name", "x509_common_name")
 """Where a certificate's names are, the most telling first."""
@@ -17,7 +17,7 @@ class Identity:
         self._callers = callers
         self._certificates = certificates
 
-    def establish(self, call: Call) -> None:
+    def establish(self, call: RpcCall) -> None:
         """Note who makes the call.
 
         Raises:

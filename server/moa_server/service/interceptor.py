@@ -14,10 +14,10 @@ from moa_server.domain.errors import InvalidRequest, Violation
 from moa_server.service import call as calls
 from moa_server.service.admission import Admission
 from moa_server.service.border import typed_end
-from moa_server.service.call import Call, Context
+from moa_server.service.call import Context, RpcCall
+from moa_server.service.call_telemetry import CallTracing
 from moa_server.service.identity import Identity
-from moa_server.service.tracing import CallTracing
-from moa_server.service.writing import write_all
+from moa_server.service.stream_writer import write_all
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Found: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -61,7 +61,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
-        call = Call(method, context)
+        call = RpcCall(method, context)
         with self._tracing.shown(call):
             async with typed_end(call):
                 self._identity.establish(call)

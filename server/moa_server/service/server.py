@@ -10,17 +10,17 @@ import structlog
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from moa.v1.moa_service_pb2_grpc import add_MoaServiceServicer_to_server
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.engine.engine import Engine
 from moa_server.security.callers import Callers
 from moa_server.service.admission import Admission
+from moa_server.service.certificates import Certificates
 from moa_server.service.handlers import Handlers
 from moa_server.service.health import Health
 from moa_server.service.identity import Identity
 from moa_server.service.interceptor import Interceptor
-from moa_server.service.listening import Listening, options
 from moa_server.service.reflection import add_reflection
-from moa_server.service.tls import Certificates
+from moa_server.service.server_options import Listening, options
 
 _LAST_EVENTS_S = 5.0
 """How long callers have to read the end of their runs, once these have ended."""
@@ -44,7 +44,7 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    engine: Engine, listening: Listening, limits: EngineLimits, callers: Callers, *, ready: bool = True
+    engine: Engine, listening: Listening, limits: Limits, callers: Callers, *, ready: bool = True
 ) -> AsyncIterator[Serving]:
     """Serve ``engine`` while the context lasts; then stop in order. Its health says at first whether it is ``ready``.
 
@@ -75,7 +75,7 @@ async def serving(
 
 
 @asynccontextmanager
-async def _probed(listening: Listening, health: Health, limits: EngineLimits) -> AsyncIterator[int | None]:
+async def _probed(listening: Listening, health: Health, limits: Limits) -> AsyncIterator[int | None]:
     """Answer probes on an address of their own, which may be plain where callers' is not."""
     if listening.health_address is None:
         yield None

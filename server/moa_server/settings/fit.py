@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Roster
 from moa_server.domain.model import ModelSpec
-from moa_server.domain.strategy import Stage
+from moa_server.domain.strategy import OutlinedLayer
 from moa_server.settings.findings import Findings
 from moa_server.settings.problem import Place
 
@@ -25,13 +25,13 @@ class Fit:
     """The models, and the limits of a plan."""
 
     models: Mapping[str, ModelSpec]
-    limits: EngineLimits
+    limits: Limits
 
-    def check(self, place: Place, stages: tuple[Stage, ...], findings: Findings) -> None:
+    def check(self, place: Place, stages: tuple[OutlinedLayer, ...], findings: Findings) -> None:
         """Note every agent whose model cannot hold the worst case, and every layer beyond the limits."""
-        if len(stages) > self.limits.max_layers:
+        if len(stages) > self.limits.layers:
             wrong = f"can come to {len(stages)} layers"
-            findings.add(place, f"{wrong}; use fewer, or raise limits.layers above {self.limits.max_layers}")
+            findings.add(place, f"{wrong}; use fewer, or raise limits.layers above {self.limits.layers}")
         for index, stage in enumerate(stages):
             self._check_width(place, index, stage, findings)
             if stage.folds:
@@ -48,8 +48,8 @@ class Fit:
             wrong = f"cannot be kept while model {model!r} has no price"
             findings.add(place, f"{wrong}; give models.{model}.price or limit calls and tokens instead")
 
-    def _check_width(self, place: Place, index: int, stage: Stage, findings: Findings) -> None:
-        most = self.limits.max_agents_per_layer
+    def _check_width(self, place: Place, index: int, stage: OutlinedLayer, findings: Findings) -> None:
+        most = self.limits.agents_per_layer
         count = len(stage.agents[: stage.most])
         if count > most:
             wrong = f"layer {index} can come to {count} agents"

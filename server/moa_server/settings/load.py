@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture
 from moa_server.domain.model import ModelSpec
 from moa_server.settings.agents import agent
@@ -60,7 +60,7 @@ class _Building:
         bounds = limits(file.limits, self._findings)
         models = self._models(file)
         agents = self._agents(file, models)
-        server = Server(self._folder, self._names("mixtures"), bounds.max_time_s, self._findings)
+        server = Server(self._folder, self._names("mixtures"), bounds.run_time.maximum_s, self._findings)
         return Settings(
             models=models,
             agents=agents,
@@ -82,7 +82,7 @@ class _Building:
         return {one.name: one for one in made}
 
     def _mixtures(
-        self, file: FileSection, agents: dict[str, Agent], models: dict[str, ModelSpec], bounds: EngineLimits
+        self, file: FileSection, agents: dict[str, Agent], models: dict[str, ModelSpec], bounds: Limits
     ) -> dict[str, Mixture]:
         # An agent whose model was refused has no window to check.
         sound = {name: one for name, one in agents.items() if one.model in models}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits, Retention, RunTime
 from moa_server.settings.address import checked, is_loopback
 from moa_server.settings.catalogue import Catalogue
 from moa_server.settings.findings import Findings
@@ -32,7 +32,7 @@ from moa_server.settings.settings import (
 _AFTER_LONGEST_RUN_S = 60.0
 
 
-def limits(section: LimitsSection, findings: Findings) -> EngineLimits:
+def limits(section: LimitsSection, findings: Findings) -> Limits:
     """Return the limits of all runs."""
     if section.run_time.default > section.run_time.maximum:
         wrong = f"{section.run_time.default:g} s is more than the maximum of {section.run_time.maximum:g} s"
@@ -40,26 +40,27 @@ def limits(section: LimitsSection, findings: Findings) -> EngineLimits:
     if section.message_size > section.request_size:
         wrong = f"{section.message_size} bytes are more than request_size, {section.request_size}"
         findings.add(("limits", "message_size"), f"{wrong}; lower it or raise the other")
-    return EngineLimits(
-        max_time_s=section.run_time.maximum,
-        default_time_s=section.run_time.default,
+    return Limits(
+        run_time=RunTime(section.run_time.maximum, section.run_time.default),
         abandon_grace_s=section.abandon_grace,
         heartbeat_s=section.heartbeat,
-        gather_s=section.gather_window,
-        longest_wait_s=section.layer_wait,
+        gather_window_s=section.gather_window,
+        layer_wait_s=section.layer_wait,
         cancel_wait_s=section.cancel_wait,
-        max_messages=section.messages,
-        max_message_bytes=section.message_size,
-        max_request_bytes=section.request_size,
-        max_layers=section.layers,
-        max_agents_per_layer=section.agents_per_layer,
-        max_open_runs=section.open_runs,
-        retain_runs=section.retention.count,
-        retain_bytes=section.retention.bytes,
-        retain_s=section.retention.age,
-        retain_content_s=section.retention.content_age,
-        retain_runs_per_caller=section.retention.count_per_caller,
-        retain_bytes_per_caller=section.retention.bytes_per_caller,
+        messages=section.messages,
+        message_size=section.message_size,
+        request_size=section.request_size,
+        layers=section.layers,
+        agents_per_layer=section.agents_per_layer,
+        open_runs=section.open_runs,
+        retention=Retention(
+            section.retention.count,
+            section.retention.bytes,
+            section.retention.age,
+            section.retention.content_age,
+            section.retention.count_per_caller,
+            section.retention.bytes_per_caller,
+        ),
     )
 
 

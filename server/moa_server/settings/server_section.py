@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.settings.model_section import AtLeastOne
 from moa_server.settings.quantities import Duration, Size, Span
 from moa_server.settings.secret import SecretSection
 from moa_server.settings.section import Maybe, Name, Names, Section
 
-_LIMITS = EngineLimits()
+_LIMITS = Limits()
 _Path = Annotated[str, Field(min_length=1, max_length=4096)]
 _Address = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -18,20 +18,20 @@ _Address = Annotated[str, Field(min_length=1, max_length=256)]
 class RunTimeSection(Section):
     """How long a run may take."""
 
-    maximum: Span = _LIMITS.max_time_s
+    maximum: Span = _LIMITS.run_time.maximum_s
     """Whatever is asked."""
-    default: Span = _LIMITS.default_time_s
+    default: Span = _LIMITS.run_time.default_s
     """Where nobody says."""
 
 
 class RetentionSection(Section):
     """Which finished runs are kept; the oldest go first."""
 
-    count: AtLeastOne = _LIMITS.retain_runs
+    count: AtLeastOne = 10_000
     """How many."""
-    bytes: Size = _LIMITS.retain_bytes
+    bytes: Size = 256 * 1024 * 1024
     """How much their events may take together."""
-    age: Span = _LIMITS.retain_s
+    age: Span = 3600.0
     """For how long."""
     content_age: Maybe[Span] = None
     """For how long their messages and events are kept; their records and usage stay for ``age``. When left out, as
@@ -51,23 +51,23 @@ class LimitsSection(Section):
     """How long a run goes on that nobody watches and that was not started detached."""
     heartbeat: Span = _LIMITS.heartbeat_s
     """How long a watcher hears nothing before it hears that the run is alive."""
-    gather_window: Duration = _LIMITS.gather_s
+    gather_window: Duration = _LIMITS.gather_window_s
     """How long pieces of text are gathered before they are passed on; the first is passed on at once."""
-    layer_wait: Duration = _LIMITS.longest_wait_s
+    layer_wait: Duration = _LIMITS.layer_wait_s
     """The longest a caller may wait for a layer to close."""
     cancel_wait: Duration = _LIMITS.cancel_wait_s
     """How long the answer to a cancellation waits for the run to end."""
-    messages: AtLeastOne = _LIMITS.max_messages
+    messages: AtLeastOne = _LIMITS.messages
     """The most messages of a conversation."""
-    message_size: Size = _LIMITS.max_message_bytes
+    message_size: Size = _LIMITS.message_size
     """The largest message."""
-    request_size: Size = _LIMITS.max_request_bytes
+    request_size: Size = _LIMITS.request_size
     """The largest request."""
-    layers: AtLeastOne = _LIMITS.max_layers
+    layers: AtLeastOne = _LIMITS.layers
     """The most layers of a plan, the answering one included."""
-    agents_per_layer: AtLeastOne = _LIMITS.max_agents_per_layer
+    agents_per_layer: AtLeastOne = _LIMITS.agents_per_layer
     """The most agents of a layer."""
-    open_runs: AtLeastOne = _LIMITS.max_open_runs
+    open_runs: AtLeastOne = _LIMITS.open_runs
     """The most runs under way; a further one is refused as overload."""
     retention: RetentionSection = RetentionSection()
     """Which finished runs are kept."""

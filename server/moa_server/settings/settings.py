@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.limits import EngineLimits
+from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture
 from moa_server.domain.model import ModelSpec, Secret
 
@@ -99,7 +99,7 @@ class Settings:
     """All of them; a caller may be allowed to name some that are not in the mixture's own layers."""
     mixtures: Mapping[str, Mixture]
     default_mixture: str
-    limits: EngineLimits
+    limits: Limits
     server: ServerSettings
     telemetry: TelemetrySettings
     journal: JournalSettings

@@ -7,13 +7,13 @@ from typing import Literal
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult, Proposal
-from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking, selecting
-from moa_server.strategies.aggregating import aggregated, answering
-from moa_server.strategies.ordering import ordered
+from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks, selection
+from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.similarity import agreement
+from moa_server.strategies.parts.steps import NOTHING, Step, aggregator_of, ask, names, only_proposal, return_only
 from moa_server.strategies.prompts import brief
-from moa_server.strategies.similarity import agreement
-from moa_server.strategies.steps import NOTHING, Step, aggregator_of, ask, names, only_proposal, return_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def _selected(plan: Plan, options: Options, result: LayerResult) -> Step[tuple[P
     proposals = ordered(plan, result)
     match options.select:
         case "judge":
-            return (yield from selecting.judged(plan, plan.roster.roles["judge"], proposals, options.keep))
+            return (yield from selection.judged(plan, plan.roster.roles["judge"], proposals, options.keep))
         case "diverse":
-            return (yield from selecting.diverse(proposals, options.keep))
+            return (yield from selection.diverse(proposals, options.keep))
         case _:
             return proposals
 
@@ -83,14 +83,14 @@ def _is_judged(options: Options, count: int) -> bool:
     return options.select == "judge" and count > options.keep
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
-    stages: list[Stage] = []
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+    stages: list[OutlinedLayer] = []
     looks_back = 1
     for agents in roster.layers:
-        stages.append(Stage(agents, looks_back))
+        stages.append(OutlinedLayer(agents, looks_back))
         looks_back = 1
         if _is_judged(options, len(agents)):
-            stages.append(Stage((roster.roles["judge"],)))
+            stages.append(OutlinedLayer((roster.roles["judge"],)))
             looks_back = 2
     if options.stop_on_agreement == "on":
         looks_back = max(len(stages), 1)  # any layer can be the last
@@ -105,15 +105,15 @@ def _most_shown(roster: Roster, options: Options) -> int:
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 0)
-    yield from checking.needs_aggregator(roster)
-    yield from checking.sound_weights(roster)
-    yield from checking.one_of("select", options.select, ("all", "judge", "diverse"))
-    yield from checking.one_of("stop_on_agreement", options.stop_on_agreement, ("off", "shadow", "on"))
-    yield from checking.within("keep", options.keep, 1, 100)
-    yield from checking.within("agreement", options.agreement, 0, 1)
+    yield from roster_checks.layer_count(roster, 0)
+    yield from roster_checks.needs_aggregator(roster)
+    yield from roster_checks.sound_weights(roster)
+    yield from roster_checks.one_of("select", options.select, ("all", "judge", "diverse"))
+    yield from roster_checks.one_of("stop_on_agreement", options.stop_on_agreement, ("off", "shadow", "on"))
+    yield from roster_checks.within("keep", options.keep, 1, 100)
+    yield from roster_checks.within("agreement", options.agreement, 0, 1)
     if options.select == "judge":
-        yield from checking.needs_role(roster, "judge", "to pick the proposals that are shown onward")
+        yield from roster_checks.needs_role(roster, "judge", "to pick the proposals that are shown onward")
 
 
 AGGREGATE = Strategy("aggregate", _run, _outline, _problems, Options)

@@ -9,13 +9,13 @@ from moa_server.domain.errors import NoProposals
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult, Proposal
-from moa_server.domain.strategy import Call, Decision, Rule, Stage, Strategy
-from moa_server.strategies import checking, extracting, gates, sampling
-from moa_server.strategies.aggregating import aggregated, answering
-from moa_server.strategies.electing import counting
-from moa_server.strategies.ordering import ordered
-from moa_server.strategies.similarity import most_central
-from moa_server.strategies.steps import NOTHING, Step, answer_by, fell_back, try_all
+from moa_server.domain.strategy import Call, Decision, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import ballots, gates, roster_checks, samples
+from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.election import counting
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.similarity import most_central
+from moa_server.strategies.parts.steps import NOTHING, Step, answer_by, fell_back, try_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Options:
     """How certain a tier has to be, from 0 to 1."""
     samples: int = 1
     """How often each agent of a tier below the last is asked."""
-    extract: extracting.Extract | Literal[""] = ""
+    extract: ballots.Extract | Literal[""] = ""
     """For ``agreement``: what has to agree, named as for votes; empty means the words of the whole texts."""
     pattern: str = ""
     """For ``regex``: its first group, or all it finds; searched at the end of a text, line by line."""
@@ -45,7 +45,7 @@ def _run(plan: Plan) -> Rule:
     best: Proposal | None = None
     *tiers, last = plan.roster.layers
     for tier, agents in enumerate(tiers):
-        result = yield from try_all(_calls(plan, options, sampling.sampled(agents, options.samples)))
+        result = yield from try_all(_calls(plan, options, samples.sampled(agents, options.samples)))
         if not result.proposals:
             yield Decision("escalate", (), f"nobody of tier {tier + 1} answered")
             continue
@@ -103,30 +103,30 @@ def _calls_from(roster: Roster, options: Options, tier: int) -> int:
     return sum(len(stage.agents) if stage.most is None else stage.most for stage in stages if not stage.folds)
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
     *tiers, last = roster.layers
-    stages: list[Stage] = []
+    stages: list[OutlinedLayer] = []
     for agents in tiers:
-        stages.append(Stage(sampling.sampled(agents, options.samples)))
+        stages.append(OutlinedLayer(samples.sampled(agents, options.samples)))
         if options.gate == "self_verification":
             verifier = roster.roles.get("verifier")
-            stages.append(Stage((verifier,) if verifier else agents, most=1))
-    stages.append(Stage(last, answers=len(last) == 1))
+            stages.append(OutlinedLayer((verifier,) if verifier else agents, most=1))
+    stages.append(OutlinedLayer(last, answers=len(last) == 1))
     if len(last) > 1 and roster.aggregator is not None:
         stages += answering(roster.aggregator, len(last))
     return tuple(stages)
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 1)
-    yield from checking.sound_weights(roster)
-    yield from checking.one_of("gate", options.gate, gates.GATES)
-    yield from checking.within("threshold", options.threshold, 0, 1)
-    yield from checking.within("samples", options.samples, 1, 100)
+    yield from roster_checks.layer_count(roster, 1)
+    yield from roster_checks.sound_weights(roster)
+    yield from roster_checks.one_of("gate", options.gate, gates.GATES)
+    yield from roster_checks.within("threshold", options.threshold, 0, 1)
+    yield from roster_checks.within("samples", options.samples, 1, 100)
     if options.extract:
-        yield from extracting.problems(options)
+        yield from ballots.problems(options)
     gated = Roster(roster.layers[:-1])
-    yield from sampling.problems(gated, options.samples)
+    yield from samples.problems(gated, options.samples)
     if options.gate == "agreement" and any(len(agents) * options.samples == 1 for agents in gated.layers):
         yield "a tier of one agent cannot agree: give it more agents, or samples, or take another gate"
 

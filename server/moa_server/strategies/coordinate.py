@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, Proposal
-from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking
-from moa_server.strategies.aggregating import aggregated, answering
-from moa_server.strategies.dividing import Subtask, Unusable, divided
-from moa_server.strategies.ordering import ordered
-from moa_server.strategies.prompts import coordinate as prompts
-from moa_server.strategies.steps import (
+from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks
+from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.division import Subtask, Unusable, divided
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.steps import (
     NOTHING,
     Step,
     aggregator_of,
@@ -22,6 +21,7 @@ from moa_server.strategies.steps import (
     fell_back,
     try_all,
 )
+from moa_server.strategies.prompts import coordinator as prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +92,20 @@ def _without_plan(plan: Plan) -> Step[Answer]:
     return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
-    coordinator = Stage((roster.roles["coordinator"],))
-    steps = tuple(Stage(roster.layers[0], looks_back=max(step, 1)) for step in range(options.depth))
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+    coordinator = OutlinedLayer((roster.roles["coordinator"],))
+    steps = tuple(OutlinedLayer(roster.layers[0], looks_back=max(step, 1)) for step in range(options.depth))
     answer = answering(aggregator_of(roster), len(roster.layers[0]), looks_back=options.depth)
     return (coordinator, coordinator, *steps, *answer)
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 1, 1)
-    yield from checking.needs_aggregator(roster)
-    yield from checking.needs_role(roster, "coordinator", "to split the work")
-    yield from checking.within("depth", options.depth, 1, 10)
-    yield from checking.sound_weights(roster)
-    yield from checking.strengths(roster.layers[0] if roster.layers else ())
+    yield from roster_checks.layer_count(roster, 1, 1)
+    yield from roster_checks.needs_aggregator(roster)
+    yield from roster_checks.needs_role(roster, "coordinator", "to split the work")
+    yield from roster_checks.within("depth", options.depth, 1, 10)
+    yield from roster_checks.sound_weights(roster)
+    yield from roster_checks.strengths(roster.layers[0] if roster.layers else ())
 
 
 COORDINATE = Strategy("coordinate", _run, _outline, _problems, Options)

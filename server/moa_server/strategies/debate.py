@@ -7,15 +7,15 @@ from typing import Literal
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
-from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking, extracting
-from moa_server.strategies.aggregating import aggregated, answering
-from moa_server.strategies.electing import counting, elect
-from moa_server.strategies.ordering import ordered
-from moa_server.strategies.prompts import debate as prompts
-from moa_server.strategies.similarity import agreement
-from moa_server.strategies.steps import Step, aggregator_of, ask, names
-from moa_server.strategies.tally import TIE_RULES
+from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import ballots, roster_checks
+from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.election import counting, elect
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.similarity import agreement
+from moa_server.strategies.parts.steps import Step, aggregator_of, ask, names
+from moa_server.strategies.parts.tally import TIE_RULES
+from moa_server.strategies.prompts import debater as prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Options:
     """Whether rounds are skipped once all vote for the same, or before an aggregator say much the same."""
     agreement: float = 0.9
     """How alike answers have to be before an aggregator, from 0 to 1."""
-    extract: extracting.Extract = "normalised_text"
+    extract: ballots.Extract = "normalised_text"
     """What an answer votes for: ``last_number``, ``choice_letter``, ``json_field``, ``regex``, ``normalised_text``."""
     pattern: str = ""
     """For ``regex``: its first group, or all it finds, is the choice; searched at the end of a text, line by line."""
@@ -88,22 +88,22 @@ def _agreed(plan: Plan, options: Options, result: LayerResult, *, saved: int) ->
     return agreed
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
-    rounds = (Stage(roster.layers[0]),) * options.rounds
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+    rounds = (OutlinedLayer(roster.layers[0]),) * options.rounds
     return rounds if options.end == "vote" else (*rounds, *answering(aggregator_of(roster), len(roster.layers[0])))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 1, 1)
-    yield from checking.sound_weights(roster)
-    yield from checking.within("rounds", options.rounds, 1, 20)
-    yield from checking.within("neighbours", options.neighbours, 0, 100)
-    yield from checking.within("agreement", options.agreement, 0, 1)
-    yield from checking.one_of("end", options.end, ("vote", "aggregate"))
-    yield from checking.one_of("tie", options.tie, TIE_RULES)
-    yield from extracting.problems(options)
+    yield from roster_checks.layer_count(roster, 1, 1)
+    yield from roster_checks.sound_weights(roster)
+    yield from roster_checks.within("rounds", options.rounds, 1, 20)
+    yield from roster_checks.within("neighbours", options.neighbours, 0, 100)
+    yield from roster_checks.within("agreement", options.agreement, 0, 1)
+    yield from roster_checks.one_of("end", options.end, ("vote", "aggregate"))
+    yield from roster_checks.one_of("tie", options.tie, TIE_RULES)
+    yield from ballots.problems(options)
     if options.end == "aggregate":
-        yield from checking.needs_aggregator(roster)
+        yield from roster_checks.needs_aggregator(roster)
 
 
 DEBATE = Strategy("debate", _run, _outline, _problems, Options)

@@ -10,13 +10,13 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, Proposal
-from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking, sampling
-from moa_server.strategies.electing import weightiest
-from moa_server.strategies.ordering import ordered
+from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks, samples
+from moa_server.strategies.parts.election import weightiest
+from moa_server.strategies.parts.json_text import last_object
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.steps import Step, ask, ask_one, fell_back, try_all
 from moa_server.strategies.prompts import judge as prompts
-from moa_server.strategies.reading import last_object
-from moa_server.strategies.steps import Step, ask, ask_one, fell_back, try_all
 
 _HIGHEST = 10
 _WIN, _DRAW = 2, 1
@@ -36,7 +36,7 @@ class Options:
 
 def _run(plan: Plan) -> Rule:
     options = Options(**plan.options)
-    candidates = sampling.sampled(plan.roster.layers[0], options.samples)
+    candidates = samples.sampled(plan.roster.layers[0], options.samples)
     calls = tuple(Call(agent, response_schema=plan.response_schema) for agent in candidates)
     result = yield from ask(Layer(calls))
     proposals = ordered(plan, result)
@@ -101,23 +101,23 @@ def _better(text: str) -> int | None:
     return better if type(better) is int and better in (0, 1, 2) else None
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
-    candidates = sampling.sampled(roster.layers[0], options.samples)
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+    candidates = samples.sampled(roster.layers[0], options.samples)
     count = len(candidates)
     if count == 1:
-        return (Stage(candidates),)
+        return (OutlinedLayer(candidates),)
     calls = count * (count - 1) if options.method == "pairwise" else 1
-    return (Stage(candidates), Stage((roster.roles["judge"],) * calls))
+    return (OutlinedLayer(candidates), OutlinedLayer((roster.roles["judge"],) * calls))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 1, 1)
-    yield from checking.needs_role(roster, "judge", "to say which proposal is best")
-    yield from checking.sound_weights(roster)
-    yield from checking.one_of("method", options.method, ("scores", "pairwise"))
-    yield from checking.within("samples", options.samples, 1, 100)
-    yield from sampling.problems(roster, options.samples)
-    yield from checking.short_enough("rubric", options.rubric)
+    yield from roster_checks.layer_count(roster, 1, 1)
+    yield from roster_checks.needs_role(roster, "judge", "to say which proposal is best")
+    yield from roster_checks.sound_weights(roster)
+    yield from roster_checks.one_of("method", options.method, ("scores", "pairwise"))
+    yield from roster_checks.within("samples", options.samples, 1, 100)
+    yield from samples.problems(roster, options.samples)
+    yield from roster_checks.short_enough("rubric", options.rubric)
 
 
 RANK = Strategy("rank", _run, _outline, _problems, Options)

@@ -7,11 +7,11 @@ from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking
-from moa_server.strategies.ordering import ordered
-from moa_server.strategies.prompts import refine as prompts
-from moa_server.strategies.steps import NOTHING, aggregator_of, answer_by, ask, try_all
+from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.steps import NOTHING, aggregator_of, answer_by, ask, try_all
+from moa_server.strategies.prompts import editor as prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +48,17 @@ def _tasks(options: Options, count: int) -> tuple[str, ...]:
     return tuple(islice(options.tasks or cycle(("critique", "edit")), count))
 
 
-def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:
+def _outline(roster: Roster, _options: Options) -> tuple[OutlinedLayer, ...]:
     """A draft stands until somebody has edited it, so that every layer can look back to the first."""
-    stages = [Stage(agents, looks_back=max(index, 1)) for index, agents in enumerate(roster.layers)]
-    return (*stages, Stage((aggregator_of(roster),), looks_back=len(stages), answers=True))
+    stages = [OutlinedLayer(agents, looks_back=max(index, 1)) for index, agents in enumerate(roster.layers)]
+    return (*stages, OutlinedLayer((aggregator_of(roster),), looks_back=len(stages), answers=True))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 1)
-    yield from checking.needs_aggregator(roster)
+    yield from roster_checks.layer_count(roster, 1)
+    yield from roster_checks.needs_aggregator(roster)
     for task in options.tasks:
-        yield from checking.one_of("tasks", task, ("critique", "edit"))
+        yield from roster_checks.one_of("tasks", task, ("critique", "edit"))
     if options.tasks and len(options.tasks) < len(roster.layers) - 1:
         yield f"tasks names {len(options.tasks)}; each of the {len(roster.layers) - 1} layers after the first needs one"
 

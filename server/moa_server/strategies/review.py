@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking
-from moa_server.strategies.ordering import ordered
-from moa_server.strategies.prompts import review as prompts
-from moa_server.strategies.steps import aggregator_of, answer_by, ask, only_proposal, return_only, try_all
+from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.steps import aggregator_of, answer_by, ask, only_proposal, return_only, try_all
+from moa_server.strategies.prompts import reviewer as prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,19 @@ def _run(plan: Plan) -> Rule:
     return (yield from answer_by(Call(chairman, shown, told, response_schema=plan.response_schema), answers))
 
 
-def _outline(roster: Roster, _options: Options) -> tuple[Stage, ...]:
+def _outline(roster: Roster, _options: Options) -> tuple[OutlinedLayer, ...]:
     council = roster.layers[0]
-    return (Stage(council), Stage(council), Stage((aggregator_of(roster),), looks_back=2, answers=True))
+    return (
+        OutlinedLayer(council),
+        OutlinedLayer(council),
+        OutlinedLayer((aggregator_of(roster),), looks_back=2, answers=True),
+    )
 
 
 def _problems(roster: Roster, _options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 1, 1)
-    yield from checking.needs_aggregator(roster)
-    yield from checking.sound_weights(roster)
+    yield from roster_checks.layer_count(roster, 1, 1)
+    yield from roster_checks.needs_aggregator(roster)
+    yield from roster_checks.sound_weights(roster)
 
 
 REVIEW = Strategy("review", _run, _outline, _problems, Options)

@@ -7,13 +7,12 @@ from typing import Literal
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Decision, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking, routing
-from moa_server.strategies.aggregating import aggregated, answering
-from moa_server.strategies.ordering import ordered
-from moa_server.strategies.prompts import route as prompts
-from moa_server.strategies.reading import last_object
-from moa_server.strategies.steps import (
+from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks, route_rules
+from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.json_text import last_object
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.steps import (
     Step,
     aggregator_of,
     answer_by,
@@ -23,6 +22,7 @@ from moa_server.strategies.steps import (
     only_proposal,
     return_only,
 )
+from moa_server.strategies.prompts import router as prompts
 
 _MOST_REASON = 200
 
@@ -60,7 +60,7 @@ def _run(plan: Plan) -> Rule:
 
 def _ruled(plan: Plan, options: Options) -> tuple[tuple[Agent, ...], str]:
     pool = plan.roster.layers[0]
-    label, reason = routing.by_rules(tuple(options.rules), options.otherwise, pool, plan.messages)
+    label, reason = route_rules.by_rules(tuple(options.rules), options.otherwise, pool, plan.messages)
     fitted = tuple(agent for agent in pool if label in agent.labels) or pool
     return fitted[: options.pick], reason
 
@@ -86,11 +86,11 @@ def read_pick(text: str, count: int) -> tuple[list[int], str]:
     return [one - 1 for one in dict.fromkeys(numbers)], " ".join(reason.split())[:_MOST_REASON]
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
     pool = roster.layers[0]
     single = options.then == "single"
-    router = (Stage((roster.roles["router"],)),) if options.by == "model" else ()
-    picked = Stage(pool, answers=single, most=1 if single else min(options.pick, len(pool)))
+    router = (OutlinedLayer((roster.roles["router"],)),) if options.by == "model" else ()
+    picked = OutlinedLayer(pool, answers=single, most=1 if single else min(options.pick, len(pool)))
     if single:
         return (*router, picked)
     return (*router, picked, *answering(aggregator_of(roster), len(pool[: options.pick])))
@@ -98,19 +98,19 @@ def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
     pool = roster.layers[0] if roster.layers else ()
-    yield from checking.layer_count(roster, 1, 1)
-    yield from checking.one_of("by", options.by, ("model", "rules"))
-    yield from checking.one_of("then", options.then, ("single", "aggregate"))
-    yield from checking.within("pick", options.pick, 1, 100)
+    yield from roster_checks.layer_count(roster, 1, 1)
+    yield from roster_checks.one_of("by", options.by, ("model", "rules"))
+    yield from roster_checks.one_of("then", options.then, ("single", "aggregate"))
+    yield from roster_checks.within("pick", options.pick, 1, 100)
     if options.then == "single" and options.pick != 1:
         yield f"pick is {options.pick}; a single one answers, or take then: aggregate"
     if options.then == "aggregate":
-        yield from checking.needs_aggregator(roster)
+        yield from roster_checks.needs_aggregator(roster)
     if options.by == "rules":
-        yield from routing.problems(options.rules, options.otherwise, pool)
+        yield from route_rules.problems(options.rules, options.otherwise, pool)
     if options.by == "model":
-        yield from checking.needs_role(roster, "router", "to pick the agents")
-        yield from checking.strengths(pool)
+        yield from roster_checks.needs_role(roster, "router", "to pick the agents")
+        yield from roster_checks.strengths(pool)
 
 
 ROUTE = Strategy("route", _run, _outline, _problems, Options)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking, sampling
-from moa_server.strategies.aggregating import aggregated, answering
-from moa_server.strategies.ordering import ordered
-from moa_server.strategies.steps import ask, only_proposal, return_only
+from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks, samples
+from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.steps import ask, only_proposal, return_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Options:
 
 def _run(plan: Plan) -> Rule:
     options = Options(**plan.options)
-    samples = sampling.sampled(plan.roster.layers[0], options.samples)
-    result = yield from ask(Layer(tuple(Call(agent) for agent in samples)))
+    asked = samples.sampled(plan.roster.layers[0], options.samples)
+    result = yield from ask(Layer(tuple(Call(agent) for agent in asked)))
     only = only_proposal(plan, result)
     if only:
         return (yield from return_only(only))
@@ -36,22 +36,22 @@ def answerer(roster: Roster) -> Agent:
     return roster.aggregator or roster.layers[0][0]
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
-    samples = sampling.sampled(roster.layers[0], options.samples)
-    return (Stage(samples), *answering(answerer(roster), options.samples))
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+    asked = samples.sampled(roster.layers[0], options.samples)
+    return (OutlinedLayer(asked), *answering(answerer(roster), options.samples))
 
 
 def one_agent(roster: Roster) -> Iterator[str]:
     """Tell that it is not one agent that is asked."""
-    yield from checking.layer_count(roster, 1, 1)
+    yield from roster_checks.layer_count(roster, 1, 1)
     if roster.layers and len(roster.layers[0]) > 1:
         yield f"the layer has {len(roster.layers[0])} agents; one is asked again and again, or take `aggregate`"
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
     yield from one_agent(roster)
-    yield from checking.within("samples", options.samples, 1, 100)
-    yield from sampling.problems(roster, options.samples)
+    yield from roster_checks.within("samples", options.samples, 1, 100)
+    yield from samples.problems(roster, options.samples)
 
 
 SELF_MIXTURE = Strategy("self_mixture", _run, _outline, _problems, Options)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking, sampling
-from moa_server.strategies.aggregating import aggregated, answering
-from moa_server.strategies.ordering import ordered
+from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import roster_checks, samples
+from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.steps import NOTHING, ask
 from moa_server.strategies.prompts import brief
 from moa_server.strategies.self_mixture import answerer, one_agent
-from moa_server.strategies.steps import NOTHING, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Options:
 
 def _run(plan: Plan) -> Rule:
     options = Options(**plan.options)
-    samples = sampling.sampled(plan.roster.layers[0], options.samples)
+    asked = samples.sampled(plan.roster.layers[0], options.samples)
     best = answerer(plan.roster)
     shown = NOTHING
     for start, end in _windows(options):
-        taken = tuple(Call(agent) for agent in samples[start:end])
+        taken = tuple(Call(agent) for agent in asked[start:end])
         merging = (Call(best, shown, brief(plan)),) if shown else ()
         result = yield from ask(Layer((*merging, *taken)))
         shown = ordered(plan, result)
@@ -50,18 +50,18 @@ def _windows(options: Options) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
-    samples = sampling.sampled(roster.layers[0], options.samples)
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+    asked = samples.sampled(roster.layers[0], options.samples)
     best = answerer(roster)
-    taken = [Stage((*((best,) if start else ()), *samples[start:end])) for start, end in _windows(options)]
+    taken = [OutlinedLayer((*((best,) if start else ()), *asked[start:end])) for start, end in _windows(options)]
     return (*taken, *answering(best, min(options.window, options.samples)))
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
     yield from one_agent(roster)
-    yield from checking.within("samples", options.samples, 1, 1000)
-    yield from checking.within("window", options.window, 2, 100)
-    yield from sampling.problems(roster, options.samples)
+    yield from roster_checks.within("samples", options.samples, 1, 1000)
+    yield from roster_checks.within("window", options.window, 2, 100)
+    yield from samples.problems(roster, options.samples)
 
 
 SELF_MIXTURE_SEQUENTIAL = Strategy("self_mixture_sequential", _run, _outline, _problems, Options)

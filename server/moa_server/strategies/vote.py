@@ -6,11 +6,11 @@ from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Layer, Rule, Stage, Strategy
-from moa_server.strategies import checking, extracting, sampling
-from moa_server.strategies.electing import counting, elect, is_whole
-from moa_server.strategies.steps import ask
-from moa_server.strategies.tally import TIE_RULES, settled
+from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.strategies.parts import ballots, roster_checks, samples
+from moa_server.strategies.parts.election import counting, elect, is_whole
+from moa_server.strategies.parts.steps import ask
+from moa_server.strategies.parts.tally import TIE_RULES, settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Options:
 
     samples: int = 1
     """How often each agent is asked."""
-    extract: extracting.Extract = "normalised_text"
+    extract: ballots.Extract = "normalised_text"
     """What a proposal votes for: ``last_number``, ``choice_letter``, ``json_field``, ``regex``, ``normalised_text``."""
     pattern: str = ""
     """For ``regex``: its first group, or all it finds, is the choice; searched at the end of a text, line by line."""
@@ -37,7 +37,7 @@ class Options:
 
 def _run(plan: Plan) -> Rule:
     options = Options(**plan.options)
-    voters = sampling.sampled(plan.roster.layers[0], options.samples)
+    voters = samples.sampled(plan.roster.layers[0], options.samples)
     calls = tuple(Call(agent, response_schema=plan.response_schema) for agent in voters)
     weights = tuple(agent.weight for agent in voters)
     decided = settled(counting(plan, options), weights, whole=is_whole(plan, options))
@@ -45,17 +45,17 @@ def _run(plan: Plan) -> Rule:
     return (yield from elect(plan, options, result))
 
 
-def _outline(roster: Roster, options: Options) -> tuple[Stage, ...]:
-    return (Stage(sampling.sampled(roster.layers[0], options.samples)),)
+def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+    return (OutlinedLayer(samples.sampled(roster.layers[0], options.samples)),)
 
 
 def _problems(roster: Roster, options: Options) -> Iterator[str]:
-    yield from checking.layer_count(roster, 1, 1)
-    yield from checking.sound_weights(roster)
-    yield from checking.within("samples", options.samples, 1, 100)
-    yield from sampling.problems(roster, options.samples)
-    yield from checking.one_of("tie", options.tie, TIE_RULES)
-    yield from extracting.problems(options)
+    yield from roster_checks.layer_count(roster, 1, 1)
+    yield from roster_checks.sound_weights(roster)
+    yield from roster_checks.within("samples", options.samples, 1, 100)
+    yield from samples.problems(roster, options.samples)
+    yield from roster_checks.one_of("tie", options.tie, TIE_RULES)
+    yield from ballots.problems(options)
 
 
 VOTE = Strategy("vote", _run, _outline, _problems, Options)

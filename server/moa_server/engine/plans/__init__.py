@@ -1,0 +1,1 @@
+"""Makes a bounded plan of a query."""

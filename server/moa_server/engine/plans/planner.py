@@ -1,0 +1,88 @@
+"""Makes a plan of a query: mixture, overrides, limits, worst case, and the cuts that make it fit its budget."""
+
+import secrets
+from dataclasses import dataclass, replace
+
+from moa_server.domain.limits import Limits
+from moa_server.domain.mixture import Mixture, Roster
+from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
+from moa_server.domain.query import Query
+from moa_server.domain.strategy import OutlinedLayer, Strategy
+from moa_server.engine.plans.budget_cuts import fit
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.overrides import overridden
+from moa_server.engine.plans.worst_case import with_repair, worst_case
+from moa_server.engine.runs.response_schema import check_schema
+
+_MARK_BYTES = 8
+_SEED_BITS = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes plans from what this server offers."""
+
+    catalogue: Catalogue
+    limits: Limits
+
+    def plan(self, query: Query) -> Plan:
+        """Resolve a query.
+
+        Raises:
+            UnknownMixture, OverrideRefused, InvalidRequest: it asks for what is not to be had.
+            BudgetTooSmall: its worst case does not fit, and the mixture does not degrade.
+        """
+        if query.overrides.response_schema is not None:
+            check_schema(query.overrides.response_schema)
+        mixture = self.catalogue.mixture(query.mixture)
+        strategy = self.catalogue.strategies[mixture.strategy]
+        roster = overridden(mixture, query.overrides, strategy, self.catalogue, self.limits)
+        seed = query.overrides.seed
+        plan = Plan(
+            mixture=mixture.name,
+            strategy=mixture.strategy,
+            messages=query.messages,
+            roster=roster,
+            layers=(),
+            worst_case=WorstCase(0, 0, 0),
+            budget=mixture.budget.tightened(query.overrides.budget),
+            rules=mixture.rules,
+            mark=secrets.token_hex(_MARK_BYTES),
+            seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
+            options=mixture.options,
+            response_schema=query.overrides.response_schema,
+        )
+        return fit(plan, strategy, lambda roster: self._resolved(plan, strategy, roster))
+
+    def describe(self, mixture: Mixture) -> Plan:
+        """Return the plan of a mixture for the shortest query, whatever its budget says."""
+        strategy = self.catalogue.strategies[mixture.strategy]
+        bare = Plan(
+            mixture=mixture.name,
+            strategy=mixture.strategy,
+            messages=(),
+            roster=mixture.roster,
+            layers=(),
+            worst_case=WorstCase(0, 0, 0),
+            budget=mixture.budget,
+            rules=mixture.rules,
+            mark="",
+            seed=0,
+            options=mixture.options,
+        )
+        return self._resolved(bare, strategy, mixture.roster)
+
+    def _resolved(self, plan: Plan, strategy: Strategy, roster: Roster) -> Plan:
+        stages = strategy.stages(roster, strategy.read(plan.options), plan.rules)
+        layers = tuple(_planned(index, stage, plan) for index, stage in enumerate(stages))
+        priced = worst_case(stages, plan.messages, self.catalogue.models)
+        if plan.response_schema is not None:
+            agents = tuple(roster.agents())
+            priced = with_repair(priced, agents, plan.response_schema, plan.messages, self.catalogue.models)
+        return replace(plan, roster=roster, layers=layers, worst_case=priced)
+
+
+def _planned(index: int, stage: OutlinedLayer, plan: Plan) -> PlannedLayer:
+    count = len(stage.agents[: stage.most])
+    quorum = count if plan.rules.quorum is None or stage.answers else min(plan.rules.quorum, count)
+    return PlannedLayer(index, stage.agents, quorum, plan.rules.grace_s, stage.answers, count, stage.folds)

@@ -1,0 +1,1 @@
+"""Makes events of what happens, and finds them again."""

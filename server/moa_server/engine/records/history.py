@@ -1,0 +1,75 @@
+"""What a run has behind it when a server takes it over: closed layers, proposals of the open one, money spent."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from moa_server.domain.event import (
+    AgentFailed,
+    AgentStarted,
+    DecisionMade,
+    Event,
+    LayerClosed,
+    ProposalReceived,
+    RunStarted,
+)
+from moa_server.domain.proposal import LayerResult, Proposal
+from moa_server.domain.usage import Usage
+from moa_server.engine.runs.spending import unknown
+
+
+@dataclass(slots=True)
+class History:
+    """What the journal tells of a run's earlier epochs."""
+
+    started: bool = False
+    """Whether the beginning was recorded."""
+    closed: list[LayerResult] = field(default_factory=list)
+    given: dict[int, Proposal] = field(default_factory=dict)
+    """What agents of the layer after these have answered, by position."""
+    decisions: int = 0
+    """How many decisions were recorded."""
+    known: Usage = Usage()
+    """What the calls whose end was recorded have used."""
+    _calling: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """The agents that were asked and had not ended, by layer and position."""
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> "History":
+        """Read a run's events, in order."""
+        history = cls()
+        for event in events:
+            history._take(event)
+        return history
+
+    @property
+    def lost(self) -> tuple[tuple[int, str], ...]:
+        """The layers and agents of calls that were lost with their owners: made, and never to be counted well."""
+        return tuple((layer, agent) for (layer, _), agents in self._calling.items() for agent in agents)
+
+    @property
+    def spent(self) -> Usage:
+        """What all calls have used, as far as it is known."""
+        return self.known + unknown(len(self.lost))
+
+    def _take(self, event: Event) -> None:
+        match event.fact:
+            case RunStarted():
+                self.started = True
+            case AgentStarted(layer, agent, position):
+                self._calling.setdefault((layer, position), []).append(agent)
+            case ProposalReceived(layer, proposal):
+                self._end_call(layer, proposal.position, proposal.usage)
+                self.given[proposal.position] = proposal
+            case AgentFailed(layer, failure):
+                self._end_call(layer, failure.position, failure.usage)
+            case LayerClosed(layer_result):
+                self.closed.append(layer_result)
+                self.given.clear()
+            case DecisionMade():
+                self.decisions += 1
+
+    def _end_call(self, layer: int, position: int, usage: Usage) -> None:
+        self.known += usage
+        under_way = self._calling.get((layer, position))
+        if under_way:
+            under_way.pop()

@@ -1,0 +1,38 @@
+"""Reads from the journal what has become of a run."""
+
+from moa_server.domain.errors import ResumePointExpired, RunNotFound
+from moa_server.domain.event import BEGINNING, LayerClosed, Terminal
+from moa_server.domain.ports import Journal
+from moa_server.domain.proposal import LayerResult
+from moa_server.domain.usage import Usage
+from moa_server.engine.records.history import History
+from moa_server.engine.records.takeover import read_all
+from moa_server.engine.views import RunStatus
+
+
+async def closed_layer(run_id: str, index: int, journal: Journal) -> LayerResult | None:
+    """Return a layer of a run if it has closed."""
+    for event in await read_all(journal, run_id):
+        if isinstance(event.fact, LayerClosed) and event.fact.layer.index == index:
+            return event.fact.layer
+    return None
+
+
+async def status_of(run_id: str, journal: Journal) -> RunStatus:
+    """Return how far a run is.
+
+    Raises:
+        RunNotFound: there is none.
+    """
+    record = await journal.find(run_id)
+    if record is None:
+        raise RunNotFound(f"run {run_id} not found", metadata={"run_id": run_id})
+    try:
+        events = await read_all(journal, run_id)
+    except ResumePointExpired:
+        return RunStatus(record, BEGINNING, record.usage or Usage(), None)
+    cursor = events[-1].cursor if events else BEGINNING
+    end = events[-1].fact if events else None
+    if isinstance(end, Terminal):
+        return RunStatus(record, cursor, end.usage, end)
+    return RunStatus(record, cursor, History.of(events).spent, None)

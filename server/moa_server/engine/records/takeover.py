@@ -1,0 +1,101 @@
+"""Takes over the runs of servers that have gone silent, and carries them on from what the journal tells."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.event import BEGINNING, Event
+from moa_server.domain.ports import Journal
+from moa_server.domain.run import RunRecord
+from moa_server.engine.records.history import History
+
+_BATCH = 500
+_LOOKS = 8
+"""How often, within the ownership time, silent runs are looked for."""
+_LONGEST_LOOK_S = 0.15
+"""Runs that a stopping server lets go of wait no longer for another."""
+_SPREAD = (0.6, 1.0)
+"""Of that time, so that servers look by turns."""
+_MOST_AT_ONCE = 16
+"""So that several servers share what one has left."""
+
+_logger = structlog.get_logger(__name__)
+
+
+class Takeover:
+    """Claims what others have left, as long as there is room, and carries it on."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        owner: str,
+        *,
+        ownership_s: float,
+        room: Callable[[], int],
+        carry_on: Callable[[RunRecord, History, float], None],
+    ) -> None:
+        """Claim for ``owner``; ``carry_on`` is given a run, what it has behind it, and when it was claimed."""
+        self._journal = journal
+        self._owner = owner
+        self._pause_s = min(ownership_s / _LOOKS, _LONGEST_LOOK_S)
+        self._room = room
+        self._carry_on = carry_on
+        self._doubtful: list[str] = []
+        self._unread: list[tuple[RunRecord, float]] = []
+        """Claimed, and not carried on yet because the journal could not be read."""
+        self._is_cut_off = False
+
+    def doubt(self, run_id: str) -> None:
+        """Let go of a run that may or may not have been registered for this server, which does not carry it out."""
+        self._doubtful.append(run_id)
+
+    def left(self) -> list[str]:
+        """Return the runs that are, or may be, this server's, and that it does not carry out."""
+        return [*self._doubtful, *(record.run_id for record, _ in self._unread)]
+
+    async def go_on_for_ever(self) -> None:
+        """Look now and then, and at once again while there is more."""
+        while True:
+            try:
+                has_more = await self._adopt()
+                self._is_cut_off = False
+            except JournalUnavailable as error:
+                has_more = False
+                if not self._is_cut_off:
+                    _logger.warning("journal.unavailable", detail=error.detail)
+                self._is_cut_off = True
+            pause_s = 0.0 if has_more else self._pause_s * random.uniform(*_SPREAD)  # noqa: S311 - guards nothing
+            await asyncio.sleep(pause_s)
+
+    async def _adopt(self) -> bool:
+        """Claim what there is up to a number, and carry it on; return whether there may be more."""
+        await self._release_doubtful()
+        limit = min(self._room() - len(self._unread), _MOST_AT_ONCE)
+        claimed_at = asyncio.get_running_loop().time()
+        claimed = await self._journal.claim(self._owner, limit) if limit > 0 else ()
+        self._unread += ((record, claimed_at) for record in claimed)
+        while self._unread:
+            record, at = self._unread[0]
+            self._unread.append(self._unread.pop(0))  # one that cannot be read does not hold up the others
+            history = History.of(await read_all(self._journal, record.run_id))
+            self._unread.pop()
+            _logger.info("run.adopted", run_id=record.run_id, epoch=record.epoch)
+            self._carry_on(record, history, at)
+        return len(claimed) == limit
+
+    async def _release_doubtful(self) -> None:
+        doubtful = [*self._doubtful]
+        if doubtful:
+            await self._journal.release(self._owner, doubtful)
+            del self._doubtful[: len(doubtful)]
+
+
+async def read_all(journal: Journal, run_id: str) -> list[Event]:
+    """Return everything the journal has of a run."""
+    events: list[Event] = []
+    while batch := await journal.read(run_id, events[-1].cursor if events else BEGINNING, _BATCH):
+        events.extend(batch)
+    return events

@@ -1,0 +1,1 @@
+"""Carries a plan to an answer."""

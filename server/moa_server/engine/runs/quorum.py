@@ -1,0 +1,61 @@
+"""Says what a layer's outcome means for its run: go on, go on degraded, or end."""
+
+from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    JournalUnavailable,
+    MoaError,
+    NoProposals,
+    QuorumMissed,
+)
+from moa_server.domain.mixture import Rules
+from moa_server.domain.proposal import AgentFailure, LayerResult
+from moa_server.domain.strategy import Layer
+from moa_server.engine.runs.layer import quorum_of
+
+_WHOLE_RUN: dict[str, type[MoaError]] = {
+    error.reason(): error for error in (BudgetExceeded, DeadlineExceeded, JournalUnavailable)
+}
+"""Failures that are not a model's: when every agent has the same one, it is the run's."""
+
+
+def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degradation]:
+    """Return what is less than planned about a closed layer.
+
+    Raises:
+        NoProposals: nobody answered.
+        QuorumMissed: too few did, and the mixture does not go on with fewer.
+    """
+    if layer.answers or layer.excused:
+        return []
+    if not result.proposals:
+        raise nobody_answered(result)
+    wanted = quorum_of(layer, rules.quorum)
+    if wanted is None or len(result.proposals) >= wanted or layer.enough is not None:
+        return []
+    detail = f"{len(result.proposals)} of the {wanted} proposals that layer {result.index} needs were given"
+    if rules.fail_below_quorum:
+        counts = {"quorum": str(wanted), "proposals": str(len(result.proposals))}
+        raise QuorumMissed(detail, metadata={"layer": str(result.index), **counts, **causes(result.failures)})
+    return [Degradation(DegradationReason.QUORUM_MISSED, detail, result.index)]
+
+
+def nobody_answered(result: LayerResult) -> MoaError:
+    """Return one error that carries every agent's cause."""
+    return limit_of(result.failures) or NoProposals(
+        f"every agent of layer {result.index} failed",
+        metadata={"layer": str(result.index), **causes(result.failures)},
+    )
+
+
+def limit_of(failures: tuple[AgentFailure, ...]) -> MoaError | None:
+    """Return the run's own limit if that is what every one of these failures comes from."""
+    reasons = {failure.reason for failure in failures}
+    whole = _WHOLE_RUN.get(next(iter(reasons))) if len(reasons) == 1 else None
+    return whole(failures[0].detail) if whole else None
+
+
+def causes(failures: tuple[AgentFailure, ...]) -> dict[str, str]:
+    """Return each agent's reason, as metadata."""
+    return {f"agent.{failure.agent}": failure.reason for failure in failures}

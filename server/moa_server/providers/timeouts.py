@@ -1,0 +1,91 @@
+"""Holds one attempt to its time limits: the first token, the silence between tokens, the whole, its terms's."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from moa_server.domain.errors import ModelTimeout
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.ports import CallTerms
+
+_LAST_WORDS_S = 2.0
+"""How long usage and the end of the stream may take after the model has said that it has finished."""
+
+
+class Patience:
+    """How long is still waited. A connection that is kept alive without a token gains nothing.
+
+    Every token moves the limit, so that a timer is set anew only when it has gone off, or the limit has come nearer.
+    """
+
+    def __init__(self, spec: ModelSpec, terms: CallTerms) -> None:
+        self._spec = spec
+        self._loop = asyncio.get_running_loop()
+        opened = self._loop.time()
+        self._end = min(opened + spec.times.total, terms.deadline)
+        self._deadline = terms.deadline
+        self._speak_by = min(self._end, self._end if terms.speak_by is None else terms.speak_by)
+        self._spoken = False
+        self._complete = False
+        self._limit = min(self._speak_by, opened + spec.times.first_token)
+        self._timer = self._loop.call_at(self._limit, self._look)
+        self.scope = asyncio.timeout(None)
+        """What ends when the limit is met."""
+
+    def token(self) -> None:
+        """Note that at least one token has come."""
+        self._spoken = True
+        self._complete = False
+        self._wait_until(self._loop.time() + self._spec.times.idle)
+
+    def last_words(self) -> None:
+        """Note that the answer is complete, and that only counts and marks may follow."""
+        if not self._complete:
+            self._complete = True
+            self._wait_until(self._loop.time() + _LAST_WORDS_S)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._timer.cancel()
+
+    def _wait_until(self, moment: float) -> None:
+        self._limit = min(self._end, moment)
+        if self._limit < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._limit, self._look)
+
+    def _look(self) -> None:
+        if self._limit > self._loop.time():
+            self._timer = self._loop.call_at(self._limit, self._look)
+        else:
+            self.scope.reschedule(self._limit)
+
+    def failure(self) -> ModelTimeout:
+        """Return what ran out."""
+        name, times, met = self._spec.name, self._spec.times, self._limit
+        if met < self._end:
+            if self._spoken:
+                return ModelTimeout(f"{name} was silent for {times.idle:g} s between two tokens")
+            if met == self._speak_by:
+                return ModelTimeout(f"{name} gave no token while there was time for others to stand in")
+            return ModelTimeout(f"{name} gave no token within {times.first_token:g} s")
+        if self._end == self._deadline:
+            return ModelTimeout(f"{name} had not finished at the deadline")
+        return ModelTimeout(f"{name} had not finished after {times.total:g} s")
+
+
+@asynccontextmanager
+async def patience(spec: ModelSpec, terms: CallTerms) -> AsyncIterator[Patience]:
+    """Limit the time of what is done inside.
+
+    Raises:
+        ModelTimeout: one of the limits was met.
+    """
+    patient = Patience(spec, terms)
+    try:
+        async with patient.scope:
+            yield patient
+    except TimeoutError:
+        raise patient.failure() from None
+    finally:
+        patient.stop()

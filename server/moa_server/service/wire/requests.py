@@ -1,0 +1,150 @@
+"""Reads requests from the wire: every rule of the contract is checked here, and all that is wrong is named at once."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from google.protobuf.message import Message
+
+from moa.v1 import moa_service_pb2 as pb
+from moa.v1 import plan_pb2, run_pb2
+from moa_server.domain.event import BEGINNING, Cursor
+from moa_server.domain.limits import Limits
+from moa_server.domain.query import Query
+from moa_server.service.wire.conversation import read_conversation
+from moa_server.service.wire.findings import Findings
+from moa_server.service.wire.overrides import read_duration, read_name, read_overrides
+
+_MOST_ID_CHARACTERS: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run that is asked for."""
+
+    query: Query
+    request_id: str
+    fingerprint: str
+    detached: bool
+    proposal_deltas: bool = False
+    after: Cursor = BEGINNING
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A run that is named, by exactly one of its ids, and a place in it."""
+
+    run_id: str = ""
+    request_id: str = ""
+    after: Cursor = BEGINNING
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAsked:
+    """A layer that is asked for."""
+
+    run_id: str
+    index: int
+    wait_s: float
+
+
+def read_ask(request: pb.QueryRequest | pb.SynthesizeRequest, limits: Limits) -> Asked:
+    """Return the run a request asks for.
+
+    Raises:
+        InvalidRequest: it breaks rules of the contract.
+    """
+    findings = Findings()
+    query = _query(request, limits, findings)
+    request_id = _id(request.request_id, "request_id", findings)
+    after, deltas = BEGINNING, False
+    if isinstance(request, pb.SynthesizeRequest):
+        after, deltas = _cursor(request, "after", findings), request.proposal_deltas
+    findings.raise_any()
+    return Asked(query, request_id, fingerprint(request.query), request.detached, deltas, after)
+
+
+def read_query(request: pb.ExplainPlanRequest, limits: Limits) -> Query:
+    """Return the query of a request.
+
+    Raises:
+        InvalidRequest: it breaks rules of the contract.
+    """
+    findings = Findings()
+    query = _query(request, limits, findings)
+    findings.raise_any()
+    return query
+
+
+def read_name_of_run(request: pb.WatchRunRequest | pb.CancelRunRequest) -> Named:
+    """Return the run a request names.
+
+    Raises:
+        InvalidRequest: it breaks rules of the contract.
+    """
+    findings = Findings()
+    which = request.WhichOneof("run")
+    given = _id(getattr(request, which), which, findings) if which else ""
+    if which is None or not getattr(request, which):
+        findings.add(which or "run_id", "is not given; name the run by its run_id or its request_id")
+    after = _cursor(request, "after", findings) if isinstance(request, pb.WatchRunRequest) else BEGINNING
+    findings.raise_any()
+    return Named(given, "", after) if which == "run_id" else Named("", given, after)
+
+
+def read_layer(request: pb.LayerResultRequest) -> LayerAsked:
+    """Return the layer a request names.
+
+    Raises:
+        InvalidRequest: it breaks rules of the contract.
+    """
+    findings = Findings()
+    run_id = _id(request.run_id, "run_id", findings)
+    findings.check(request.run_id != "", "run_id", "is not given; name the run")
+    findings.check(request.index >= 0, "index", f"is {request.index}; layers are numbered from 0")
+    wait_s = read_duration(request.wait, "wait", findings) if request.HasField("wait") else 0.0
+    findings.raise_any()
+    return LayerAsked(run_id, request.index, wait_s)
+
+
+def fingerprint(query: plan_pb2.Query) -> str:
+    """Return a digest that is the same for the same query."""
+    return sha256(query.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _query(
+    request: pb.QueryRequest | pb.SynthesizeRequest | pb.ExplainPlanRequest, limits: Limits, findings: Findings
+) -> Query:
+    if not request.HasField("query"):
+        findings.add("query", "is not given")
+        return Query(())
+    if not _fits(request, limits, findings):
+        return Query(())
+    query = request.query
+    return Query(
+        read_conversation(query.messages, "query.messages", limits, findings),
+        read_name(query.mixture, "query.mixture", findings),
+        read_overrides(query.overrides, "query.overrides", limits, findings),
+    )
+
+
+def _fits(request: Message, limits: Limits, findings: Findings) -> bool:
+    size, most = request.ByteSize(), limits.request_size
+    return findings.check(size <= most, "query", f"makes a request of {size} bytes; it may have {most}")
+
+
+def _id(given: str, field: str, findings: Findings) -> str:
+    fits = len(given) <= _MOST_ID_CHARACTERS and (not given or (given.isascii() and given.isprintable()))
+    findings.check(fits, field, f"must be at most {_MOST_ID_CHARACTERS} printable ASCII characters")
+    return given if fits else ""
+
+
+def _cursor(request: pb.SynthesizeRequest | pb.WatchRunRequest, field: str, findings: Findings) -> Cursor:
+    if not request.HasField("after"):
+        return BEGINNING
+    after: run_pb2.Cursor = request.after
+    findings.check(after.epoch >= 0, f"{field}.epoch", f"is {after.epoch}; epochs are numbered from 1")
+    findings.check(after.sequence >= 0, f"{field}.sequence", f"is {after.sequence}; it must not be negative")
+    beginning = after.epoch == 0 and after.sequence > 0
+    findings.check(not beginning, f"{field}.epoch", "is not given; a sequence is that of an epoch")
+    return Cursor(after.epoch, after.sequence)

@@ -1,0 +1,113 @@
+"""Finds what a proposal votes for: a number, a letter, a field, whatever a pattern finds, or its whole text."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any, Literal, Protocol, get_args
+
+from moa_server.strategies.parts import patterns, roster_checks
+from moa_server.strategies.parts.json_text import objects
+
+Extractor = Callable[[str], str | None]
+"""Returns a choice in its canonical form, or None where a text makes none."""
+
+_NUMBER = re.compile(r"(?<![\w.,])-?\d{1,30}(?:,\d{3}){0,9}(?:\.\d{1,30})?", re.ASCII)
+_MOST_CHARACTERS = 20_000
+_EDGES = " \t\n.,;:!?\"'`*_()[]{}“”«»\u2018\u2019\u3002\uff01\uff1f\uff0c"
+Extract = Literal["last_number", "choice_letter", "json_field", "regex", "normalised_text"]
+NAMES: tuple[str, ...] = get_args(Extract)
+
+
+class BallotOptions(Protocol):
+    """What strategies that vote say about ballots."""
+
+    @property
+    def extract(self) -> str: ...
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def letters(self) -> str: ...
+
+
+def extractor(options: BallotOptions) -> Extractor:
+    """Return how ballots are read."""
+    match options.extract:
+        case "last_number":
+            return last_number
+        case "choice_letter":
+            return partial(choice_letter, letters=options.letters)
+        case "json_field":
+            return partial(json_field, path=options.field)
+        case "regex":
+            return partial(patterns.last_match, options.pattern)
+        case _:
+            return normalised_text
+
+
+def last_number(text: str) -> str | None:
+    """Return the last number, so that 1,234.50 and 1234.5 are one choice."""
+    found = _NUMBER.findall(text[-_MOST_CHARACTERS:])
+    if not found:
+        return None
+    number = Decimal(found[-1].replace(",", ""))
+    plain = format(number, "f")
+    short = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return "0" if short in ("-0", "") else short
+
+
+def choice_letter(text: str, letters: str) -> str | None:
+    """Return the letter that a text chooses: after the word answer, else bracketed, else the last that stands alone."""
+    text = text[-_MOST_CHARACTERS:]
+    bare = text.strip(_EDGES)
+    if len(bare) == 1:
+        return bare.upper() if bare.upper() in letters else None
+    one = f"[{re.escape(letters)}]"
+    tries = (
+        rf"(?i:answer|choice)[^\w\n]{{0,5}}(?:(?i:is|would be)[^\w\n]{{1,5}})?({one})(?![\w'’])",
+        rf"\(({one})\)|\{{({one})\}}|\*\*({one})\b",
+        rf"(?<![\w'’])({one})(?![\w'’])",
+    )
+    for pattern in tries:
+        found = re.findall(pattern, text)
+        if found:
+            return "".join(found[-1])
+    return None
+
+
+def json_field(text: str, path: str) -> str | None:
+    """Return a field of the last JSON object that has it; ``a.b`` is the field b of the field a."""
+    choice = None
+    for one in objects(text):
+        value = _at(one, path.split("."))
+        choice = choice if value is None else value
+    if choice is None:
+        return None
+    return choice if isinstance(choice, str) else json.dumps(choice, sort_keys=True, ensure_ascii=False)
+
+
+def normalised_text(text: str) -> str | None:
+    """Return a text without regard to case, blanks, and marks around it."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.split()).strip(_EDGES) or None
+
+
+def problems(options: BallotOptions) -> Iterator[str]:
+    """Tell what is wrong with how ballots are to be read."""
+    yield from roster_checks.one_of("extract", options.extract, NAMES)
+    if options.extract == "regex":
+        yield from patterns.problems(options.pattern)
+    if options.extract == "json_field" and not all(options.field.split(".")):
+        yield f"field is {options.field!r}; name the JSON field that holds the choice"
+    if options.extract == "choice_letter" and not (options.letters.isalpha() and options.letters.isupper()):
+        yield f"letters is {options.letters!r}; name the capital letters that can be chosen"
+
+
+def _at(value: Any, path: list[str]) -> Any:  # noqa: ANN401 - JSON
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
