@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import gc
 import json
-import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -21,37 +20,38 @@ from moa_server import settings as say
 from moa_server.domain.errors import MoaError
 from moa_server.domain.mixture import Mixture
 from moa_server.domain.model import ModelSpec
+from moa_server.domain.operation import Listening, Logging, Ownership, Tls
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Journal, Model
-from moa_server.engine.engine import Engine
-from moa_server.engine.plans.catalogue import Catalogue
-from moa_server.engine.plans.planner import Planner
-from moa_server.engine.registry import Ownership
-from moa_server.journal.codec import Codec, Seal
-from moa_server.journal.memory import MemoryJournal
-from moa_server.journal.postgres import PostgresJournal
-from moa_server.journal.postgres_store import migrate as migrate_database
-from moa_server.journal.reaching import is_reached, until_reached
-from moa_server.journal.seal import AesSeal
-from moa_server.journal.sqlite import SqliteJournal
-from moa_server.journal.sqlite_file import migrate as migrate_file
+from moa_server.engine import Catalogue, Engine, Planner
+from moa_server.journal import (
+    AesSeal,
+    Codec,
+    MemoryJournal,
+    PostgresJournal,
+    Seal,
+    SqliteJournal,
+    is_reached,
+    migrate_postgres,
+    migrate_sqlite,
+    until_reached,
+)
 from moa_server.models import RecordedTexts, breaker_state, build_models
 from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
-from moa_server.security.caller import Caller
-from moa_server.security.callers import Callers, KnownCaller
-from moa_server.service.certificates import CertificateRefused, TlsFiles
-from moa_server.service.loop import loop_factory
-from moa_server.service.server import AddressUnavailable, Serving, serving
-from moa_server.service.server_options import Listening
-from moa_server.service.stop_signals import stop_signals
+from moa_server.security import Caller, Callers, KnownCaller
+from moa_server.service import (
+    AddressUnavailable,
+    CertificateRefused,
+    Serving,
+    loop_factory,
+    serving,
+    stop_signals,
+)
 from moa_server.settings import ConfigurationRefused, KnownProvider, Reloader, Settings, json_schema, load, render_check
 from moa_server.strategies import STRATEGIES
-from moa_server.telemetry.logs import Logging, set_up_logs
-from moa_server.telemetry.run_metrics import RunMetrics, observe_breakers, observe_open_runs
-from moa_server.telemetry.setup import exporting
+from moa_server.telemetry import RunMetrics, exporting, observe_breakers, observe_open_runs, set_up_logs
 
 _REFUSED = 1
-_ID_BYTES = 16
 _Error = TypeVar("_Error", bound=Exception)
 _GARBAGE = (20_000, 10, 10)
 """Objects, and rounds of the younger generation, before each generation is searched; a tenth of a run's CPU goes
@@ -111,9 +111,9 @@ def _schema(_chosen: argparse.Namespace) -> None:
 def _migrate(chosen: argparse.Namespace) -> None:
     match load(chosen.config, _choices()).journal.store:
         case say.SqliteJournal(path):
-            print(f"the journal's schema is at step {migrate_file(path)}")
+            print(f"the journal's schema is at step {migrate_sqlite(path)}")
         case say.PostgresJournal(dsn):
-            print(f"the journal's schema is at step {asyncio.run(migrate_database(dsn.reveal()))}")
+            print(f"the journal's schema is at step {asyncio.run(migrate_postgres(dsn.reveal()))}")
         case _:
             print("the journal is in memory, and has no schema")
 
@@ -230,7 +230,7 @@ def _journal(settings: Settings) -> AbstractAsyncContextManager[Journal]:
 
 def _ownership(settings: Settings) -> Ownership:
     said = settings.journal
-    return Ownership(secrets.token_hex(_ID_BYTES), said.ownership_s, most_epochs=said.most_owners)
+    return Ownership(said.ownership_s, said.most_owners)
 
 
 def _seal(settings: Settings) -> Seal | None:
@@ -285,7 +285,7 @@ def _listening(settings: Settings) -> Listening:
     server = settings.server
     return Listening(
         server.listen,
-        TlsFiles(server.tls.cert, server.tls.key, server.tls.client_ca) if server.tls else None,
+        Tls(server.tls.cert, server.tls.key, server.tls.client_ca) if server.tls else None,
         server.reflection,
         server.health_listen,
         server.drain_grace_s,

@@ -11,11 +11,11 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.event import BEGINNING, Cursor, Event
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
+from moa_server.domain.operation import Ownership
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.run import RunRecord, Ticket
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
-from moa_server.engine.registry import Ownership
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, user

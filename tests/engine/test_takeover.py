@@ -19,10 +19,10 @@ from moa_server.domain.event import (
     RunSucceeded,
 )
 from moa_server.domain.limits import Limits
+from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Append, Registered, Written
 from moa_server.domain.run import Submission
 from moa_server.domain.usage import Price
-from moa_server.engine.registry import Ownership
 from tests.engine.conftest import House, OpenHouse
 from tests.engine.fakes import FakeModel, once, saying, silent, spec
 from tests.engine.journals import SharedJournal
@@ -47,7 +47,7 @@ class CutOff:
 
 
 def ownership(name: str, **more: int) -> Ownership:
-    return Ownership(name, seconds=OWNERSHIP_S, lazy_s=0.01, **more)
+    return Ownership(ownership_s=OWNERSHIP_S, lazy_s=0.01, owner=name, **more)
 
 
 async def two_servers(
@@ -144,7 +144,7 @@ async def test_a_run_that_lost_too_many_owners_fails_with_a_typed_error(open_hou
     run = await one.start(detached=True)
     await stuck["boss"].called.wait()
     await one.engine.close(0)
-    two = await open_house(stuck, [], journal=journal, ownership=ownership("two", most_epochs=1))
+    two = await open_house(stuck, [], journal=journal, ownership=ownership("two", most_owners=1))
     end = (await two.events(run.run_id))[-1].fact
     assert isinstance(end, RunFailed)
     assert end.reason == "RUN_ABANDONED"

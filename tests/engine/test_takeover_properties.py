@@ -27,8 +27,8 @@ from moa_server.domain.event import (
     RunSucceeded,
 )
 from moa_server.domain.mixture import Rules
+from moa_server.domain.operation import Ownership
 from moa_server.engine.engine import Engine
-from moa_server.engine.registry import Ownership
 from moa_server.strategies import STRATEGIES
 from tests.engine.journals import CutOff, SharedJournal
 from tests.engine.stories import SETTINGS, Story, Teller, many, stories
@@ -53,7 +53,7 @@ class Server:
 @asynccontextmanager
 async def served(story: Story, journal: SharedJournal, name: str, most: int) -> AsyncIterator[Server]:
     models, way = story.models(), CutOff(journal, most)
-    owner = Ownership(name, seconds=OWNERSHIP_S, lazy_s=0.02)
+    owner = Ownership(ownership_s=OWNERSHIP_S, lazy_s=0.02, owner=name)
     limits = replace(LIMITS, heartbeat_s=0.1)
     async with Engine(story.catalogue(models), way, limits, ownership=owner) as engine:
         yield Server(engine, models, way)

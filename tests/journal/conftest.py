@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from moa_server.journal.postgres_store import migrate
+from moa_server.journal.postgres_store import migrate_postgres
 from tests.journal.postgres import Postgres
 
 pytest.register_assert_rewrite("tests.journal.contract")
@@ -18,5 +18,5 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def postgres_dsn(postgres: Postgres) -> str:
     """A database with the journal's schema, whose rows the tests share."""
-    asyncio.run(migrate(postgres.dsn))
+    asyncio.run(migrate_postgres(postgres.dsn))
     return postgres.dsn

@@ -18,9 +18,7 @@ class OneProcess:
 
     async def journal(self, retention: Retention | None = None) -> Journal:
         if self._journal is None:
-            self._journal = MemoryJournal(
-                retention or Retention(), clock=self._clock, monotonic=self._clock.monotonic
-            )
+            self._journal = MemoryJournal(retention or Retention(), clock=self._clock, monotonic=self._clock.monotonic)
         return self._journal
 
     async def pass_time(self, seconds: float) -> None:

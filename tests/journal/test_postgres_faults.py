@@ -12,7 +12,7 @@ from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING
 from moa_server.journal.codec import Codec
 from moa_server.journal.postgres import PostgresJournal
-from moa_server.journal.postgres_store import migrate
+from moa_server.journal.postgres_store import migrate_postgres
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.store_errors import JournalTooNew, JournalTooOld
 from tests.journal.examples import deltas, submission, whole
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 def own_postgres() -> Iterator[Postgres]:
     """A server that may be killed."""
     with Postgres() as server:
-        asyncio.run(migrate(server.dsn))
+        asyncio.run(migrate_postgres(server.dsn))
         yield server
 
 
@@ -146,18 +146,18 @@ async def test_a_database_without_the_schema_says_how_to_make_it(empty_database:
 
 
 async def test_many_migrations_at_once_make_one_schema(empty_database: str) -> None:
-    assert len(set(await asyncio.gather(*(migrate(empty_database) for _ in range(4))))) == 1
+    assert len(set(await asyncio.gather(*(migrate_postgres(empty_database) for _ in range(4))))) == 1
     async with PostgresJournal(empty_database) as journal:
         assert (await journal.submit(submission(), "a")).created
 
 
 async def test_a_schema_that_needs_newer_servers_is_refused(empty_database: str) -> None:
-    newest = await migrate(empty_database)
+    newest = await migrate_postgres(empty_database)
     connection = await asyncpg.connect(empty_database)
     await connection.execute("INSERT INTO moa_steps VALUES ($1, $1)", newest + 1)
     await connection.close()
     with pytest.raises(JournalTooNew):
-        await migrate(empty_database)
+        await migrate_postgres(empty_database)
     async with PostgresJournal(empty_database) as journal:
         with pytest.raises(JournalTooNew, match=f"step {newest + 1}"):
             await journal.find("r1")

@@ -61,7 +61,7 @@ async def test_pages_that_went_bad_are_named(path: Path) -> None:
 
 
 async def test_a_schema_that_needs_newer_servers_is_refused(path: Path) -> None:
-    newest = sqlite_file.migrate(path)
+    newest = sqlite_file.migrate_sqlite(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO steps VALUES (?, ?)", (newest + 1, newest + 1))
         connection.commit()
@@ -71,7 +71,7 @@ async def test_a_schema_that_needs_newer_servers_is_refused(path: Path) -> None:
 
 
 async def test_a_newer_schema_that_serves_this_server_is_taken(path: Path) -> None:
-    newest = sqlite_file.migrate(path)
+    newest = sqlite_file.migrate_sqlite(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO steps VALUES (?, ?)", (newest + 1, newest))
         connection.commit()
@@ -80,7 +80,7 @@ async def test_a_newer_schema_that_serves_this_server_is_taken(path: Path) -> No
 
 
 def test_migrating_again_changes_nothing(path: Path) -> None:
-    assert sqlite_file.migrate(path) == sqlite_file.migrate(path)
+    assert sqlite_file.migrate_sqlite(path) == sqlite_file.migrate_sqlite(path)
 
 
 async def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:

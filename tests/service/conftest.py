@@ -14,12 +14,12 @@ from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa_server.domain.agent import Agent
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
+from moa_server.domain.operation import Listening
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.security.callers import Callers
 from moa_server.service.server import Serving, serving
-from moa_server.service.server_options import Listening
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec
 

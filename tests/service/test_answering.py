@@ -189,8 +189,8 @@ async def test_an_unknown_mixture_is_refused(serve: Serve) -> None:
 
 
 async def test_two_servers_cannot_share_a_port(serve: Serve) -> None:
+    from moa_server.domain.operation import Listening  # noqa: PLC0415
     from moa_server.service.server import AddressUnavailable  # noqa: PLC0415
-    from moa_server.service.server_options import Listening  # noqa: PLC0415
 
     served = await serve()
     with pytest.raises(AddressUnavailable, match=str(served.serving.port)):

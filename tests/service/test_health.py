@@ -60,7 +60,7 @@ async def test_a_server_that_drains_is_alive_but_takes_no_work(serve: Serve) -> 
 
 
 async def test_probes_have_an_address_of_their_own_where_it_is_wanted(serve: Serve) -> None:
-    served = await serve(engine=ScriptedEngine(), listening=replace(NO_GRACE, health_address="127.0.0.1:0"))
+    served = await serve(engine=ScriptedEngine(), listening=replace(NO_GRACE, health_listen="127.0.0.1:0"))
     assert served.serving.health_port not in {None, 0, served.serving.port}
     async with grpc.aio.insecure_channel(f"127.0.0.1:{served.serving.health_port}") as channel:
         assert (await HealthStub(channel).Check(HealthCheckRequest())).status == SERVING

@@ -8,8 +8,8 @@ import pytest
 import trustme
 
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
-from moa_server.service.certificates import CertificateRefused, TlsFiles
-from moa_server.service.server_options import Listening
+from moa_server.domain.operation import Listening, Tls
+from moa_server.service.certificates import CertificateRefused
 from tests.service.conftest import NO_GRACE, Serve, Served, ask
 from tests.service.refusals import refusal
 from tests.service.scripted import ScriptedEngine, cut
@@ -20,7 +20,7 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self.ca = trustme.CA()
-        self.files = TlsFiles(folder / "tls.crt", folder / "tls.key")
+        self.files = Tls(folder / "tls.crt", folder / "tls.key")
         self.roots = self.ca.cert_pem.bytes()
 
     def issue(self) -> None:
@@ -37,8 +37,8 @@ def authority(tmp_path: Path) -> Authority:
     return made
 
 
-def listening(files: TlsFiles) -> Listening:
-    return replace(NO_GRACE, address="localhost:0", tls=files)
+def listening(files: Tls) -> Listening:
+    return replace(NO_GRACE, listen="localhost:0", tls=files)
 
 
 @asynccontextmanager

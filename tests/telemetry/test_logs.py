@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import structlog
 
-from moa_server.telemetry.logs import Logging, set_up_logs
+from moa_server.domain.operation import Logging
+from moa_server.telemetry.logs import set_up_logs
 
 
 class Terminal(io.BytesIO):
@@ -64,13 +65,13 @@ def test_a_line_is_readable_on_a_terminal() -> None:
 
 @pytest.mark.parametrize(("form", "start"), [("json", b"{"), ("console", b"20")])
 def test_the_form_can_be_chosen(form: str, start: bytes) -> None:
-    file = set_up(form=form)
+    file = set_up(log_form=form)
     structlog.get_logger("t").info("layer.closed")
     assert file.getvalue().startswith(start)
 
 
 def test_what_is_less_important_is_not_logged() -> None:
-    file = set_up(level="warning")
+    file = set_up(log_level="warning")
     structlog.get_logger("t").info("layer.closed")
     structlog.get_logger("t").warning("run.lost")
     assert [line["event"] for line in lines(file)] == ["run.lost"]
@@ -88,7 +89,7 @@ def test_texts_are_hidden_unless_they_are_wanted() -> None:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_fault_is_logged_without_the_values_of_variables(form: str) -> None:
-    file = set_up(form=form)
+    file = set_up(log_form=form)
     try:
         broken("s3cret" + "-42")
     except RuntimeError as error:

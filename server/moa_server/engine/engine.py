@@ -21,6 +21,7 @@ from moa_server.domain.errors import (
 )
 from moa_server.domain.event import BEGINNING, Cursor, Event, Fact, LayerClosed
 from moa_server.domain.limits import Limits
+from moa_server.domain.operation import Ownership
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Clock, Journal, Model, SystemClock
 from moa_server.domain.proposal import LayerResult
@@ -34,7 +35,7 @@ from moa_server.engine.records.purge import purge_for_ever
 from moa_server.engine.records.run_reader import closed_layer, status_of
 from moa_server.engine.records.takeover import Takeover
 from moa_server.engine.records.watcher import Watcher
-from moa_server.engine.registry import Ownership, Registry
+from moa_server.engine.registry import Registry
 from moa_server.engine.views import MixtureView, ModelView, RunStatus
 
 _RETRY_AFTER_S = 1.0
@@ -66,7 +67,7 @@ class Engine:
         self.catalogue = catalogue
         self._journal = journal
         self._limits = limits
-        self._ownership = ownership or Ownership(secrets.token_hex(_ID_BYTES))
+        self._ownership = ownership or Ownership()
         self._breaker_of = breaker_of
         self._registry = Registry(
             journal, clock or SystemClock(), limits, self._ownership, lambda: self.catalogue, on_fact=on_fact
@@ -74,7 +75,7 @@ class Engine:
         self._adoption = Takeover(
             journal,
             self._ownership.owner,
-            ownership_s=self._ownership.seconds,
+            ownership_s=self._ownership.ownership_s,
             room=self._room,
             carry_on=self._registry.open,
         )

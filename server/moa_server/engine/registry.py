@@ -4,13 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
 
 from moa_server.domain.errors import JournalUnavailable, NotOffered
 from moa_server.domain.event import Fact, RunAdopted, RunCancelled, RunFailed, RunStarted, RunSucceeded, Terminal
 from moa_server.domain.limits import Limits
+from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Clock, Journal, Written
 from moa_server.domain.run import RunRecord
 from moa_server.engine.plans.catalogue import Catalogue
@@ -28,20 +28,6 @@ _COMPANY_S = 0.001
 """How long events wait for others where a commit is dear: not in the memory of the process."""
 
 _logger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """How this server owns runs."""
-
-    owner: str
-    """Its name, never used again."""
-    seconds: float = 5.0
-    """How long an ownership lasts without being renewed."""
-    lazy_s: float = 0.1
-    """How long events that were shown already may wait to be written."""
-    most_epochs: int = 5
-    """A run that lost more owners than this is given up."""
 
 
 class Registry:
@@ -73,7 +59,7 @@ class Registry:
         self.scribe = Writer(
             journal,
             ownership.owner,
-            ownership_s=ownership.seconds,
+            ownership_s=ownership.ownership_s,
             lazy_s=ownership.lazy_s,
             company_s=_COMPANY_S if journal.is_shared else 0.0,
             on_written=self._hear_of,
@@ -183,7 +169,7 @@ class Registry:
         )
         strategy = catalogue.strategies.get(plan.strategy)
         carrying = Carrier(setting, strategy or next(iter(catalogue.strategies.values())), history)
-        if record.epoch > self._ownership.most_epochs:
+        if record.epoch > self._ownership.most_owners:
             return OpenRun(record, setting, carrying, self._closed, at_once=abandoned(record, setting))
         if strategy is None:
             error = NotOffered(f"this server has no strategy {plan.strategy}")

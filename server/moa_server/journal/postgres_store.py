@@ -115,7 +115,7 @@ class Store:
             raise
 
 
-async def migrate(dsn: str) -> int:
+async def migrate_postgres(dsn: str) -> int:
     """Create the schema, or bring it up to this server; return the number of the newest step.
 
     Servers of the version before may be at work. Several may do this at once.

@@ -19,7 +19,7 @@ from moa_server.journal.followers import Followers
 from moa_server.journal.lookout import look_out
 from moa_server.journal.memory import OWNERSHIP_S
 from moa_server.journal.reachability import Reachability
-from moa_server.journal.sqlite_file import connect, migrate, named_errors
+from moa_server.journal.sqlite_file import connect, migrate_sqlite, named_errors
 from moa_server.journal.sqlite_statements import SqliteStatements
 from moa_server.journal.sqlite_thread import Operation, SqliteThread
 
@@ -105,7 +105,7 @@ class SqliteJournal:
         return await self._write(self._book.purge)
 
     def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-        migrate(self._path)
+        migrate_sqlite(self._path)
         return connect(self._path, durable=self._durable), connect(self._path)
 
     async def _places(self, names: Sequence[str]) -> dict[str, tuple[object, ...]]:

@@ -42,7 +42,7 @@ def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
     return connection
 
 
-def migrate(path: Path) -> int:
+def migrate_sqlite(path: Path) -> int:
     """Create the file, or bring its schema up to this server; return the number of the newest step."""
     steps = steps_of("sqlite")
     with named_errors(path), closing(connect(path)) as connection:

@@ -35,6 +35,11 @@ def read_settings(provider: str, settings: Mapping[str, Any]) -> Mapping[str, An
     return settings
 
 
+def options_of(provider: str) -> type[Any]:
+    """Return the frozen dataclass of what may be said under ``dialect`` of a model with this provider."""
+    return _OPTIONS[PRESETS[provider].dialect]
+
+
 def _make(preset: Preset, spec: ModelSpec, http: httpx.AsyncBaseTransport) -> Model:
     at_home = preset.at_home if spec.endpoint in {"", preset.endpoint} else {}
     settings = {**preset.settings, **at_home, **spec.dialect}
@@ -44,4 +49,4 @@ def _make(preset: Preset, spec: ModelSpec, http: httpx.AsyncBaseTransport) -> Mo
 PROVIDERS: Final[Mapping[str, Provider]] = {name: partial(_make, preset) for name, preset in PRESETS.items()}
 """By the names that a configuration may give."""
 
-__all__ = ["PRESETS", "PROVIDERS", "Preset", "Provider", "Transport", "read_settings"]
+__all__ = ["PRESETS", "PROVIDERS", "Preset", "Provider", "Transport", "options_of", "read_settings"]

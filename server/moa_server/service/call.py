@@ -7,7 +7,7 @@ from typing import Any
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 
-from moa_server.security.caller import ANONYMOUS, Caller
+from moa_server.security import ANONYMOUS, Caller
 
 Context = ServicerContext[Any, Any]
 

@@ -1,26 +1,15 @@
 """Keeps the server's certificate as it is in its files, also when these are replaced."""
 
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import structlog
 
+from moa_server.domain.operation import Tls
+
 _State = tuple[tuple[int, int, int], ...]
 _logger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """Where the server's certificate is."""
-
-    cert: Path
-    """Its chain, PEM."""
-    key: Path
-    """Its private key, PEM."""
-    client_ca: Path | None = None
-    """The authorities that sign callers' certificates; given, every caller needs one."""
 
 
 class CertificateRefused(Exception):
@@ -30,7 +19,7 @@ class CertificateRefused(Exception):
 class Certificates:
     """The certificate in use."""
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: Tls) -> None:
         """Read the files.
 
         Raises:
@@ -91,7 +80,7 @@ def _stamp_of(path: Path) -> tuple[int, int, int]:
     return (found.st_mtime_ns, found.st_ino, found.st_size)
 
 
-def _check_together(files: TlsFiles) -> None:
+def _check_together(files: Tls) -> None:
     """See that the key belongs to the certificate, as when only one of two files has been replaced yet."""
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

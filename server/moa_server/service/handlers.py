@@ -9,8 +9,7 @@ from moa_server.domain.errors import DeadlineExceeded
 from moa_server.domain.event import RunCancelled, RunFailed, RunSucceeded
 from moa_server.domain.limits import Limits
 from moa_server.domain.run import RunRecord, Ticket
-from moa_server.engine.engine import Engine
-from moa_server.engine.views import RunStatus
+from moa_server.engine import Engine, RunStatus
 from moa_server.service.call import Context, RpcCall, current
 from moa_server.service.ended_badly import ended_badly, was_cancelled
 from moa_server.service.run_stream import follow, outcome_of

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from moa_server.security.callers import Callers, Evidence
+from moa_server.security import Callers, Evidence
 from moa_server.service.call import Context, RpcCall
 
 _NAMES: Final = ("peer_spiffe_id", "x509_subject_alternative_name", "x509_common_name")

@@ -9,7 +9,7 @@ from moa.v1 import moa_service_pb2 as pb
 from moa_server.domain.errors import ShuttingDown
 from moa_server.domain.event import BEGINNING, Cursor, Event, LayerClosed, Terminal
 from moa_server.domain.proposal import LayerResult
-from moa_server.engine.engine import Engine
+from moa_server.engine import Engine
 from moa_server.service.wire.facts import write_event, write_heartbeat
 
 Response = TypeVar("Response", pb.SynthesizeResponse, pb.WatchRunResponse)

@@ -11,8 +11,9 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from moa.v1.moa_service_pb2_grpc import add_MoaServiceServicer_to_server
 from moa_server.domain.limits import Limits
-from moa_server.engine.engine import Engine
-from moa_server.security.callers import Callers
+from moa_server.domain.operation import Listening
+from moa_server.engine import Engine
+from moa_server.security import Callers
 from moa_server.service.admission import Admission
 from moa_server.service.certificates import Certificates
 from moa_server.service.handlers import Handlers
@@ -20,7 +21,7 @@ from moa_server.service.health import Health
 from moa_server.service.identity import Identity
 from moa_server.service.interceptor import Interceptor
 from moa_server.service.reflection import add_reflection
-from moa_server.service.server_options import Listening, options
+from moa_server.service.server_options import options
 
 _LAST_EVENTS_S = 5.0
 """How long callers have to read the end of their runs, once these have ended."""
@@ -67,7 +68,7 @@ async def serving(
     async with _probed(listening, health, limits) as health_port:
         port = _bind(server, listening)
         await server.start()
-        _logger.info("server.started", address=listening.address, port=port, tls=listening.tls is not None)
+        _logger.info("server.started", address=listening.listen, port=port, tls=listening.tls is not None)
         try:
             yield Serving(port, health, health_port)
         finally:
@@ -77,12 +78,12 @@ async def serving(
 @asynccontextmanager
 async def _probed(listening: Listening, health: Health, limits: Limits) -> AsyncIterator[int | None]:
     """Answer probes on an address of their own, which may be plain where callers' is not."""
-    if listening.health_address is None:
+    if listening.health_listen is None:
         yield None
         return
     server = grpc.aio.server(options=options(listening, limits))
     add_HealthServicer_to_server(health, server)
-    port = _listen(server, listening.health_address, None)
+    port = _listen(server, listening.health_listen, None)
     await server.start()
     try:
         yield port
@@ -105,7 +106,7 @@ async def _stop(server: grpc.aio.Server, engine: Engine, health: Health, admissi
 
 def _bind(server: grpc.aio.Server, listening: Listening) -> int:
     certificates = None if listening.tls is None else Certificates(listening.tls)
-    return _listen(server, listening.address, certificates)
+    return _listen(server, listening.listen, certificates)
 
 
 def _listen(server: grpc.aio.Server, address: str, certificates: Certificates | None) -> int:

@@ -1,37 +1,12 @@
 """How callers reach the server, and the options of gRPC that follow from it."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from moa_server.domain.limits import Limits
-from moa_server.service.certificates import TlsFiles
+from moa_server.domain.operation import Listening
 
 _MEBIBYTE: Final = 1024 * 1024
 _NEVER: Final = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """How callers reach the server."""
-
-    address: str
-    """Host and port; port 0 means any free one."""
-    tls: TlsFiles | None = None
-    """None means that connections are not encrypted."""
-    reflection: bool = True
-    """Whether tools may ask for the contract."""
-    health_address: str | None = None
-    """Host and port of a plain health service for probes, which use no TLS."""
-    drain_grace_s: float = 30.0
-    """How long runs may go on after the server was told to stop."""
-    max_connection_age_s: float | None = None
-    """After which callers are asked to connect anew; None means never."""
-    max_connection_age_grace_s: float = 660.0
-    """How long streams may go on after that: at least as long as the longest run."""
-    most_open_calls: int = 10_000
-    """Beyond it a call is refused as overload."""
-    longest_write_s: float = 30.0
-    """How long a stream may go unread."""
 
 
 def options(listening: Listening, limits: Limits) -> list[tuple[str, int]]:

@@ -4,7 +4,6 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -13,6 +12,7 @@ from opentelemetry import trace
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from moa_server.domain.operation import Logging
 from moa_server.telemetry import names
 
 _HIDDEN: Final = "(hidden)"
@@ -20,23 +20,11 @@ _QUIET: Final = ("httpx", "httpcore", "aiohttp", "asyncio", "grpc", "opentelemet
 """Libraries of which only warnings are wanted; httpx, for one, logs full addresses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Logging:
-    """How it is logged."""
-
-    level: str = "info"
-    """The least important lines."""
-    form: str = "auto"
-    """``json``, ``console``, or ``auto``: readable on a terminal, JSON elsewhere."""
-    record_texts: bool = False
-    """Whether prompts and answers are shown."""
-
-
 def set_up_logs(settings: Logging, stream: BinaryIO | None = None) -> None:
     """Log as ``settings`` say to ``stream``, or else to the standard error."""
     file = sys.stderr.buffer if stream is None else stream
-    is_json = settings.form == "json" or (settings.form == "auto" and not file.isatty())
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    is_json = settings.log_form == "json" or (settings.log_form == "auto" and not file.isatty())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     last = _json() if is_json else _readable(in_colour=file.isatty())
     processors = [*_first(record_texts=settings.record_texts), *last]
     structlog.configure(

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from moa_server.journal.postgres_store import migrate
+from moa_server.journal.postgres_store import migrate_postgres
 from tests.house.surviving.chaos import Outcome, Plan, outage, survive, takeovers
 from tests.house.surviving.fleet import Fleet, fleet_on
 from tests.journal.postgres import Postgres
@@ -34,7 +34,7 @@ async def _fleet(store: str) -> AsyncIterator[tuple[Fleet, Postgres | None]]:
                 yield fleet, None
             return
         with Postgres() as server:
-            await migrate(server.dsn)
+            await migrate_postgres(server.dsn)
             (folder / "dsn").write_text(server.dsn)
             async with fleet_on(folder, {"postgres": {"dsn": {"file": "dsn"}}}) as fleet:
                 yield fleet, server

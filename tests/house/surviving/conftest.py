@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from moa_server.journal.postgres_store import migrate
+from moa_server.journal.postgres_store import migrate_postgres
 from tests.house.surviving.fleet import Fleet, fleet_on
 from tests.journal.postgres import Postgres
 
@@ -32,7 +32,7 @@ def database(house_postgres: Postgres) -> str:
         connection = await asyncpg.connect(house_postgres.dsn)
         await connection.execute(f"CREATE DATABASE {name}")
         await connection.close()
-        await migrate(named(house_postgres.dsn, name))
+        await migrate_postgres(named(house_postgres.dsn, name))
 
     asyncio.run(made())
     return named(house_postgres.dsn, name)

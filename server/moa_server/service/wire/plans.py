@@ -9,7 +9,7 @@ from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import Degradation
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.sampling import Sampling
-from moa_server.engine.views import MixtureView, ModelView
+from moa_server.engine import MixtureView, ModelView
 from moa_server.service.wire.times import write_duration
 
 _BREAKERS: Final = {

@@ -7,7 +7,7 @@ from moa_server.domain.event import Cursor, RunCancelled, RunFailed, RunSucceede
 from moa_server.domain.proposal import AgentFailure
 from moa_server.domain.run import RunState
 from moa_server.domain.usage import Usage
-from moa_server.engine.views import RunStatus
+from moa_server.engine import RunStatus
 from moa_server.service.wire.proposals import write_failure, write_reason, write_usage
 
 _STATES: Final = {
