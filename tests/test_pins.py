@@ -10,12 +10,13 @@ OURS = {"moa-client", "moa-server"}
 PIN = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+")
 
 
-def lines(path: str) -> list[str]:
-    return [line for line in (ROOT / path).read_text().splitlines() if line and not line.startswith("#")]
+def lines(name: str) -> list[str]:
+    text = (ROOT / ".ci" / "pins" / f"{name}.txt").read_text()
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def pins() -> dict[str, str]:
-    return {canonicalize_name(name): pinned for name, pinned in (line.split("==") for line in lines("constraints.txt"))}
+    return {canonicalize_name(name): pinned for name, pinned in (line.split("==") for line in lines("constraints"))}
 
 
 def needs_of_ours() -> set[str]:
@@ -23,12 +24,12 @@ def needs_of_ours() -> set[str]:
 
 
 def test_constraints_are_plain_pins() -> None:
-    assert [line for line in lines("constraints.txt") if not PIN.fullmatch(line)] == []
+    assert [line for line in lines("constraints") if not PIN.fullmatch(line)] == []
 
 
 def test_every_need_of_ours_is_pinned() -> None:
-    tools = {canonicalize_name(Requirement(line).name) for line in lines("requirements-dev.txt")}
-    model = {canonicalize_name(Requirement(line).name) for line in lines("requirements-embedded.txt")}
+    tools = {canonicalize_name(Requirement(line).name) for line in lines("dev")}
+    model = {canonicalize_name(Requirement(line).name) for line in lines("embedded")}
     assert needs_of_ours() | tools | model <= pins().keys()
 
 
@@ -38,7 +39,7 @@ def test_what_is_pinned_is_what_runs() -> None:
 
 
 def test_every_package_of_the_setup_is_pinned() -> None:
-    reachable, open_names = set[str](), {*OURS, *(Requirement(line).name for line in lines("requirements-dev.txt"))}
+    reachable, open_names = set[str](), {*OURS, *(Requirement(line).name for line in lines("dev"))}
     while open_names:
         name = canonicalize_name(open_names.pop())
         wanted = [Requirement(line) for line in requires(name) or ()] if name not in reachable else []

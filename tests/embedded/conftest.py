@@ -21,7 +21,7 @@ def _local_model_is_installed() -> bool:
 def installed() -> None:
     """Skips where no wheel of the local model exists for the platform."""
     if not _local_model_is_installed():
-        pytest.skip("the wheels of the local model (requirements-embedded.txt) are not installed")
+        pytest.skip("the wheels of the local model (.ci/pins/embedded.txt) are not installed")
 
 
 @pytest.fixture
