@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import moa
-from moa.cli.words import layer_line
+from moa.cli.lines import layer_line
 from moa.testing import FakeMoa
 from moa.v1.error_pb2 import ERROR_REASON_MODEL_TIMEOUT
 from moa.v1.event_pb2 import (

@@ -8,9 +8,9 @@ import pytest
 
 import moa
 from moa.errors import MoaError
-from moa.reasons import BY_REASON, of_agent
 from moa.status import Status, Violation, unpack
 from moa.testing import FakeMoa
+from moa.translation import BY_REASON, of_agent
 from moa.v1.error_pb2 import (
     ERROR_REASON_MODEL_TIMEOUT,
     ERROR_REASON_QUORUM_MISSED,

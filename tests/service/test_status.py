@@ -3,8 +3,8 @@ import pytest
 from google.rpc.status_pb2 import Status
 
 import moa.errors
-from moa.reasons import BY_REASON as CLIENT_ERRORS
 from moa.status import unpack
+from moa.translation import BY_REASON as CLIENT_ERRORS
 from moa.v1.error_pb2 import ErrorReason
 from moa.v1.run_pb2 import RunFailure
 from moa_server.domain.errors import BY_REASON, InvalidRequest, MoaError, ModelError, RunError, Violation

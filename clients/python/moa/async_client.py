@@ -9,11 +9,11 @@ import grpc
 
 from moa import requests
 from moa.async_stream import AsyncCall, AsyncStream
-from moa.border import translated
 from moa.channel import Tls, open_async
-from moa.query_form import QueryOptions, Question, RunOptions, StreamOptions, query_request, synthesize_request
+from moa.requests import QueryOptions, Question, RunOptions, StreamOptions
 from moa.resume import Resume
 from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
+from moa.translation import translated
 from moa.v1.moa_service_pb2 import ListMixturesRequest, QueryResponse, WatchRunRequest
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa.v1.plan_pb2 import Mixture, Plan
@@ -46,13 +46,13 @@ class AsyncClient:
 
         An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
         """
-        request = query_request(question, options)
+        request = requests.query(question, options)
         with translated():
             return await self._stub.Query(request, **self._terms.of(options.get("timeout")))
 
     def synthesize(self, question: Question, **options: Unpack[StreamOptions]) -> AsyncStream:
         """Ask, and return the events of the run as they happen."""
-        request = synthesize_request(question, options)
+        request = requests.synthesize(question, options)
 
         def attach(watching: WatchRunRequest | None, timeout: float | None) -> AsyncCall:
             if watching is None:

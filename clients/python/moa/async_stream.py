@@ -8,10 +8,9 @@ from typing import Protocol, Self
 
 import grpc
 
-from moa.border import translated
 from moa.errors import MoaError, StreamCut
-from moa.outcome import answer_of
-from moa.resume import Resume
+from moa.resume import FAREWELL, Resume
+from moa.translation import answer_of, translated
 from moa.v1.event_pb2 import Event
 from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
 from moa.v1.run_pb2 import Answer
@@ -26,9 +25,6 @@ class AsyncCall(Protocol):
 
 
 AsyncOpener = Callable[[WatchRunRequest | None, float | None], AsyncCall]
-
-_FAREWELL = 0.5
-"""Seconds a server has to end the call after the terminal event, before it is cancelled."""
 
 
 class AsyncStream:
@@ -100,7 +96,8 @@ class AsyncStream:
             delay = self._resume.delay(error)
         except asyncio.CancelledError:
             self._drop()
-            if self._closed and not _cancelling():  # closed by another task while this one was reading
+            task = asyncio.current_task()
+            if self._closed and not (task and task.cancelling()):  # closed by another task while this one was reading
                 return None
             raise
         await asyncio.sleep(delay)
@@ -112,17 +109,16 @@ class AsyncStream:
             self._call = self._open(self._resume.request(), self._resume.deadline.remaining())
             # Not read(): that forgets messages which arrived together with the status.
             self._responses = aiter(self._call)
-        try:
-            response = await anext(self._responses)
-        except StopAsyncIteration:
-            raise StreamCut("the stream ended before its terminal event") from None
+        response = await anext(self._responses, None)
+        if response is None:
+            raise StreamCut("the stream ended before its terminal event")
         return response.event
 
     async def _finish(self) -> None:
         """Let the server end the call, so that it does not look left."""
         if self._call is not None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FAREWELL):
+                async with asyncio.timeout(FAREWELL):
                     await self._call.code()
         await self.aclose()
 
@@ -130,8 +126,3 @@ class AsyncStream:
         call, self._call, self._responses = self._call, None, None
         if call is not None:
             call.cancel()
-
-
-def _cancelling() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

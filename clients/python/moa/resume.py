@@ -6,14 +6,18 @@ from collections.abc import Callable
 from grpc import StatusCode
 
 from moa.errors import JournalUnavailable, MoaError, Overloaded, ShuttingDown, StreamCut, Unreachable
-from moa.outcome import is_terminal
 from moa.terms import Deadline
 from moa.v1.event_pb2 import Event
 from moa.v1.moa_service_pb2 import WatchRunRequest
 from moa.v1.run_pb2 import Cursor
 
+TERMINAL = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
+
 PATIENCE = 60.0
 """Seconds without a new event after which a caller who named no time limit is told."""
+
+FAREWELL = 0.5
+"""Seconds a server has to end the call after the terminal event, before it is cancelled."""
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
@@ -21,6 +25,11 @@ _MOST_DOUBLINGS = 10
 
 _PASSING = (Unreachable, StreamCut, ShuttingDown, JournalUnavailable)
 _BROKEN = frozenset({StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.CANCELLED, StatusCode.ABORTED})
+
+
+def is_terminal(event: Event) -> bool:
+    """Return whether nothing follows this event."""
+    return event.WhichOneof("fact") in TERMINAL
 
 
 class Resume:
@@ -54,7 +63,11 @@ class Resume:
 
     def accept(self, event: Event) -> bool:
         """Note an event; return whether it is new to the caller."""
-        self._heard(event)
+        self._attached = True
+        self._failures = 0
+        self._progress = self.deadline.clock()
+        if event.run_id:
+            self._target.run_id = event.run_id
         if event.HasField("heartbeat"):
             return True
         place = (event.epoch, event.sequence)
@@ -70,16 +83,12 @@ class Resume:
         self._failures += 1
         longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(self._failures - 1, _MOST_DOUBLINGS))
         delay = max(self._jitter(0.0, longest), error.retry_after or 0.0)
-        if not self._passes(error) or delay >= self._patience():
+        left = self.deadline.remaining()
+        if left is None:
+            left = PATIENCE - (self.deadline.clock() - self._progress)
+        if not self._passes(error) or delay >= left:
             raise error
         return delay
-
-    def _heard(self, event: Event) -> None:
-        self._attached = True
-        self._failures = 0
-        self._progress = self.deadline.clock()
-        if event.run_id:
-            self._target.run_id = event.run_id
 
     def _passes(self, error: MoaError) -> bool:
         """Return whether asking again can help; a server never reached is the channel's business."""
@@ -87,7 +96,3 @@ class Resume:
             return isinstance(error, StreamCut)
         cut = not error.reason and error.code in _BROKEN
         return cut or isinstance(error, (*_PASSING, Overloaded))
-
-    def _patience(self) -> float:
-        left = self.deadline.remaining()
-        return PATIENCE - (self.deadline.clock() - self._progress) if left is None else left

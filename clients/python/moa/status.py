@@ -52,7 +52,7 @@ def unpack(code: grpc.StatusCode, trailers: Iterable[tuple[str, str | bytes]]) -
                 packed.ParseFromString(value)
     info, request, retry, failure = ErrorInfo(), BadRequest(), RetryInfo(), RunFailure()
     known = {message.DESCRIPTOR.full_name: message for message in (info, request, retry, failure)}
-    found = {_type_name(detail.type_url): detail.value for detail in packed.details}
+    found = {detail.type_url.rpartition("/")[2]: detail.value for detail in packed.details}
     for name in known.keys() & found.keys():
         with contextlib.suppress(DecodeError):
             known[name].ParseFromString(found[name])
@@ -62,7 +62,7 @@ def unpack(code: grpc.StatusCode, trailers: Iterable[tuple[str, str | bytes]]) -
         reason=info.reason if ours else "",
         metadata=dict(info.metadata) if ours else {},
         violations=tuple(Violation(each.field, each.description) for each in request.field_violations),
-        retry_after=_seconds(retry) if RetryInfo.DESCRIPTOR.full_name in found else None,
+        retry_after=retry.retry_delay.ToNanoseconds() / 1e9 if RetryInfo.DESCRIPTOR.full_name in found else None,
         failure=failure if RunFailure.DESCRIPTOR.full_name in found else None,
     )
 
@@ -83,11 +83,3 @@ def pack(status: Status, message: str) -> bytes:
     if status.failure is not None:
         packed.details.add().Pack(status.failure)
     return packed.SerializeToString()
-
-
-def _type_name(type_url: str) -> str:
-    return type_url.rpartition("/")[2]
-
-
-def _seconds(retry: RetryInfo) -> float:
-    return retry.retry_delay.ToNanoseconds() / 1e9

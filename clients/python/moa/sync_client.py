@@ -7,12 +7,12 @@ from typing import Self, Unpack
 import grpc
 
 from moa import requests
-from moa.border import translated
 from moa.channel import Tls, open_sync
-from moa.query_form import QueryOptions, Question, RunOptions, StreamOptions, query_request, synthesize_request
+from moa.requests import QueryOptions, Question, RunOptions, StreamOptions
 from moa.resume import Resume
 from moa.sync_stream import Stream, SyncCall
 from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
+from moa.translation import translated
 from moa.v1.moa_service_pb2 import ListMixturesRequest, QueryResponse, WatchRunRequest
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa.v1.plan_pb2 import Mixture, Plan
@@ -43,13 +43,13 @@ class Client:
 
         An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
         """
-        request = query_request(question, options)
+        request = requests.query(question, options)
         with translated():
             return self._stub.Query(request, **self._terms.of(options.get("timeout")))
 
     def synthesize(self, question: Question, **options: Unpack[StreamOptions]) -> Stream:
         """Ask, and return the events of the run as they happen."""
-        request = synthesize_request(question, options)
+        request = requests.synthesize(question, options)
 
         def attach(watching: WatchRunRequest | None, timeout: float | None) -> SyncCall:
             if watching is None:

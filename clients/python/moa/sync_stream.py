@@ -5,16 +5,12 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from moa.border import translated
 from moa.errors import MoaError, StreamCut
-from moa.outcome import answer_of
-from moa.resume import Resume
+from moa.resume import FAREWELL, Resume
+from moa.translation import answer_of, translated
 from moa.v1.event_pb2 import Event
 from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
 from moa.v1.run_pb2 import Answer
-
-_FAREWELL = 0.5
-"""Seconds a server has to end the call after the terminal event, before it is cancelled."""
 
 
 class SyncCall(Protocol):
@@ -104,17 +100,17 @@ class Stream:
         if self._responses is None:
             self._call = self._open(self._resume.request(), self._resume.deadline.remaining())
             self._responses = iter(self._call)
-        try:
-            return next(self._responses).event
-        except StopIteration:
-            raise StreamCut("the stream ended before its terminal event") from None
+        response = next(self._responses, None)
+        if response is None:
+            raise StreamCut("the stream ended before its terminal event")
+        return response.event
 
     def _finish(self) -> None:
         """Let the server end the call, so that it does not look left."""
         if self._call is not None:
             ended = threading.Event()
             if self._call.add_callback(ended.set):
-                ended.wait(_FAREWELL)
+                ended.wait(FAREWELL)
         self.close()
 
     def _drop(self) -> None:

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from moa.trace import trace_metadata
+try:
+    from opentelemetry.propagate import inject
+except ImportError:  # the extra `otel` is not installed
+
+    def inject(carrier: dict[str, str]) -> None:  # type: ignore[misc]  # as much of it as is called
+        """Hand nothing on."""
+
 
 Token = str | Callable[[], str]
 """A bearer token, or what returns the current one: it is asked again for every call."""
@@ -33,11 +39,14 @@ class Terms:
     """Seconds a call may take when it says nothing itself. None means no limit."""
 
     def metadata(self) -> Metadata:
-        """Return the metadata of the next call."""
+        """Return the metadata of the next call: the token, and the caller's W3C trace context where it has one."""
+        carrier: dict[str, str] = {}
+        inject(carrier)
+        metadata = tuple((key.lower(), value) for key, value in carrier.items())  # gRPC refuses capitals in a key
         if self.token is None:
-            return trace_metadata()
+            return metadata
         token = self.token if isinstance(self.token, str) else self.token()
-        return (("authorization", f"Bearer {token}"), *trace_metadata())
+        return (("authorization", f"Bearer {token}"), *metadata)
 
     def of(self, timeout: float | None) -> CallTerms:
         """Return the terms of a call that asks for this time limit."""

@@ -1,59 +1,107 @@
-"""Carries out one ``moa`` command."""
+"""Reads a ``moa`` command line and carries it out."""
 
 import os
 import sys
-from argparse import Namespace
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from pathlib import Path
 from uuid import uuid4
 
+from moa import errors
 from moa.channel import Tls
-from moa.cli.arguments import parser
-from moa.cli.plain_text import one_line, safe
+from moa.cli.lines import closed_line, mixture_lines, one_line, plan_lines, safe
 from moa.cli.view import print_json, view
-from moa.cli.words import closed_line, mixture_lines, plan_lines
-from moa.errors import (
-    JournalUnavailable,
-    MoaError,
-    Overloaded,
-    RequestError,
-    ShuttingDown,
-    StreamCut,
-    Unreachable,
-)
-from moa.outcome import answer_of
-from moa.reasons import reason_name
 from moa.sync_client import Client
 from moa.sync_stream import Stream
 from moa.terms import DEFAULT_TIMEOUT, token_file
+from moa.translation import answer_of, reason_name
 from moa.v1.run_pb2 import RunState
-
-if TYPE_CHECKING:
-    from moa.v1.event_pb2 import Event
 
 OK, FAILED, WRONG, UNREACHABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
 
-_AWAY = (Unreachable, StreamCut, ShuttingDown, Overloaded, JournalUnavailable)
+_EPILOG = """exit codes: 0 answered, 1 the run or the call failed, 2 the request is wrong,
+3 no server could be reached, 130 interrupted. MOA_TARGET names the server when --target does not."""
+
+_AWAY = (errors.Unreachable, errors.StreamCut, errors.ShuttingDown, errors.Overloaded, errors.JournalUnavailable)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out the command line and return its exit code."""
     _prepare_terminal()
     options = parser().parse_args(argv)
+    tls = Tls(roots=options.ca) if options.tls or options.ca else None
+    token = token_file(options.token_file) if options.token_file else None
     try:
-        with _client(options) as client:
-            return _COMMANDS[options.command](client, options)
-    except MoaError as error:
-        _complain(_told(error))
-        return _exit_code(error)
+        with Client(options.target, token=token, tls=tls, timeout=options.timeout or DEFAULT_TIMEOUT) as client:
+            code: int = options.carry_out(client, options)
+            return code
+    except errors.MoaError as error:
+        _complain(told(error))
+        if isinstance(error, _AWAY):
+            return UNREACHABLE
+        return WRONG if isinstance(error, errors.RequestError) else FAILED
     except BrokenPipeError:
-        _silence()
+        # Nothing is left that could fail when the interpreter flushes at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
         return PIPE_CLOSED
     except OSError as error:
         _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the whole command; each command names the function that carries it out."""
+    root = ArgumentParser("moa", description="Ask a mixture of agents.", epilog=_EPILOG)
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = _common_options()
+    question = ArgumentParser(add_help=False)
+    question.add_argument("question", help="what is asked; - reads it from standard input")
+    question.add_argument("--mixture", default="", metavar="NAME", help="the mixture, else the server's default")
+    run = ArgumentParser(add_help=False)
+    run.add_argument("run_id", metavar="RUN_ID", help="the run")
+    layers = ArgumentParser(add_help=False)
+    layers.add_argument("--no-layers", dest="layers", action="store_false", help="show the answer alone")
+
+    ask = commands.add_parser("ask", parents=[common, question, layers], help="ask, and show the layers and the answer")
+    ask.add_argument("--request-id", default="", metavar="ID", help="your own id: asking again finds the same run")
+    ask.add_argument("--detach", action="store_true", help="let the run go on when this command ends")
+    ask.set_defaults(carry_out=_ask)
+    watch = commands.add_parser("watch", parents=[common, run, layers], help="show a run from its start")
+    watch.set_defaults(carry_out=_watch)
+    explain = commands.add_parser(
+        "explain", parents=[common, question], help="show the plan and its worst case; call no model"
+    )
+    explain.set_defaults(carry_out=_explain)
+    commands.add_parser("mixtures", parents=[common], help="list the mixtures").set_defaults(carry_out=_mixtures)
+    commands.add_parser("cancel", parents=[common, run], help="cancel a run").set_defaults(carry_out=_cancel)
+    layer = commands.add_parser("layer", parents=[common, run], help="show a closed layer of a run")
+    layer.add_argument("index", type=int, help="the layer's number, from 0")
+    layer.add_argument("--wait", type=_seconds, metavar="SECONDS", help="how long to wait for it to close")
+    layer.set_defaults(carry_out=_layer)
+    return root
+
+
+def _common_options() -> ArgumentParser:
+    common = ArgumentParser(add_help=False)
+    target = os.environ.get("MOA_TARGET") or "localhost:50051"
+    common.add_argument("--target", default=target, metavar="HOST:PORT", help="the server (now: %(default)s)")
+    common.add_argument("--json", action="store_true", help="print the contract's messages, one JSON object a line")
+    common.add_argument("--timeout", type=_seconds, default=None, metavar="SECONDS", help="how long to wait in all")
+    common.add_argument("--token-file", type=Path, metavar="FILE", help="a file with the token that proves who calls")
+    common.add_argument("--tls", action="store_true", help="speak TLS")
+    common.add_argument("--ca", type=Path, metavar="FILE", help="speak TLS and trust these authorities (PEM)")
+    return common
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ArgumentTypeError("a positive number of seconds is expected")
+    return seconds
 
 
 def _ask(client: Client, options: Namespace) -> int:
@@ -81,7 +129,7 @@ def _watch(client: Client, options: Namespace) -> int:
 
 
 def _follow(stream: Stream, options: Namespace) -> int:
-    end: Event | None = None
+    end = None
     with view(json=options.json, layers=options.layers) as shown, stream:
         for event in stream:
             shown.show(event)
@@ -130,46 +178,24 @@ def _layer(client: Client, options: Namespace) -> int:
     return OK
 
 
-_COMMANDS: dict[str, Callable[[Client, Namespace], int]] = {
-    "ask": _ask,
-    "watch": _watch,
-    "explain": _explain,
-    "mixtures": _mixtures,
-    "cancel": _cancel,
-    "layer": _layer,
-}
-
-
-def _client(options: Namespace) -> Client:
-    tls = Tls(roots=options.ca) if options.tls or options.ca else None
-    token = token_file(options.token_file) if options.token_file else None
-    return Client(options.target, token=token, tls=tls, timeout=options.timeout or DEFAULT_TIMEOUT)
-
-
 def _question(options: Namespace) -> str:
     if options.question == "-":
         return sys.stdin.buffer.read().decode("utf-8", "replace") if sys.stdin else ""
     return os.fsencode(options.question).decode("utf-8", "replace")
 
 
-def _told(error: MoaError) -> str:
+def told(error: errors.MoaError) -> str:
     """Return an error on one line, with what would help to mend it."""
-    told = [str(error)]
-    told += [f"{violation.field}: {violation.description}" for violation in error.violations]
-    told += [f"{cause.metadata.get('agent', 'agent')}: {cause.reason}" for cause in error.causes]
+    parts = [str(error)]
+    parts += [f"{violation.field}: {violation.description}" for violation in error.violations]
+    parts += [f"{cause.metadata.get('agent', 'agent')}: {cause.reason}" for cause in error.causes]
     if error.trace_id:
-        told.append(f"trace {error.trace_id}")
-    return "; ".join(told)
+        parts.append(f"trace {error.trace_id}")
+    return "; ".join(parts)
 
 
 def _complain(text: str) -> None:
     print(f"moa: {one_line(text)}", file=sys.stderr, flush=True)
-
-
-def _exit_code(error: MoaError) -> int:
-    if isinstance(error, _AWAY):
-        return UNREACHABLE
-    return WRONG if isinstance(error, RequestError) else FAILED
 
 
 def _prepare_terminal() -> None:
@@ -181,10 +207,3 @@ def _prepare_terminal() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - lives as long as the process
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-
-
-def _silence() -> None:
-    """Leave nothing that could fail when the interpreter flushes at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())

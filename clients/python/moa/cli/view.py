@@ -1,17 +1,16 @@
-"""Shows the events of a run: as JSON, as lines, or as a live board and an answer."""
+"""Shows the events of a run: as JSON, as lines, or as a live table and an answer."""
 
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Protocol, Self
 
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
-from moa.cli.board import Board
-from moa.cli.plain_text import safe
-from moa.cli.words import end_line, line_of
+from moa.cli.lines import end_line, line_of, safe
+from moa.cli.progress import RunProgress
 from moa.v1.event_pb2 import Event
 
 
@@ -46,7 +45,7 @@ class PeopleView:
     """The layers on standard error, as lines or live, and the answer on standard output as it streams."""
 
     def __init__(self, *, layers: bool, live: bool) -> None:
-        self._board = Board()
+        self._progress = RunProgress()
         self._layers = layers
         self._lines = layers and not live
         self._drawing = ExitStack()
@@ -54,10 +53,13 @@ class PeopleView:
 
     def __enter__(self) -> Self:
         if self._layers and not self._lines:
-            board = _live_board(self._board, sys.stderr)
-            self._lines = board is None
-            if board is not None:
-                self._drawing.enter_context(board)
+            try:
+                from moa.cli.live_table import LiveTable  # noqa: PLC0415 - rich comes with the extra `cli` alone
+            except ImportError:
+                print("moa: for a live view install moa-client[cli]", file=sys.stderr)
+                self._lines = True
+            else:
+                self._drawing.enter_context(LiveTable(self._progress, sys.stderr))
         return self
 
     def __exit__(
@@ -68,30 +70,30 @@ class PeopleView:
 
     def show(self, event: Event) -> None:
         """Show one event."""
-        half_said = bool(self._board.answer)
-        self._board.feed(event, time.time())
-        fact = event.WhichOneof("fact")
-        if fact == "answer_delta":
-            self._say(event.answer_delta.text)
-        elif fact == "answer_restarted" or (fact == "run_adopted" and half_said):
-            self._tell("the answer begins again")
-        elif self._board.end is not None:
-            self._end()
-        elif self._lines:
-            self._tell(line_of(event, self._board))
+        half_said = bool(self._progress.answer)
+        self._progress.feed(event, time.time())
+        match event.WhichOneof("fact"):
+            case "answer_delta":
+                self._say(event.answer_delta.text)
+            case "answer_restarted":
+                self._tell("the answer begins again")
+            case "run_adopted" if half_said:
+                self._tell("the answer begins again")
+            case "run_succeeded":
+                self._drawing.close()
+                if not self._progress.answer:  # watched from a place after its pieces, or not streamed
+                    self._say(event.run_succeeded.answer.text)
+                if self._layers:
+                    self._tell(end_line(self._progress))
+            case "run_failed" | "run_cancelled":
+                self._drawing.close()  # the command tells the error
+            case _ if self._lines:
+                self._tell(line_of(event, self._progress))
 
     def _say(self, text: str) -> None:
-        self._drawing.close()  # an answer can be longer than the screen: it is written below the board
+        self._drawing.close()  # an answer can be longer than the screen: it is written below the table
         print(safe(text), end="", flush=True)
         self._line_open = not text.endswith("\n")
-
-    def _end(self) -> None:
-        self._drawing.close()
-        end = self._board.end
-        if end is not None and end.HasField("run_succeeded") and not self._board.answer:
-            self._say(end.run_succeeded.answer.text)  # watched from a place after the pieces, or not streamed
-        if self._layers and end is not None and end.HasField("run_succeeded"):
-            self._tell(end_line(self._board))
 
     def _tell(self, line: str | None) -> None:
         if line is not None:
@@ -117,12 +119,3 @@ def is_live() -> bool:
 def print_json(message: Message) -> None:
     """Print a message on one line, with the contract's own names."""
     print(MessageToJson(message, preserving_proto_field_name=True, indent=None), flush=True)
-
-
-def _live_board(board: Board, out: TextIO) -> AbstractContextManager[object] | None:
-    try:
-        from moa.cli.live import LiveBoard  # noqa: PLC0415 - rich comes with the extra `cli` alone
-    except ImportError:
-        print("moa: for a live view install moa-client[cli]", file=out)
-        return None
-    return LiveBoard(board, out)

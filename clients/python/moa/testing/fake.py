@@ -13,10 +13,9 @@ from moa.async_client import AsyncClient
 from moa.errors import MoaError
 from moa.sync_client import Client
 from moa.terms import DEFAULT_TIMEOUT, Token
-from moa.testing.health import always_healthy
-from moa.testing.ledger import Ledger
+from moa.testing.runs import FakeRuns
 from moa.testing.script import Fact, answered, failed
-from moa.testing.servicer import ScriptedServicer
+from moa.testing.servicer import ScriptedServicer, always_healthy
 from moa.v1.event_pb2 import RunStarted
 from moa.v1.moa_service_pb2_grpc import add_MoaServiceServicer_to_server
 from moa.v1.plan_pb2 import Mixture, Plan
@@ -45,14 +44,14 @@ class FakeMoa:
         self.calls: list[Received] = []
         self.mixtures: list[Mixture] = []
         self.plan = Plan()
-        self._ledger = Ledger()
+        self._runs = FakeRuns()
         self._server, port = self._listen(0)
         self.target = f"127.0.0.1:{port}"
 
     @property
     def left(self) -> int:
         """How many streams were left by their callers before the end."""
-        return self._ledger.left
+        return self._runs.left
 
     def client(self, *, token: Token | None = None, timeout: float | None = DEFAULT_TIMEOUT) -> Client:
         """Make a client for threads of this server."""
@@ -72,29 +71,29 @@ class FakeMoa:
 
     def plays(self, facts: Iterable[Fact]) -> None:
         """Let the next run consist of these facts; without a terminal one it stays open."""
-        self._ledger.scripts.append(list(facts))
+        self._runs.scripts.append(list(facts))
 
     def goes_on(self, *facts: Fact) -> None:
         """Let the run that was started last go on with these facts."""
-        self._ledger.extend(self._ledger.newest(), facts)
+        self._runs.extend(self._runs.newest(), facts)
 
     def refuses(self, error: MoaError) -> None:
         """Let the next call of any kind fail with this error; one with a ``retry_after`` the channel repeats itself."""
-        self._ledger.refusals.append(error)
+        self._runs.refusals.append(error)
 
     def cuts(self, *after: int) -> None:
         """Break the next streams, each after that many events."""
-        self._ledger.cuts.extend(after)
+        self._runs.cuts.extend(after)
 
     def wait_left(self, count: int = 1) -> bool:
         """Wait until that many streams were left by their callers before the end; say whether they were."""
-        with self._ledger.changed:
-            return self._ledger.changed.wait_for(lambda: self._ledger.left >= count, _PATIENCE)
+        with self._runs.changed:
+            return self._runs.changed.wait_for(lambda: self._runs.left >= count, _PATIENCE)
 
     def wait_called(self, count: int = 1) -> bool:
         """Wait until that many calls have come; say whether they have."""
-        with self._ledger.changed:
-            return self._ledger.changed.wait_for(lambda: len(self.calls) >= count, _PATIENCE)
+        with self._runs.changed:
+            return self._runs.changed.wait_for(lambda: len(self.calls) >= count, _PATIENCE)
 
     def start(self) -> Self:
         """Start to serve."""
@@ -121,13 +120,13 @@ class FakeMoa:
 
     def _note(self, method: str, request: Message, context: grpc.ServicerContext) -> None:
         metadata = {str(key): value for key, value in context.invocation_metadata()}
-        with self._ledger.changed:
+        with self._runs.changed:
             self.calls.append(Received(method, request, metadata))
-            self._ledger.changed.notify_all()
+            self._runs.changed.notify_all()
 
     def _listen(self, port: int) -> tuple[grpc.Server, int]:
         # so_reuseport would let a second fake take the same port unseen.
         server = grpc.server(ThreadPoolExecutor(_THREADS), options=[("grpc.so_reuseport", 0)])
-        add_MoaServiceServicer_to_server(ScriptedServicer(self._ledger, self._note, self.mixtures, self.plan), server)
-        server.add_generic_rpc_handlers((always_healthy(self._ledger),))
+        add_MoaServiceServicer_to_server(ScriptedServicer(self._runs, self._note, self.mixtures, self.plan), server)
+        server.add_generic_rpc_handlers((always_healthy(self._runs),))
         return server, server.add_insecure_port(f"127.0.0.1:{port}")

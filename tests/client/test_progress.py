@@ -2,8 +2,8 @@
 
 import pytest
 
-from moa.cli.board import Board, State
-from moa.cli.plain_text import one_line, safe
+from moa.cli.lines import one_line, safe
+from moa.cli.progress import RunProgress, State
 from moa.testing import Fact, answered, failed, numbered
 from moa.v1.error_pb2 import ERROR_REASON_MODEL_TIMEOUT
 from moa.v1.event_pb2 import (
@@ -24,15 +24,15 @@ from moa.v1.run_pb2 import AgentFailure, LayerResult, Proposal, RunFailure, Usag
 PANEL = PlannedLayer(agents=[PlannedAgent(name=name) for name in ("fast", "wide")])
 
 
-def fed(*facts: Fact) -> Board:
-    board = Board()
+def fed(*facts: Fact) -> RunProgress:
+    progress = RunProgress()
     for event in numbered(facts, "7f3"):
-        board.feed(event, event.event_time.seconds + 100.0)
-    return board
+        progress.feed(event, event.event_time.seconds + 100.0)
+    return progress
 
 
-def states(board: Board) -> list[str]:
-    return [agent.state.value for layer in board.layers.values() for agent in layer.agents.values()]
+def states(progress: RunProgress) -> list[str]:
+    return [agent.state.value for layer in progress.layers.values() for agent in layer.agents.values()]
 
 
 def test_agents_wait_speak_and_are_done_or_failed() -> None:
@@ -44,56 +44,56 @@ def test_agents_wait_speak_and_are_done_or_failed() -> None:
     steps = [states(fed(*facts[:count])) for count in range(1, len(facts) + 1)]
     assert steps[0] == ["waiting", "waiting"]
     assert steps[3:] == [["speaking", "waiting"], ["speaking", "failed"], ["done", "failed"]]
-    board = fed(*facts)
-    fast, wide = board.layers[0].agents.values()
+    progress = fed(*facts)
+    fast, wide = progress.layers[0].agents.values()
     assert (fast.tokens, fast.written, wide.reason) == (7, 5, "MODEL_TIMEOUT")
 
 
 def test_time_is_the_servers_whatever_our_clock_says() -> None:
-    board = fed(LayerStarted(layer=PANEL), AgentStarted(agent="fast"))
-    fast = board.layers[0].agents[0]
+    progress = fed(LayerStarted(layer=PANEL), AgentStarted(agent="fast"))
+    fast = progress.layers[0].agents[0]
     arrived = (fast.started or 0.0) + 100.0
-    assert fast.seconds(board.server_time(arrived + 2.5)) == pytest.approx(2.5)
-    assert board.layers[0].agents[1].seconds(0.0) is None
+    assert fast.seconds(progress.server_time(arrived + 2.5)) == pytest.approx(2.5)
+    assert progress.layers[0].agents[1].seconds(0.0) is None
 
 
 def test_a_whole_run_ends_with_everyone_done() -> None:
-    board = fed(*answered("forty-two", proposals={"fast": "a", "wide": "b"}))
-    assert states(board) == ["done"] * 3
-    assert board.answer == "forty-two"
-    assert board.usage.calls == 3
-    assert board.layers[0].closed
+    progress = fed(*answered("forty-two", proposals={"fast": "a", "wide": "b"}))
+    assert states(progress) == ["done"] * 3
+    assert progress.answer == "forty-two"
+    assert progress.usage.calls == 3
+    assert progress.layers[0].closed
 
 
 def test_a_layer_seen_only_at_its_close_is_complete() -> None:
     result = LayerResult(index=2, proposals=[Proposal(agent="fast")], failures=[AgentFailure(agent="wide", position=1)])
-    board = fed(LayerClosed(layer=result))
-    assert states(board) == ["done", "failed"]
+    progress = fed(LayerClosed(layer=result))
+    assert states(progress) == ["done", "failed"]
 
 
 def test_a_restarted_answer_drops_what_was_said() -> None:
-    board = fed(*answered("forty-two")[:-1], AnswerRestarted(), AnswerDelta(text="new"))
-    assert board.answer == "new"
+    progress = fed(*answered("forty-two")[:-1], AnswerRestarted(), AnswerDelta(text="new"))
+    assert progress.answer == "new"
 
 
 def test_an_adopted_run_keeps_what_is_done_and_drops_the_rest() -> None:
     given = ProposalReceived(proposal=Proposal(agent="fast"))
     talk = ProposalDelta(agent="wide", position=1, text="hm")
-    board = fed(LayerStarted(layer=PANEL), given, talk, AnswerDelta(text="half"), RunAdopted())
-    assert states(board) == ["done", "waiting"]
-    assert board.answer == ""
+    progress = fed(LayerStarted(layer=PANEL), given, talk, AnswerDelta(text="half"), RunAdopted())
+    assert states(progress) == ["done", "waiting"]
+    assert progress.answer == ""
 
 
 def test_a_failed_run_keeps_its_end() -> None:
-    board = fed(failed(RunFailure(detail="gone")))
-    assert board.end is not None
-    assert board.end.run_failed.failure.detail == "gone"
+    progress = fed(failed(RunFailure(detail="gone")))
+    assert progress.end is not None
+    assert progress.end.run_failed.failure.detail == "gone"
 
 
 def test_a_fact_of_a_newer_server_changes_nothing() -> None:
-    board = Board()
-    board.feed(Event(run_id="7f3"), 0.0)
-    assert (board.run_id, board.layers) == ("7f3", {})
+    progress = RunProgress()
+    progress.feed(Event(run_id="7f3"), 0.0)
+    assert (progress.run_id, progress.layers) == ("7f3", {})
 
 
 def test_states_are_the_four_words() -> None:

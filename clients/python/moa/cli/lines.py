@@ -1,21 +1,56 @@
-"""Says in lines what a run, a plan or a mixture is."""
+"""Says in lines of plain text what a run, a plan or a mixture is."""
 
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Iterator
 
-from moa.cli.board import AgentLine, Board, State
-from moa.cli.plain_text import one_line
-from moa.outcome import error_of
-from moa.v1 import event_pb2 as ev
+from moa.cli.progress import AgentProgress, RunProgress, State
+from moa.translation import error_of
+from moa.v1.event_pb2 import Event
 from moa.v1.plan_pb2 import DegradationReason, Mixture, Plan, PlannedLayer, WorstCase
-from moa.v1.run_pb2 import CERTAINTY_KNOWN, Answer, LayerResult, Usage
+from moa.v1.run_pb2 import CERTAINTY_KNOWN, LayerResult, Usage
 
 _NANO = 1e9
+# They turn the direction of what follows, so that a line no longer reads as it is.
+_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
-def line_of(event: ev.Event, board: Board) -> str | None:
-    """Return the line that tells an event which the board has just been fed; None when it says nothing new."""
-    line = _LINES.get(event.WhichOneof("fact") or "")
-    return line(event, board) if line else None
+def safe(text: str) -> str:
+    """Show control characters, terminal escape sequences among them, as what they are instead of obeying them."""
+
+    def shown(char: str) -> bool:
+        return char in "\n\t" or (unicodedata.category(char) not in {"Cc", "Cs"} and char not in _DIRECTION)
+
+    return "".join(char if shown(char) else char.encode("unicode_escape").decode() for char in text)
+
+
+def one_line(text: str) -> str:
+    """Show a text on a single line."""
+    return " ".join(safe(text).split())
+
+
+def line_of(event: Event, progress: RunProgress) -> str | None:
+    """Return the line that tells an event which the progress has just been fed; None when it says nothing new."""
+    line: str | None = None
+    match event.WhichOneof("fact"):
+        case "run_started":
+            plan = event.run_started.plan
+            line = f"run {one_line(event.run_id)}: {one_line(plan.mixture)}, {worst(plan.worst_case)}"
+        case "run_adopted":
+            line = "the run goes on at another server"
+        case "layer_started":
+            line = layer_line(event.layer_started.layer)
+        case "proposal_received":
+            received = event.proposal_received
+            line = agent_line(progress.layers[received.layer].agents[received.proposal.position])
+        case "agent_failed":
+            failed = event.agent_failed
+            line = agent_line(progress.layers[failed.layer].agents[failed.failure.position])
+        case "layer_closed":
+            line = closed_line(event.layer_closed.layer)
+        case "decision_made":
+            made = event.decision_made
+            line = one_line(f"decided: {made.subject}: {', '.join(made.chosen)} {made.detail}")
+    return line
 
 
 def layer_line(layer: PlannedLayer) -> str:
@@ -31,7 +66,7 @@ def closed_line(layer: LayerResult) -> str:
     return f"layer {layer.index} closed: {count(len(layer.proposals), 'proposal')}, {len(layer.failures)} failed"
 
 
-def agent_line(agent: AgentLine) -> str:
+def agent_line(agent: AgentProgress) -> str:
     """Return an agent that has finished."""
     took = agent.seconds(0.0)
     time = "" if took is None else f" in {took:.1f} s"
@@ -40,14 +75,18 @@ def agent_line(agent: AgentLine) -> str:
     return f"  {one_line(agent.name)} done{time}, {count(agent.tokens, 'token')}"
 
 
-def end_line(board: Board) -> str:
+def end_line(progress: RunProgress) -> str:
     """Return how the run ended and what it used."""
-    end = board.end
-    used = usage(board.usage)
+    end = progress.end
+    used = usage(progress.usage)
     if end is None or not end.HasField("run_succeeded"):
         return one_line(str(error_of(end))) + f" ({used})"
     answer = end.run_succeeded.answer
-    return f"answered by {one_line(answer.agent)} · {used}{_less(answer)}"
+    line = f"answered by {one_line(answer.agent)} · {used}"
+    if answer.degraded:
+        reasons = (one_line(each.detail) or _name(each.reason) for each in answer.degradations)
+        line += f" · less than planned: {'; '.join(reasons)}"
+    return line
 
 
 def usage(used: Usage) -> str:
@@ -87,44 +126,6 @@ def count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _less(answer: Answer) -> str:
-    if not answer.degraded:
-        return ""
-    reasons = (one_line(each.detail) or _name(each.reason) for each in answer.degradations)
-    return f" · less than planned: {'; '.join(reasons)}"
-
-
 def _name(reason: DegradationReason.ValueType) -> str:
     known = reason in DegradationReason.values()
     return DegradationReason.Name(reason).removeprefix("DEGRADATION_REASON_") if known else str(int(reason))
-
-
-def _started(event: ev.Event, _board: Board) -> str:
-    plan = event.run_started.plan
-    return f"run {one_line(event.run_id)}: {one_line(plan.mixture)}, {worst(plan.worst_case)}"
-
-
-def _done(event: ev.Event, board: Board) -> str:
-    fact = event.proposal_received
-    return agent_line(board.layers[fact.layer].agents[fact.proposal.position])
-
-
-def _lost(event: ev.Event, board: Board) -> str:
-    fact = event.agent_failed
-    return agent_line(board.layers[fact.layer].agents[fact.failure.position])
-
-
-def _decided(event: ev.Event, _board: Board) -> str:
-    fact = event.decision_made
-    return one_line(f"decided: {fact.subject}: {', '.join(fact.chosen)} {fact.detail}")
-
-
-_LINES: dict[str, Callable[[ev.Event, Board], str]] = {
-    "run_started": _started,
-    "run_adopted": lambda _event, _board: "the run goes on at another server",
-    "layer_started": lambda event, _board: layer_line(event.layer_started.layer),
-    "proposal_received": _done,
-    "agent_failed": _lost,
-    "layer_closed": lambda event, _board: closed_line(event.layer_closed.layer),
-    "decision_made": _decided,
-}

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from moa.errors import LayerNotFound, MoaError, RequestIdReused, RunNotFound
-from moa.outcome import is_terminal
+from moa.resume import is_terminal
 from moa.testing.script import Fact, answered, numbered
 from moa.v1 import event_pb2 as ev
-from moa.v1 import run_pb2 as run
+from moa.v1 import run_pb2
 
 
 @dataclass
-class Recorded:
+class FakeRun:
     """A run of the fake."""
 
     run_id: str
@@ -31,36 +31,36 @@ class Recorded:
         last = self.events[-1] if self.events else ev.Event(epoch=1)
         self.events += numbered(facts, self.run_id, epoch=last.epoch, after=last.sequence)
 
-    def after(self, place: run.Cursor) -> list[ev.Event]:
+    def after(self, place: run_pb2.Cursor) -> list[ev.Event]:
         """Return the events after a place."""
         return [each for each in self.events if (each.epoch, each.sequence) > (place.epoch, place.sequence)]
 
-    def layer(self, index: int) -> run.LayerResult:
+    def layer(self, index: int) -> run_pb2.LayerResult:
         """Return a closed layer."""
         for event in self.events:
             if event.HasField("layer_closed") and event.layer_closed.layer.index == index:
                 return event.layer_closed.layer
         raise LayerNotFound(f"run {self.run_id} has no layer {index}")
 
-    def summary(self) -> run.Run:
+    def summary(self) -> run_pb2.Run:
         """Return the run as the contract shows it."""
-        summary = run.Run(run_id=self.run_id, request_id=self.request_id, state=run.RUN_STATE_RUNNING)
+        summary = run_pb2.Run(run_id=self.run_id, request_id=self.request_id, state=run_pb2.RUN_STATE_RUNNING)
         if not self.events:
             return summary
         end = self.events[-1]
-        summary.cursor.CopyFrom(run.Cursor(epoch=end.epoch, sequence=end.sequence))
+        summary.cursor.CopyFrom(run_pb2.Cursor(epoch=end.epoch, sequence=end.sequence))
         if end.HasField("run_succeeded"):
-            summary.state = run.RUN_STATE_SUCCEEDED
+            summary.state = run_pb2.RUN_STATE_SUCCEEDED
             summary.usage.CopyFrom(end.run_succeeded.usage)
         elif end.HasField("run_failed"):
-            summary.state = run.RUN_STATE_FAILED
+            summary.state = run_pb2.RUN_STATE_FAILED
             summary.failure.CopyFrom(end.run_failed.failure)
         elif end.HasField("run_cancelled"):
-            summary.state = run.RUN_STATE_CANCELLED
+            summary.state = run_pb2.RUN_STATE_CANCELLED
         return summary
 
 
-class Ledger:
+class FakeRuns:
     """The runs of a fake, guarded by one condition that every change notifies."""
 
     def __init__(self) -> None:
@@ -69,16 +69,16 @@ class Ledger:
         self.refusals: deque[MoaError] = deque()
         self.cuts: deque[int] = deque()
         self.left = 0
-        self._runs: dict[str, Recorded] = {}
+        self._runs: dict[str, FakeRun] = {}
 
-    def find(self, run_id: str = "", request_id: str = "") -> Recorded:
+    def find(self, run_id: str = "", request_id: str = "") -> FakeRun:
         """Return a run by either of its ids."""
-        for recorded in self._runs.values():
-            if recorded.run_id == run_id or (request_id and recorded.request_id == request_id):
-                return recorded
+        for run in self._runs.values():
+            if run.run_id == run_id or (request_id and run.request_id == request_id):
+                return run
         raise RunNotFound(f"run {run_id or request_id} not found")
 
-    def start(self, request_id: str, query: bytes) -> Recorded:
+    def start(self, request_id: str, query: bytes) -> FakeRun:
         """Start the next scripted run, or return the one of this request."""
         with self.changed:
             if any(request_id and each.request_id == request_id for each in self._runs.values()):
@@ -86,19 +86,19 @@ class Ledger:
                 if found.query != query:
                     raise RequestIdReused(f"request {request_id} stands for run {found.run_id}")
                 return found
-            recorded = Recorded(f"run-{len(self._runs) + 1}", request_id, query)
-            recorded.add(self.scripts.popleft() if self.scripts else answered("an answer"))
-            self._runs[recorded.run_id] = recorded
-            return recorded
+            run = FakeRun(f"run-{len(self._runs) + 1}", request_id, query)
+            run.add(self.scripts.popleft() if self.scripts else answered("an answer"))
+            self._runs[run.run_id] = run
+            return run
 
-    def newest(self) -> Recorded:
+    def newest(self) -> FakeRun:
         """Return the run that was started last."""
         return list(self._runs.values())[-1]
 
-    def extend(self, recorded: Recorded, facts: Iterable[Fact]) -> None:
+    def extend(self, run: FakeRun, facts: Iterable[Fact]) -> None:
         """Let a run go on."""
         with self.changed:
-            recorded.add(facts)
+            run.add(facts)
             self.changed.notify_all()
 
     def leave(self) -> None:
@@ -112,18 +112,18 @@ class Ledger:
         with self.changed:
             self.changed.notify_all()
 
-    def follow(self, recorded: Recorded, place: run.Cursor) -> Iterator[ev.Event | None]:
+    def follow(self, run: FakeRun, place: run_pb2.Cursor) -> Iterator[ev.Event | None]:
         """Give the events after a place as they come, None whenever something else changed."""
-        place = run.Cursor(epoch=place.epoch, sequence=place.sequence)
+        place = run_pb2.Cursor(epoch=place.epoch, sequence=place.sequence)
         while True:
             with self.changed:
-                events = recorded.after(place)
-                if not events and not recorded.ended:
+                events = run.after(place)
+                if not events and not run.ended:
                     self.changed.wait()
             yield from events
             if not events:
                 yield None
             else:
-                place = run.Cursor(epoch=events[-1].epoch, sequence=events[-1].sequence)
-            if recorded.ended and not recorded.after(place):
+                place = run_pb2.Cursor(epoch=events[-1].epoch, sequence=events[-1].sequence)
+            if run.ended and not run.after(place):
                 return
