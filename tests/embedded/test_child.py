@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from moa_server.embedded.child import running
-from moa_server.embedded.errors import ChildDiedError, ChildSlowError
-from moa_server.embedded.leash import leashed
+from moa_server.embedded.child import ChildDiedError, ChildSlowError, running
+from moa_server.embedded.parent_death import tied
 
 READY = 'print(\'{"ready": "here"}\', flush=True);'
 WAIT = "import signal; signal.pause()"
@@ -66,14 +65,15 @@ async def test_much_output_after_the_ready_line_blocks_nobody() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
-async def test_leashed_command_ends_when_its_parent_is_killed(ends: Callable[..., bool]) -> None:
+async def test_tied_command_ends_when_its_parent_is_killed(ends: Callable[..., bool]) -> None:
     inner = python(f"print('up', flush=True); {WAIT}")
     code = (
-        "import subprocess; from moa_server.embedded.leash import leashed;"
-        f"child = subprocess.Popen(leashed(*{inner!r}), stdout=subprocess.PIPE);"
+        "import subprocess; from moa_server.embedded.parent_death import tied;"
+        f"child = subprocess.Popen(tied(*{inner!r}), stdout=subprocess.PIPE);"
         f"child.stdout.readline(); print(child.pid, flush=True); {WAIT}"
     )
     parent = await asyncio.create_subprocess_exec(*python(code), stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
     pid = int(await parent.stdout.readline())
     parent.kill()
     await parent.communicate()
@@ -81,8 +81,8 @@ async def test_leashed_command_ends_when_its_parent_is_killed(ends: Callable[...
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
-def test_leash_refuses_a_parent_that_has_ended() -> None:
-    module, *rest = leashed(*python("pass"))[1:4], *python("print('ran')")
+def test_tie_refuses_a_parent_that_has_ended() -> None:
+    module, *rest = tied(*python("pass"))[1:4], *python("print('ran')")
     ended = subprocess.run([sys.executable, *module[:2], "1", *rest], capture_output=True, check=False)
     assert b"has ended" in ended.stderr
     assert ended.stdout == b""

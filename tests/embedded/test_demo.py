@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # has no stubs
 import pytest
 
-from moa_server.embedded.process import local_model
+from moa_server.embedded.model_endpoint import local_model
 
 NAMED = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "MODELS")
 

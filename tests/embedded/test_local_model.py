@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 
 from moa_server.embedded import llama
-from moa_server.embedded.errors import ChildDiedError
-from moa_server.embedded.process import LocalModel, local_model
+from moa_server.embedded.child import ChildDiedError
+from moa_server.embedded.model_endpoint import LocalModel, local_model
 
 pytestmark = [pytest.mark.usefixtures("installed"), pytest.mark.asyncio(loop_scope="module")]
 
 PARENT = """
 import asyncio
-from moa_server.embedded.process import local_model
+from moa_server.embedded.model_endpoint import local_model
 
 async def main():
     async with local_model(slots=1, context=512) as served:
@@ -97,6 +97,7 @@ async def test_child_ends_with_the_block(ends: Callable[..., bool]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
 async def test_child_ends_when_its_parent_is_killed(ends: Callable[..., bool]) -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
     pid = int(await parent.stdout.readline())
     os.kill(parent.pid, signal.SIGKILL)
     await parent.wait()
@@ -111,6 +112,8 @@ async def test_child_ends_when_its_input_closes() -> None:
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, llama.KEY_VARIABLE: "some key"},
     )
+    assert child.stdin is not None
+    assert child.stdout is not None
     assert b"ready" in await child.stdout.readline()
     child.stdin.close()
     assert await child.wait() == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moa_server.embedded import weights
-from moa_server.embedded.errors import WeightsCorruptError, WeightsMissingError
+from moa_server.embedded.weights import WeightsCorruptError, WeightsMissingError
 
 CONTENT = b"not a model"
 

@@ -10,11 +10,10 @@ import grpc
 from moa import requests
 from moa.async_stream import AsyncCall, AsyncStream
 from moa.channel import Tls, open_async
-from moa.requests import QueryOptions, Question, RunOptions, StreamOptions
 from moa.resume import Resume
 from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
 from moa.translation import translated
-from moa.v1.moa_service_pb2 import ListMixturesRequest, QueryResponse, WatchRunRequest
+from moa.v1 import moa_service_pb2 as pb
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa.v1.plan_pb2 import Mixture, Plan
 from moa.v1.run_pb2 import Cursor, LayerResult, Run
@@ -41,7 +40,7 @@ class AsyncClient:
         self._tls = tls
         self._terms = Terms(token, timeout)
 
-    async def query(self, question: Question, **options: Unpack[RunOptions]) -> QueryResponse:
+    async def query(self, question: requests.Question, **options: Unpack[requests.RunOptions]) -> pb.QueryResponse:
         """Ask, wait for the end, and return the answer with its layers; raise why there is none.
 
         An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
@@ -50,11 +49,11 @@ class AsyncClient:
         with translated():
             return await self._stub.Query(request, **self._terms.of(options.get("timeout")))
 
-    def synthesize(self, question: Question, **options: Unpack[StreamOptions]) -> AsyncStream:
+    def synthesize(self, question: requests.Question, **options: Unpack[requests.StreamOptions]) -> AsyncStream:
         """Ask, and return the events of the run as they happen."""
         request = requests.synthesize(question, options)
 
-        def attach(watching: WatchRunRequest | None, timeout: float | None) -> AsyncCall:
+        def attach(watching: pb.WatchRunRequest | None, timeout: float | None) -> AsyncCall:
             if watching is None:
                 return self._stub.Synthesize(request, **self._terms.of(timeout))
             return self._stub.WatchRun(watching, **self._terms.of(timeout))
@@ -66,7 +65,7 @@ class AsyncClient:
     ) -> AsyncStream:
         """Return the events of a run after a place in it, all of them without one."""
 
-        def attach(watching: WatchRunRequest | None, timeout: float | None) -> AsyncCall:
+        def attach(watching: pb.WatchRunRequest | None, timeout: float | None) -> AsyncCall:
             return self._stub.WatchRun(watching or request, **self._terms.of(timeout))
 
         request = requests.watch(run_id, request_id, after)
@@ -88,7 +87,7 @@ class AsyncClient:
             response = await self._stub.CancelRun(request, **self._terms.of(timeout))
         return response.run
 
-    async def explain(self, question: Question, **options: Unpack[QueryOptions]) -> Plan:
+    async def explain(self, question: requests.Question, **options: Unpack[requests.QueryOptions]) -> Plan:
         """Return what would be carried out, and what it could use at most. No model is called."""
         request = requests.explain(question, options)
         with translated():
@@ -98,7 +97,7 @@ class AsyncClient:
     async def mixtures(self, *, timeout: float | None = None) -> Sequence[Mixture]:
         """Return the mixtures the caller may use."""
         with translated():
-            response = await self._stub.ListMixtures(ListMixturesRequest(), **self._terms.of(timeout))
+            response = await self._stub.ListMixtures(pb.ListMixturesRequest(), **self._terms.of(timeout))
         return response.mixtures
 
     async def close(self) -> None:

@@ -8,12 +8,11 @@ import grpc
 
 from moa import requests
 from moa.channel import Tls, open_sync
-from moa.requests import QueryOptions, Question, RunOptions, StreamOptions
 from moa.resume import Resume
 from moa.sync_stream import Stream, SyncCall
 from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
 from moa.translation import translated
-from moa.v1.moa_service_pb2 import ListMixturesRequest, QueryResponse, WatchRunRequest
+from moa.v1 import moa_service_pb2 as pb
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa.v1.plan_pb2 import Mixture, Plan
 from moa.v1.run_pb2 import Cursor, LayerResult, Run
@@ -38,7 +37,7 @@ class Client:
         self._stub = MoaServiceStub(self._channel)
         self._terms = Terms(token, timeout)
 
-    def query(self, question: Question, **options: Unpack[RunOptions]) -> QueryResponse:
+    def query(self, question: requests.Question, **options: Unpack[requests.RunOptions]) -> pb.QueryResponse:
         """Ask, wait for the end, and return the answer with its layers; raise why there is none.
 
         An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
@@ -47,11 +46,11 @@ class Client:
         with translated():
             return self._stub.Query(request, **self._terms.of(options.get("timeout")))
 
-    def synthesize(self, question: Question, **options: Unpack[StreamOptions]) -> Stream:
+    def synthesize(self, question: requests.Question, **options: Unpack[requests.StreamOptions]) -> Stream:
         """Ask, and return the events of the run as they happen."""
         request = requests.synthesize(question, options)
 
-        def attach(watching: WatchRunRequest | None, timeout: float | None) -> SyncCall:
+        def attach(watching: pb.WatchRunRequest | None, timeout: float | None) -> SyncCall:
             if watching is None:
                 return self._stub.Synthesize(request, **self._terms.of(timeout))
             return self._stub.WatchRun(watching, **self._terms.of(timeout))
@@ -63,7 +62,7 @@ class Client:
     ) -> Stream:
         """Return the events of a run after a place in it, all of them without one."""
 
-        def attach(watching: WatchRunRequest | None, timeout: float | None) -> SyncCall:
+        def attach(watching: pb.WatchRunRequest | None, timeout: float | None) -> SyncCall:
             return self._stub.WatchRun(watching or request, **self._terms.of(timeout))
 
         request = requests.watch(run_id, request_id, after)
@@ -85,7 +84,7 @@ class Client:
             response = self._stub.CancelRun(request, **self._terms.of(timeout))
         return response.run
 
-    def explain(self, question: Question, **options: Unpack[QueryOptions]) -> Plan:
+    def explain(self, question: requests.Question, **options: Unpack[requests.QueryOptions]) -> Plan:
         """Return what would be carried out, and what it could use at most. No model is called."""
         request = requests.explain(question, options)
         with translated():
@@ -95,7 +94,7 @@ class Client:
     def mixtures(self, *, timeout: float | None = None) -> Sequence[Mixture]:
         """Return the mixtures the caller may use."""
         with translated():
-            response = self._stub.ListMixtures(ListMixturesRequest(), **self._terms.of(timeout))
+            response = self._stub.ListMixtures(pb.ListMixturesRequest(), **self._terms.of(timeout))
         return response.mixtures
 
     def close(self) -> None:

@@ -8,11 +8,30 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from moa_server.embedded.errors import ChildDiedError, ChildSlowError
+from moa_server.embedded import EmbeddedError
 
 TAIL_LINES = 20
 STOP_SECONDS = 10.0
 LINE_BYTES = 1 << 20
+
+
+class ChildError(EmbeddedError):
+    """A child process did not do its part."""
+
+    def __init__(self, name: str, what: str, tail: str) -> None:
+        self.name = name
+        """Which child, in the words of the demo."""
+        self.tail = tail
+        """The last lines it wrote to its standard error."""
+        super().__init__(f"{name} {what}" + (f"; its last words:\n{tail}" if tail else ""))
+
+
+class ChildDiedError(ChildError):
+    """A child ended when it should have been running."""
+
+
+class ChildSlowError(ChildError):
+    """A child was not ready in time."""
 
 
 class Child:
@@ -44,9 +63,9 @@ class Child:
         try:
             async with asyncio.timeout(seconds):
                 self.ready = await self._ready_line()
-                self._readings.add(asyncio.create_task(self._discard_output(), name=f"output of {self.name}"))
         except TimeoutError:
             raise ChildSlowError(self.name, f"was not ready in {seconds:g} s", "\n".join(self._tail)) from None
+        self._readings.add(asyncio.create_task(self._discard_output(), name=f"output of {self.name}"))
 
     async def stop(self, patience: float) -> None:
         """Asks it to end, insists after `patience` seconds, and does not return before it has ended."""

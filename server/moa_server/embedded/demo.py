@@ -8,16 +8,16 @@ import signal
 import sys
 import sysconfig
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from moa_server.embedded import EmbeddedError
 from moa_server.embedded.child import STOP_SECONDS, Child, ended, running
-from moa_server.embedded.configuration import configuration
-from moa_server.embedded.errors import CommandMissingError, EmbeddedError
-from moa_server.embedded.leash import leashed
-from moa_server.embedded.upstream import Upstream, upstream
+from moa_server.embedded.demo_configuration import configuration
+from moa_server.embedded.model_endpoint import model_endpoint
+from moa_server.embedded.parent_death import tied
 
 QUESTION = "Why is the sky blue?"
 LISTEN = "127.0.0.1:50051"
@@ -37,17 +37,12 @@ SMALL = (
 )
 
 
+class CommandMissingError(EmbeddedError):
+    """A command of moa is not installed beside this Python."""
+
+
 def main() -> None:
     """The command line of the demo."""
-    arguments = _arguments()
-    try:
-        code = asyncio.run(_until_signalled(_demo(arguments)))
-    except EmbeddedError as error:
-        raise SystemExit(f"demo: {error}") from None
-    raise SystemExit(0 if arguments.serve else code)  # a signal is how serving ends
-
-
-def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="moa_server.embedded.demo",
         description=__doc__,
@@ -58,38 +53,33 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--mixture", default="demo", help="demo (three voices, one aggregator) or starter (two)")
     parser.add_argument("--serve", action="store_true", help="keep serving until Ctrl-C; ask nothing")
     parser.add_argument("--listen", metavar="ADDRESS", default=LISTEN, help=f"with --serve (default: {LISTEN})")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    try:
+        code = asyncio.run(_until_signalled(_demo(arguments)))
+    except EmbeddedError as error:
+        raise SystemExit(f"demo: {error}") from None
+    raise SystemExit(0 if arguments.serve else code)  # a signal is how serving ends
 
 
 async def _demo(arguments: argparse.Namespace) -> int:
-    async with upstream() as served:
-        _introduce(served)
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(model_endpoint())
+        where = SMALL if served.child else f"Models at {served.url}: {', '.join(served.models)}."
+        print(f"{where}\n", flush=True)
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="moa-demo-")), "moa.yaml")
         listen = arguments.listen if arguments.serve else "127.0.0.1:0"
-        async with _server(served, listen, echo=arguments.serve) as server:
-            children = [child for child in (server, served.child) if child]
-            if arguments.serve:
-                return await _unless_one_dies(_keep(server, arguments.mixture), children)
-            return await _unless_one_dies(_ask(server, arguments), children)
-
-
-def _introduce(served: Upstream) -> None:
-    where = SMALL if served.child else f"Models at {served.url}: {', '.join(served.models)}."
-    print(f"{where}\n", flush=True)
-
-
-@asynccontextmanager
-async def _server(served: Upstream, listen: str, *, echo: bool) -> AsyncIterator[Child]:
-    with tempfile.TemporaryDirectory(prefix="moa-demo-") as folder:
-        path = Path(folder, "moa.yaml")
         await asyncio.to_thread(path.write_text, configuration(served, listen), encoding="utf-8")
-        command = leashed(_command("moa-server"), "serve", "--config", str(path))
-        async with running("moa-server", *command, environment=served.environment, echo=echo) as server:
-            yield server
+        command = tied(_command("moa-server"), "serve", "--config", str(path))
+        environment, echo = served.environment, arguments.serve
+        server = await stack.enter_async_context(running("moa-server", *command, environment=environment, echo=echo))
+        children = [child for child in (server, served.child) if child]
+        work = _keep(server, arguments.mixture) if arguments.serve else _ask(server, arguments)
+        return await _unless_one_dies(work, children)
 
 
 async def _ask(server: Child, arguments: argparse.Namespace) -> int:
     """Runs the client's command in our own session, so that it has the terminal and shows the layers live."""
-    command = leashed(_command("moa"), "ask", "--target", server.ready, "--mixture", arguments.mixture, arguments.ask)
+    command = tied(_command("moa"), "ask", "--target", server.ready, "--mixture", arguments.mixture, arguments.ask)
     asking = await asyncio.create_subprocess_exec(*command)
     try:
         code = await asking.wait()

@@ -14,14 +14,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from moa_server.embedded import weights
-from moa_server.embedded.errors import ELSEWHERE, EmbeddedError, RuntimeMissingError, SettingsError
-from moa_server.embedded.leash import die_with
+from moa_server.embedded import ELSEWHERE, EmbeddedError, SettingsError, weights
+from moa_server.embedded.parent_death import die_with
 
 KEY_VARIABLE = "MOA_LOCAL_MODEL_KEY"
 MODEL_NAME = "SmolLM2-135M-Instruct"
 PROMPT_CACHE_MIB = 64  # the runtime's own default is 8 GiB
 REQUIREMENT = "xllamacpp==2026.10.11549"
+
+
+class RuntimeMissingError(EmbeddedError):
+    """The wheel that runs the model is not installed here."""
 
 
 def main() -> None:
@@ -30,11 +33,19 @@ def main() -> None:
     if arguments.parent:
         die_with(arguments.parent, signal.SIGKILL)
     try:
-        server = _serve(arguments)
+        key = os.environ.pop(KEY_VARIABLE, "")
+        if not key:
+            raise SettingsError(f"{KEY_VARIABLE} is not set: the local model is not served without a key")
+        path = arguments.weights or weights.locate()
+        runtime = load_runtime()
+        server = runtime.Server(_parameters(runtime, arguments, path, key))
     except (EmbeddedError, RuntimeError) as error:
         raise SystemExit(f"local model: {error}") from None
     print(json.dumps({"ready": server.listening_address}), flush=True)
-    _wait_for_end_of_input()
+    with contextlib.suppress(KeyboardInterrupt):
+        while os.read(0, 4096):  # the parent holds the other end of the pipe: its end, however it came, closes it
+            pass
+    os._exit(0)  # the runtime's threads hold nothing worth an orderly goodbye
 
 
 def _arguments() -> argparse.Namespace:
@@ -45,15 +56,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="a verified GGUF file; found among the distributions when absent")
     parser.add_argument("--parent", type=int, default=0, help="process whose end ends this one")
     return parser.parse_args()
-
-
-def _serve(arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - the runtime ships no types
-    key = os.environ.pop(KEY_VARIABLE, "")
-    if not key:
-        raise SettingsError(f"{KEY_VARIABLE} is not set: the local model is not served without a key")
-    path = arguments.weights or weights.locate()
-    runtime = load_runtime()
-    return runtime.Server(_parameters(runtime, arguments, path, key))
 
 
 def load_runtime() -> Any:  # noqa: ANN401 - the runtime ships no types
@@ -83,23 +85,12 @@ def _parameters(runtime: Any, arguments: argparse.Namespace, path: Path, key: st
     parameters.n_parallel, parameters.n_ctx = arguments.slots, arguments.context
     parameters.fit_params = False  # the context asked for, not one guessed from free memory
     parameters.cache_ram_mib = PROMPT_CACHE_MIB
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _cores()
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores
     parameters.ui = parameters.endpoint_slots = False
     parameters.offline = True
     parameters.verbosity = 1  # errors only
     return parameters
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _wait_for_end_of_input() -> None:
-    """The parent holds the other end of the pipe: its end, however it came, closes it."""
-    with contextlib.suppress(KeyboardInterrupt):
-        while os.read(0, 4096):
-            pass
-    os._exit(0)  # the runtime's threads hold nothing worth an orderly goodbye
 
 
 if __name__ == "__main__":

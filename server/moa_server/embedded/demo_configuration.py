@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from moa_server.embedded.upstream import Upstream
+from moa_server.embedded.model_endpoint import ModelEndpoint
 
 OPENING = "You are a helpful assistant."  # small models lose their way when a system prompt opens otherwise
 PROPOSERS = {
@@ -18,14 +18,21 @@ PROPOSAL_TOKENS = 96
 ANSWER_TOKENS = 128
 
 
-def configuration(upstream: Upstream, listen: str) -> str:
+def configuration(endpoint: ModelEndpoint, listen: str) -> str:
     """The text of the configuration file; it names where the key is, never the key."""
-    names = [f"model-{number}" for number in range(1, len(upstream.models) + 1)]
+    shared: dict[str, Any] = {"provider": "openai", "endpoint": endpoint.url, "window": endpoint.window}
+    if endpoint.key_variable:
+        shared["api_key"] = {"env": endpoint.key_variable}
+    models = {f"model-{number}": shared | {"model": name} for number, name in enumerate(endpoint.models, start=1)}
+    names = list(models)
+    # Proposers go round the models; the last model, the strongest by convention, aggregates.
+    agents = {
+        name: _agent(name, names[place % len(names)], task, PROPOSAL_TOKENS)
+        for place, (name, task) in enumerate(PROPOSERS.items())
+    }
     document = {
-        "models": {
-            name: _model(upstream, upstream_name) for name, upstream_name in zip(names, upstream.models, strict=True)
-        },
-        "agents": _agents(names),
+        "models": models,
+        "agents": agents | {"editor": _agent("editor", names[-1], EDITOR, ANSWER_TOKENS)},
         "mixtures": {
             "starter": {"strategy": "aggregate", "layers": [["plain", "curious"]], "aggregator": "editor"},
             "demo": {"strategy": "aggregate", "layers": [list(PROPOSERS)], "aggregator": "editor"},
@@ -33,22 +40,6 @@ def configuration(upstream: Upstream, listen: str) -> str:
         "server": {"listen": listen},
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-
-
-def _model(upstream: Upstream, name: str) -> dict[str, Any]:
-    model: dict[str, Any] = {"provider": "openai", "endpoint": upstream.url, "model": name, "window": upstream.window}
-    if upstream.key_variable:
-        model["api_key"] = {"env": upstream.key_variable}
-    return model
-
-
-def _agents(models: list[str]) -> dict[str, Any]:
-    """Proposers go round the models; the last model, the strongest by convention, aggregates."""
-    agents = {
-        name: _agent(name, models[place % len(models)], task, PROPOSAL_TOKENS)
-        for place, (name, task) in enumerate(PROPOSERS.items())
-    }
-    return agents | {"editor": _agent("editor", models[-1], EDITOR, ANSWER_TOKENS)}
 
 
 def _agent(name: str, model: str, task: str, most: int) -> dict[str, Any]:

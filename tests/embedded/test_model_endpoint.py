@@ -5,13 +5,13 @@ import importlib.util
 import pytest
 import yaml
 
-from moa_server.embedded.configuration import configuration
-from moa_server.embedded.errors import RuntimeMissingError, SettingsError
-from moa_server.embedded.process import local_model
-from moa_server.embedded.upstream import Upstream, endpoint
+from moa_server.embedded import SettingsError
+from moa_server.embedded.demo_configuration import configuration
+from moa_server.embedded.llama import RuntimeMissingError
+from moa_server.embedded.model_endpoint import ModelEndpoint, local_model, named_endpoint
 
 NAMED = {"OPENAI_BASE_URL": "http://127.0.0.1:11434/v1/", "MODELS": "a, b"}
-LOCAL = Upstream("http://127.0.0.1:1/v1", ("small",), 2048, "SOME_KEY", {"SOME_KEY": "hush"})
+LOCAL = ModelEndpoint("http://127.0.0.1:1/v1", ("small",), 2048, "SOME_KEY", {"SOME_KEY": "hush"})
 
 
 async def test_platform_without_the_wheel_is_told_where_else_to_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,11 +23,11 @@ async def test_platform_without_the_wheel_is_told_where_else_to_point(monkeypatc
 
 
 def test_environment_that_names_nothing_leaves_the_local_model() -> None:
-    assert endpoint({"OPENAI_API_KEY": "unrelated"}) is None
+    assert named_endpoint({"OPENAI_API_KEY": "unrelated"}) is None
 
 
 def test_endpoint_is_read_from_the_environment() -> None:
-    named = endpoint(NAMED | {"OPENAI_API_KEY": "hush"})
+    named = named_endpoint(NAMED | {"OPENAI_API_KEY": "hush"})
     assert named is not None
     assert (named.url, named.models) == ("http://127.0.0.1:11434/v1", ("a", "b"))
     assert named.key_variable == "OPENAI_API_KEY"
@@ -40,11 +40,11 @@ def test_endpoint_is_read_from_the_environment() -> None:
 )
 def test_half_an_endpoint_is_refused(environment: dict[str, str], missing: str) -> None:
     with pytest.raises(SettingsError, match=missing):
-        endpoint(environment)
+        named_endpoint(environment)
 
 
 def test_proposers_go_round_the_models_and_the_last_one_aggregates() -> None:
-    named = endpoint(NAMED)
+    named = named_endpoint(NAMED)
     assert named is not None
     agents = yaml.safe_load(configuration(named, "127.0.0.1:0"))["agents"]
     models = {name: agent["model"] for name, agent in agents.items()}
@@ -52,7 +52,7 @@ def test_proposers_go_round_the_models_and_the_last_one_aggregates() -> None:
 
 
 def test_endpoint_without_a_key_is_configured_without_one() -> None:
-    named = endpoint(NAMED)
+    named = named_endpoint(NAMED)
     assert named is not None
     models = yaml.safe_load(configuration(named, "127.0.0.1:0"))["models"]
     assert all("api_key" not in model for model in models.values())

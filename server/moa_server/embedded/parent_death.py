@@ -1,6 +1,6 @@
 """Ties a process to the life of its parent, so that none is left behind when the parent is killed.
 
-`python -m moa_server.embedded.leash PARENT COMMAND…` becomes COMMAND, which gets SIGTERM when process PARENT ends.
+`python -m moa_server.embedded.parent_death PARENT COMMAND…` becomes COMMAND, which gets SIGTERM when PARENT ends.
 """
 
 import ctypes
@@ -23,9 +23,9 @@ def die_with(parent: int, farewell: signal.Signals) -> None:
         raise SystemExit(f"parent {parent} has ended")
 
 
-def leashed(*command: str) -> tuple[str, ...]:
+def tied(*command: str) -> tuple[str, ...]:
     """The command line that runs `command` tied to the calling process."""
-    return (sys.executable, "-m", "moa_server.embedded.leash", str(os.getpid()), *command)
+    return (sys.executable, "-m", "moa_server.embedded.parent_death", str(os.getpid()), *command)
 
 
 def main() -> None:
