@@ -4,9 +4,21 @@
 
 import asyncio
 import inspect
-from typing import Any
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from moa import AsyncClient, Client
+from moa.testing import FakeMoa
+
+Request = TypeVar("Request", bound=Message)
+
+
+def sent(fake: FakeMoa, kind: type[Request], place: int = -1) -> Request:
+    """Return what a call asked, the last one's unless told otherwise."""
+    request = fake.calls[place].request
+    assert isinstance(request, kind)
+    return request
 
 
 class Either:

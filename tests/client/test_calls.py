@@ -8,6 +8,7 @@ import pytest
 import moa
 from moa.testing import FakeMoa
 from moa.v1.event_pb2 import RunStarted
+from moa.v1.moa_service_pb2 import LayerResultRequest, QueryRequest
 from moa.v1.plan_pb2 import (
     ROLE_ASSISTANT,
     ROLE_SYSTEM,
@@ -20,7 +21,7 @@ from moa.v1.plan_pb2 import (
     Sampling,
 )
 from moa.v1.run_pb2 import RUN_STATE_CANCELLED, RUN_STATE_SUCCEEDED
-from tests.client.either import Either
+from tests.client.either import Either, sent
 
 
 async def test_query_returns_answer_and_layers(client: Either, fake: FakeMoa) -> None:
@@ -29,9 +30,9 @@ async def test_query_returns_answer_and_layers(client: Either, fake: FakeMoa) ->
     assert response.answer.text == "42"
     assert response.run.state == RUN_STATE_SUCCEEDED
     assert [proposal.text for proposal in response.layers[0].proposals] == ["41", "43"]
-    sent = fake.calls[-1].request
-    assert sent.query.mixture == "council"
-    assert (sent.query.messages[0].role, sent.query.messages[0].parts[0].text) == (ROLE_USER, "What is it?")
+    asked = sent(fake, QueryRequest)
+    assert asked.query.mixture == "council"
+    assert (asked.query.messages[0].role, asked.query.messages[0].parts[0].text) == (ROLE_USER, "What is it?")
 
 
 async def test_asking_again_with_a_request_id_finds_the_same_run(client: Either) -> None:
@@ -45,7 +46,8 @@ async def test_asking_again_with_a_request_id_finds_the_same_run(client: Either)
 async def test_a_request_without_an_id_is_given_a_fresh_one(client: Either, fake: FakeMoa) -> None:
     await client.call("query", "hello")
     await client.call("query", "hello")
-    ids = [call.request.request_id for call in fake.calls]
+    ids = [sent(fake, QueryRequest, place).request_id for place in (0, 1)]
+    assert len(fake.calls) == 2
     assert len(set(ids)) == 2
     assert all(len(each) == 32 for each in ids)
 
@@ -66,29 +68,29 @@ async def test_conversation_and_overrides_travel(client: Either, fake: FakeMoa) 
         seed=0,
         detached=True,
     )
-    sent = fake.calls[-1].request
-    assert list(sent.query.messages) == turns
-    overrides = sent.query.overrides
+    asked = sent(fake, QueryRequest)
+    assert list(asked.query.messages) == turns
+    overrides = asked.query.overrides
     assert overrides.sampling.HasField("temperature")
     assert [list(layer.agents) for layer in overrides.layers] == [["fast", "wide"], ["deep"]]
     assert (overrides.aggregator, overrides.budget.calls) == ("editor", 4)
     assert overrides.response_schema == '{"type": "object"}'
     assert overrides.HasField("seed")
-    assert sent.detached
+    assert asked.detached
 
 
 async def test_a_whole_query_is_laid_under_the_options_and_left_alone(client: Either, fake: FakeMoa) -> None:
     query = Query(messages=[Message(role=ROLE_USER, parts=[Part(text="hello")])], mixture="council")
     before = query.SerializeToString()
     await client.call("query", query, aggregator="editor")
-    assert fake.calls[-1].request.query.mixture == "council"
-    assert fake.calls[-1].request.query.overrides.aggregator == "editor"
+    assert sent(fake, QueryRequest).query.mixture == "council"
+    assert sent(fake, QueryRequest).query.overrides.aggregator == "editor"
     assert query.SerializeToString() == before
 
 
 async def test_a_plain_question_sends_no_overrides(client: Either, fake: FakeMoa) -> None:
     await client.call("query", "hello")
-    assert not fake.calls[-1].request.query.HasField("overrides")
+    assert not sent(fake, QueryRequest).query.HasField("overrides")
 
 
 async def test_layer_explain_mixtures_and_cancel(client: Either, fake: FakeMoa) -> None:
@@ -98,7 +100,7 @@ async def test_layer_explain_mixtures_and_cancel(client: Either, fake: FakeMoa) 
     run_id = (await client.call("query", "hello")).run.run_id
     layer = await client.call("layer_result", run_id, 0, wait=1.5)
     assert layer.proposals[0].text == "41"
-    assert fake.calls[-1].request.wait.ToMilliseconds() == 1500
+    assert sent(fake, LayerResultRequest).wait.ToMilliseconds() == 1500
     assert [mixture.name for mixture in await client.call("mixtures")] == ["council"]
     assert (await client.call("explain", "hello")).worst_case.calls == 4
     assert (await client.call("cancel", run_id)).state == RUN_STATE_SUCCEEDED

@@ -23,9 +23,11 @@ from moa.v1.event_pb2 import (
     RunStarted,
     RunSucceeded,
 )
+from moa.v1.moa_service_pb2 import SynthesizeRequest
 from moa.v1.plan_pb2 import Mixture, Plan, PlannedAgent, PlannedLayer
 from moa.v1.run_pb2 import AgentFailure, Answer, Proposal, Usage
-from tests.client.terminal import Terminal, command, environment, run, token_file
+from tests.client.either import sent
+from tests.client.terminal import command, environment, run, started, terminal, token_file
 
 PANEL = PlannedLayer(agents=[PlannedAgent(name=name, model="small") for name in ("fast", "wide", "odd")])
 
@@ -38,7 +40,7 @@ def test_the_answer_is_on_standard_output_and_the_layers_are_on_standard_error(f
     assert lines[1] == "layer 0: fast, wide"
     assert "  wide done in 2.0 s, 10 tokens" in lines
     assert lines[-1].startswith("answered by editor · 3 calls")
-    assert fake.calls[0].request.query.mixture == "council"
+    assert sent(fake, SynthesizeRequest).query.mixture == "council"
 
 
 def test_json_is_one_object_for_every_event(fake: FakeMoa) -> None:
@@ -59,7 +61,7 @@ def test_without_layers_only_the_answer_is_left(fake: FakeMoa) -> None:
 def test_the_question_can_come_from_standard_input_and_the_target_from_the_environment(fake: FakeMoa) -> None:
     done = run("ask", "-", question="Wäs? \xff".encode("latin-1"), MOA_TARGET=fake.target)
     assert done.returncode == 0
-    assert fake.calls[0].request.query.messages[0].parts[0].text == "W\ufffds? \ufffd"
+    assert sent(fake, SynthesizeRequest).query.messages[0].parts[0].text == "W\ufffds? \ufffd"
 
 
 def test_control_characters_of_models_are_shown_and_not_obeyed(fake: FakeMoa) -> None:
@@ -126,13 +128,11 @@ def test_the_other_commands(fake: FakeMoa) -> None:
 def test_a_reader_that_goes_away_is_no_traceback(fake: FakeMoa) -> None:
     fake.plays([RunStarted(), *[AnswerDelta(text="x" * 5000) for _ in range(100)]])
     reading, writing = os.pipe()
-    child = subprocess.Popen(
-        command("ask", "hi", "--target", fake.target), stdout=writing, stderr=subprocess.PIPE, env=environment()
-    )
-    os.close(writing)
-    assert os.read(reading, 1) == b"x"
-    os.close(reading)
-    error = child.communicate(timeout=20)[1].decode()
+    with started("ask", "hi", "--target", fake.target, stdout=writing, stderr=subprocess.PIPE) as child:
+        os.close(writing)
+        assert os.read(reading, 1) == b"x"
+        os.close(reading)
+        error = child.communicate(timeout=20)[1].decode()
     assert child.returncode == 141
     assert "Traceback" not in error
     assert "Error" not in error
@@ -175,21 +175,21 @@ def goes_on_to_the_answer(fake: FakeMoa) -> None:
 
 def test_a_terminal_shows_each_agent_live_then_the_answer(fake: FakeMoa) -> None:
     panel(fake)
-    terminal = Terminal("ask", "hi", "--target", fake.target)
-    terminal.read_until(lambda text: text.count("waiting") >= 3)
-    fake.goes_on(
-        *(AgentStarted(agent=name, position=place, model="small") for place, name in enumerate(("fast", "wide")))
-    )
-    fake.goes_on(ProposalDelta(agent="wide", position=1, text="x" * 400))
-    terminal.read_until(lambda text: "▸ wide" in text and "~100 tokens" in text)
-    goes_on_to_the_answer(fake)
-    shown = terminal.read_until(lambda text: "forty-" in text)
-    assert "✗ odd" in shown
-    assert "MODEL_TIMEOUT" in shown
-    assert "1,234 tokens" in shown
-    fake.goes_on(AnswerDelta(text="two"), RunSucceeded(answer=Answer(text="forty-two", agent="editor")))
-    assert terminal.finish() == 0
-    assert "forty-\\x1b[31mtwo\r\nanswered by editor" in terminal.text
+    with terminal("ask", "hi", "--target", fake.target) as shown:
+        shown.read_until(lambda text: text.count("waiting") >= 3)
+        fake.goes_on(
+            *(AgentStarted(agent=name, position=place, model="small") for place, name in enumerate(("fast", "wide")))
+        )
+        fake.goes_on(ProposalDelta(agent="wide", position=1, text="x" * 400))
+        shown.read_until(lambda text: "▸ wide" in text and "~100 tokens" in text)
+        goes_on_to_the_answer(fake)
+        told = shown.read_until(lambda text: "forty-" in text)
+        assert "✗ odd" in told
+        assert "MODEL_TIMEOUT" in told
+        assert "1,234 tokens" in told
+        fake.goes_on(AnswerDelta(text="two"), RunSucceeded(answer=Answer(text="forty-two", agent="editor")))
+        assert shown.finish() == 0
+        assert "forty-\\x1b[31mtwo\r\nanswered by editor" in shown.text
 
 
 def test_a_restarted_answer_is_said_so(fake: FakeMoa) -> None:
@@ -202,56 +202,62 @@ def test_a_restarted_answer_is_said_so(fake: FakeMoa) -> None:
             RunSucceeded(answer=Answer()),
         ]
     )
-    terminal = Terminal("ask", "hi", "--target", fake.target)
-    assert terminal.finish() == 0
-    assert "fort\r\nthe answer begins again\r\n42\r\n" in terminal.text
+    with terminal("ask", "hi", "--target", fake.target) as shown:
+        assert shown.finish() == 0
+        assert "fort\r\nthe answer begins again\r\n42\r\n" in shown.text
 
 
 @pytest.mark.parametrize("columns", [0, 1, 7, 5000])
 def test_absurd_widths_do_no_harm(fake: FakeMoa, columns: int) -> None:
     fake.answers("forty-two", proposals={"fast": "a", "a-name-that-is-rather-long-" * 9: "b"})
-    terminal = Terminal("ask", "hi", "--target", fake.target, columns=columns)
-    assert terminal.finish() == 0
-    assert "forty-two" in terminal.text
-    assert "Traceback" not in terminal.text
+    with terminal("ask", "hi", "--target", fake.target, columns=columns) as shown:
+        assert shown.finish() == 0
+        assert "forty-two" in shown.text
+        assert "Traceback" not in shown.text
 
 
 def test_a_terminal_of_another_alphabet_does_no_harm(fake: FakeMoa) -> None:
     fake.answers("fünf·", proposals={"fast": "a"})
-    terminal = Terminal("ask", "hi", "--target", fake.target, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
-    assert terminal.finish() == 0
-    assert "f?nf?" in terminal.text
+    with terminal("ask", "hi", "--target", fake.target, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0") as shown:
+        assert shown.finish() == 0
+        assert "f?nf?" in shown.text
 
 
 async def test_interrupting_cancels_the_run(fake: FakeMoa) -> None:
     panel(fake)
-    terminal = Terminal("ask", "hi", "--target", fake.target)
-    await asyncio.to_thread(terminal.read_until, lambda text: "waiting" in text)
-    terminal.interrupt()
-    assert await asyncio.to_thread(terminal.finish) == 130
-    assert terminal.text.endswith("moa: cancelled\r\n")
-    assert fake.calls[-1].method == "CancelRun"
+    with terminal("ask", "hi", "--target", fake.target) as shown:
+        await asyncio.to_thread(shown.read_until, lambda text: "waiting" in text)
+        shown.interrupt()
+        assert await asyncio.to_thread(shown.finish) == 130
+        assert shown.text.endswith("moa: cancelled\r\n")
+        assert fake.calls[-1].method == "CancelRun"
 
 
 async def test_interrupting_a_detached_run_lets_it_go_on(fake: FakeMoa) -> None:
     panel(fake)
-    terminal = Terminal("ask", "hi", "--detach", "--target", fake.target)
-    await asyncio.to_thread(terminal.read_until, lambda text: "waiting" in text)
-    terminal.interrupt()
-    assert await asyncio.to_thread(terminal.finish) == 130
-    assert "moa watch run-1" in terminal.text
-    assert [call.method for call in fake.calls] == ["Synthesize"]
-    assert fake.calls[0].request.detached
+    with terminal("ask", "hi", "--detach", "--target", fake.target) as shown:
+        await asyncio.to_thread(shown.read_until, lambda text: "waiting" in text)
+        shown.interrupt()
+        assert await asyncio.to_thread(shown.finish) == 130
+        assert "moa watch run-1" in shown.text
+        assert [call.method for call in fake.calls] == ["Synthesize"]
+        assert sent(fake, SynthesizeRequest).detached
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("layer", "line"),
     [
-        ({"most": 3}, "layer 0: fast, wide, odd"),
-        ({"most": 1, "answers": True}, "layer 0: fast, wide, odd, at most 1 of them writes the answer"),
-        ({"most": 3, "folds": True}, "layer 0: fast, wide, odd if references are too long"),
-        ({}, "layer 0: fast, wide, odd"),
+        (PlannedLayer(agents=PANEL.agents, most=3), "layer 0: fast, wide, odd"),
+        (
+            PlannedLayer(agents=PANEL.agents, most=1, answers=True),
+            "layer 0: fast, wide, odd, at most 1 of them writes the answer",
+        ),
+        (
+            PlannedLayer(agents=PANEL.agents, most=3, folds=True),
+            "layer 0: fast, wide, odd if references are too long",
+        ),
+        (PANEL, "layer 0: fast, wide, odd"),
     ],
 )
-def test_a_planned_layer_tells_who_may_speak_and_when(said: dict[str, int], line: str) -> None:
-    assert layer_line(PlannedLayer(agents=PANEL.agents, **said)) == line
+def test_a_planned_layer_tells_who_may_speak_and_when(layer: PlannedLayer, line: str) -> None:
+    assert layer_line(layer) == line

@@ -9,16 +9,17 @@ import pytest
 
 import moa
 from moa.testing import FakeMoa, answered
-from moa.v1.event_pb2 import AnswerDelta, Heartbeat, RunAdopted, RunStarted, RunSucceeded
+from moa.v1.event_pb2 import AnswerDelta, Event, Heartbeat, RunAdopted, RunStarted, RunSucceeded
+from moa.v1.moa_service_pb2 import SynthesizeRequest, WatchRunRequest
 from moa.v1.run_pb2 import Answer, Cursor
-from tests.client.either import Either
+from tests.client.either import Either, sent
 
 
-def facts(events: list) -> list[str]:
+def facts(events: list[Event]) -> list[str | None]:
     return [event.WhichOneof("fact") for event in events]
 
 
-def places(events: list) -> list[tuple[int, int]]:
+def places(events: list[Event]) -> list[tuple[int, int]]:
     return [(event.epoch, event.sequence) for event in events]
 
 
@@ -28,7 +29,7 @@ async def test_synthesize_gives_every_event_once_and_the_terminal_one_last(clien
     assert facts(events)[0] == "run_started"
     assert facts(events)[-1] == "run_succeeded"
     assert places(events) == [(1, number) for number in range(1, len(events) + 1)]
-    assert fake.calls[-1].request.proposal_deltas
+    assert sent(fake, SynthesizeRequest).proposal_deltas
 
 
 async def test_answer_waits_to_the_end(client: Either, fake: FakeMoa) -> None:
@@ -61,7 +62,7 @@ async def test_a_broken_stream_goes_on_after_its_last_event(
     assert places(events) == [(1, number) for number in range(1, len(events) + 1)]
     assert "".join(event.answer_delta.text for event in events) == "the whole answer"
     assert [call.method for call in fake.calls] == ["Synthesize", *["WatchRun"] * len(cuts)]
-    assert fake.calls[1].request.after == Cursor(epoch=1, sequence=cuts[0])
+    assert sent(fake, WatchRunRequest, 1).after == Cursor(epoch=1, sequence=cuts[0])
 
 
 async def test_a_broken_watch_goes_on_too(client: Either, fake: FakeMoa) -> None:
@@ -152,12 +153,12 @@ async def test_an_exception_in_the_block_cancels_the_call(client: Either, fake: 
     fake.plays([RunStarted()])
     stream = client.client.synthesize("hello")
     with pytest.raises(ZeroDivisionError):
-        await _fail_inside(client, stream)
+        await _fail_inside(stream)
     assert await asyncio.to_thread(fake.wait_left)
 
 
-async def _fail_inside(client: Either, stream: moa.AsyncStream | moa.Stream) -> None:
-    if isinstance(client.client, moa.Client):
+async def _fail_inside(stream: moa.AsyncStream | moa.Stream) -> None:
+    if isinstance(stream, moa.Stream):
         with stream:
             next(stream)
             raise ZeroDivisionError
@@ -171,7 +172,7 @@ async def test_a_cancelled_task_cancels_the_call(fake: FakeMoa) -> None:
     async with fake.async_client() as client:
         stream = client.synthesize("hello")
         await anext(stream)
-        task = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+        task = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -197,7 +198,7 @@ async def test_closing_from_another_task_ends_the_iteration(fake: FakeMoa) -> No
         stream = client.synthesize("hello")
         await anext(stream)
 
-        async def rest() -> list:
+        async def rest() -> list[Event]:
             return [event async for event in stream]
 
         reading = asyncio.create_task(rest())
@@ -211,7 +212,7 @@ def test_closing_from_another_thread_ends_the_iteration(fake: FakeMoa) -> None:
     with fake.client() as client:
         stream = client.synthesize("hello")
         next(stream)
-        rest: list = []
+        rest: list[Event] = []
         reading = threading.Thread(target=lambda: rest.extend(stream))
         reading.start()
         stream.close()

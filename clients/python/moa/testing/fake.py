@@ -22,7 +22,7 @@ from moa.v1.plan_pb2 import Mixture, Plan
 from moa.v1.run_pb2 import RunFailure
 
 _THREADS = 64
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
