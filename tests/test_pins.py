@@ -20,7 +20,8 @@ def pins() -> dict[str, str]:
 
 
 def needs_of_ours() -> set[str]:
-    return {canonicalize_name(Requirement(line).name) for ours in OURS for line in requires(ours) or ()} - OURS
+    needs: set[str] = {canonicalize_name(Requirement(line).name) for ours in OURS for line in requires(ours) or ()}
+    return needs - OURS
 
 
 def test_constraints_are_plain_pins() -> None:

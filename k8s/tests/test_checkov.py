@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from k8s.tests.rendering import K8S, Combination, objects
+from k8s.tests.manifests import K8S, Combination, objects
 
 CHECKOV = Path(sys.prefix) / "checkov" / "bin" / "checkov"
 ANY = frozenset({"*"})

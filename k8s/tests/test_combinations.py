@@ -3,7 +3,7 @@
 import pytest
 
 from k8s.tests import schema
-from k8s.tests.rendering import OVERLAYS, Combination, combinations, objects
+from k8s.tests.manifests import OVERLAYS, Combination, combinations, objects
 from k8s.tests.rules import PRODUCTION_RULES, RULES
 
 ALL = tuple(combinations())

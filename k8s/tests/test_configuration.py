@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s.tests.rendering import OVERLAYS, Combination, objects
+from k8s.tests.manifests import OVERLAYS, Combination, objects
 from k8s.tests.rules.rule import settings_text
 
 _MOUNTED = "/run/secrets/moa/"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s.tests.rendering import K8S
+from k8s.tests.manifests import K8S
 
 ROOT = K8S.parent
 BUILDAH = shutil.which("buildah") or ""

@@ -8,7 +8,7 @@ import pytest
 from k8s.tests import schema
 from k8s.tests.faults import PLANTED
 from k8s.tests.faults.reach import Change, box, one, pod, policy
-from k8s.tests.rendering import K8S, Combination, Objects, objects, parsed, render
+from k8s.tests.manifests import K8S, Combination, Objects, objects, parsed, render
 from k8s.tests.rules import PRODUCTION_RULES, RULES
 
 EVERYTHING = Combination("prod", ("pod-monitor", "caller", "hpa-inflight", "gateway-api", "envoy-gateway"))

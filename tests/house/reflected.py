@@ -46,9 +46,10 @@ class Reflected:
         """Call a method with a request in JSON; return what it answers, in JSON."""
         found = self.pool.FindServiceByName(SERVICE).methods_by_name[method]
         message = json_format.ParseDict(request, GetMessageClass(found.input_type)(), descriptor_pool=self.pool)
-        read = GetMessageClass(found.output_type).FromString
-        make = self.channel.unary_stream if found.server_streaming else self.channel.unary_unary
-        answered = make(f"/{SERVICE}/{method}", response_deserializer=read)(
-            message.SerializeToString(), timeout=timeout
-        )
-        return [json_format.MessageToDict(one) for one in (answered if found.server_streaming else [answered])]
+        path, read = f"/{SERVICE}/{method}", GetMessageClass(found.output_type).FromString
+        sent = message.SerializeToString()
+        if found.server_streaming:
+            streaming: grpc.UnaryStreamMultiCallable[bytes, Any] = self.channel.unary_stream(path, None, read)
+            return [json_format.MessageToDict(one) for one in streaming(sent, timeout=timeout)]
+        unary: grpc.UnaryUnaryMultiCallable[bytes, Any] = self.channel.unary_unary(path, None, read)
+        return [json_format.MessageToDict(unary(sent, timeout=timeout))]

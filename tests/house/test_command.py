@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.client.terminal import Terminal, run
+from tests.client.terminal import run, terminal
 from tests.house.gates import Gate, held
 from tests.house.servers import Server
 from tests.upstream import Speech, Status, UpstreamThread
@@ -36,11 +36,11 @@ def test_people_read_the_answer_on_one_stream_and_the_layers_on_the_other(
 def test_a_terminal_shows_the_agents_and_then_the_answer(shared_server: Server, house: UpstreamThread) -> None:
     gate = Gate()
     house.script("two", held("at last", gate, after=1))
-    terminal = Terminal("ask", "Why?", "--target", shared_server.target)
-    terminal.read_until(lambda text: "✓ one" in text and "▸ two" in text)
-    gate.open()
-    assert terminal.finish() == 0
-    assert "the answer\r\nanswered by editor" in terminal.text
+    with terminal("ask", "Why?", "--target", shared_server.target) as shown:
+        shown.read_until(lambda text: "✓ one" in text and "▸ two" in text)
+        gate.open()
+        assert shown.finish() == 0
+        assert "the answer\r\nanswered by editor" in shown.text
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from moa import AsyncClient
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from tests.house.configurations import council, model
 from tests.house.gates import Gate, held
+from tests.house.health import health
 from tests.house.servers import Start, carried_out, refused, write
 from tests.service.conftest import ask
 from tests.service.refusals import refusal
@@ -21,11 +21,6 @@ from tests.upstream import UpstreamThread
 
 NOWHERE = "http://127.0.0.1:9/v1"
 SERVICES = ("", "moa.v1.MoaService")
-
-
-async def how_it_is(health: HealthStub, service: str) -> int:
-    found: HealthCheckResponse = await health.Check(HealthCheckRequest(service=service))
-    return found.status
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
@@ -37,8 +32,7 @@ async def test_a_server_that_is_told_to_stop_lets_its_runs_end(
     server = start(council(upstream.endpoint))
     raw = grpc.aio.insecure_channel(server.target)
     async with AsyncClient(server.target, timeout=20) as client, raw:
-        health = HealthStub(raw)
-        assert [await how_it_is(health, service) for service in SERVICES] == [HealthCheckResponse.SERVING] * 2
+        assert [await health(raw, service) for service in SERVICES] == [HealthCheckResponse.SERVING] * 2
         async with client.synthesize("Why?", mixture="alone") as events:
             async for event in events:
                 if event.HasField("answer_delta"):
@@ -46,7 +40,7 @@ async def test_a_server_that_is_told_to_stop_lets_its_runs_end(
             server.process.send_signal(asked)
             await asyncio.to_thread(server.wait_for_log, "server.stopping")
             late = await refusal(MoaServiceStub(raw).Query(ask()))
-            assert [await how_it_is(health, service) for service in SERVICES] == [HealthCheckResponse.NOT_SERVING] * 2
+            assert [await health(raw, service) for service in SERVICES] == [HealthCheckResponse.NOT_SERVING] * 2
             gate.open()
             assert (await events.answer()).text == "said to the end"
     assert (late.code, late.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")

@@ -8,8 +8,8 @@ import pytest
 
 import moa_server
 from moa import AsyncClient
-from tests.house.mixing import hearing, said_to
 from tests.house.servers import Server, starting
+from tests.house.strategy_mixtures import answering_by, said_to
 from tests.upstream import UpstreamThread
 
 FILE = Path(moa_server.__file__).parents[1] / "examples" / "published.yaml"
@@ -38,7 +38,7 @@ async def moa(server: Server) -> AsyncIterator[AsyncClient]:
 
 @pytest.fixture
 def up(house: UpstreamThread) -> UpstreamThread:
-    house.script("*", hearing(lambda said: DIVISION if "You are a coordinator" in said else "a text"))
+    house.script("*", answering_by(lambda said: DIVISION if "You are a coordinator" in said else "a text"))
     return house
 
 

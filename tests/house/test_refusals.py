@@ -158,8 +158,9 @@ def test_a_budget_that_leaves_no_time_is_refused(tool: Reflected, house: Upstrea
 
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff", b"\x0a\x05abc"])
 def test_bytes_that_are_no_request_are_refused(tool: Reflected, house: UpstreamThread, raw: bytes) -> None:
+    query: grpc.UnaryUnaryMultiCallable[bytes, bytes] = tool.channel.unary_unary("/moa.v1.MoaService/Query")
     with pytest.raises(grpc.RpcError) as refused:
-        tool.channel.unary_unary("/moa.v1.MoaService/Query")(raw)
+        query(raw)
     call: Any = refused.value
     assert call.code() is INVALID
     assert house.upstream.calls == []

@@ -39,8 +39,9 @@ async def test_a_changed_file_is_taken_over(start: Start, upstream: UpstreamThre
 async def test_a_bad_new_file_is_told_of_and_the_old_one_stays(start: Start, upstream: UpstreamThread) -> None:
     server = start(council(upstream.endpoint))
     async with AsyncClient(server.target, timeout=20) as client:
-        for number, wrong in enumerate(("models: [", "mixtures: {}\n", council(upstream.endpoint, servre={})), 1):
-            server.reload(wrong)
+        wrong: list[Configuration | str] = ["models: [", "mixtures: {}\n", council(upstream.endpoint, servre={})]
+        for number, configuration in enumerate(wrong, 1):
+            server.reload(configuration)
             line = await asyncio.to_thread(server.wait_for_log, "configuration.refused", number)
             assert (line["level"], bool(line["problems"])) == ("error", True)
             assert await names(client) == ["council", "deep", "alone"]

@@ -10,8 +10,8 @@ import pytest
 from moa import AnswerMismatch, AsyncClient, OverrideRefused
 from moa.v1 import plan_pb2 as plans
 from moa_server.strategies import STRATEGIES
-from tests.house.mixing import VOICES, hearing, on_every_strategy, said_to
 from tests.house.servers import Server, starting
+from tests.house.strategy_mixtures import VOICES, answering_by, on_every_strategy, said_to
 from tests.upstream import Call, Request, Speech, Status, UpstreamThread
 
 TOTAL = {"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}
@@ -94,7 +94,7 @@ async def test_a_ranks_pairs_are_judged_in_both_orders_and_the_best_is_the_answe
 ) -> None:
     up.script("two", Speech("  the best,\nword for word  "))
     up.script(
-        "judge", hearing(lambda said: json.dumps({"better": 1 + (said.find("the best") > said.find("answer 2"))}))
+        "judge", answering_by(lambda said: json.dumps({"better": 1 + (said.find("the best") > said.find("answer 2"))}))
     )
     decisions, end = await facts(moa, "rank")
     assert end.answer.text == "  the best,\nword for word  "

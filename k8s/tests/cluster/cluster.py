@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from k8s.tests.kubectl import kubectl
-from k8s.tests.rendering import K8S
+from k8s.tests.manifests import K8S
 
 NAMESPACE = "moa"
 IMAGE = os.environ.get("MOA_IMAGE", "moa-server:dev")

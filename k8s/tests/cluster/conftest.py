@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from k8s.tests.cluster.cluster import NAMESPACE, apply_local, rolled_out, run
-from k8s.tests.rendering import K8S
+from k8s.tests.manifests import K8S
 
 
 @pytest.fixture(scope="module")

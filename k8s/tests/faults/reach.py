@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from k8s.tests.rendering import Objects
+from k8s.tests.manifests import Objects
 
 Change = Callable[[Objects], object]
 Planted = dict[str, tuple[str, Change]]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from k8s.tests.rendering import K8S
+from k8s.tests.manifests import K8S
 
 
 @pytest.fixture(scope="session")

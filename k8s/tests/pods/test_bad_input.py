@@ -76,7 +76,7 @@ async def test_a_server_without_its_database_lives_and_is_not_ready(tmp_path: Pa
 async def health(target: str) -> dict[str, int]:
     """Return what each probe of the manifests would hear."""
     async with grpc.aio.insecure_channel(target) as channel:
-        stub = HealthStub(channel)
+        stub: Any = HealthStub(channel)  # the stubs of the package leave its methods out
         return {
             probe: (await stub.Check(HealthCheckRequest(service=service), timeout=5)).status
             for probe, service in SERVICES.items()

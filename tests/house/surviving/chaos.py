@@ -15,7 +15,7 @@ from moa import AsyncClient
 from moa.v1.event_pb2 import Event
 from tests.house.servers import Server
 from tests.house.surviving.fleet import Fleet, freeze, thaw
-from tests.house.surviving.watching import Watching, check_whole, kept, kind
+from tests.house.surviving.watcher import Watcher, check_whole, kept, kind
 from tests.journal.postgres import Postgres
 from tests.upstream import Call, Speech
 
@@ -197,7 +197,7 @@ async def takeovers(fleet: Fleet, ownership_s: float, *, runs: int, kill: bool) 
             for number in range(runs):
                 async with first.synthesize(f"question {number}!", mixture="deep", detached=True) as stream:
                     run_id = (await anext(aiter(stream))).run_id
-                watching.append(await stack.enter_async_context(Watching(others.watch(run_id))))
+                watching.append(await stack.enter_async_context(Watcher(others.watch(run_id))))
             for one in watching:
                 await one.seen("agent_started")
             began = time.monotonic()
@@ -210,7 +210,7 @@ async def outage(fleet: Fleet, store: Postgres, *, ownership_s: float, dead_s: f
     """Kill the store under a run that is answering; return the seconds from its return to the end of the run."""
     async with house_on(fleet, ownership_s, token_s=0.2) as house:
         client = await house.client()
-        async with Watching(client.synthesize("question 0!", mixture="deep")) as caller:
+        async with Watcher(client.synthesize("question 0!", mixture="deep")) as caller:
             await caller.seen("answer_delta")
             await asyncio.to_thread(store.kill)
             await asyncio.sleep(dead_s)
@@ -221,7 +221,7 @@ async def outage(fleet: Fleet, store: Postgres, *, ownership_s: float, dead_s: f
             return time.monotonic() - began
 
 
-async def _adopted(watching: Watching, began: float) -> float:
+async def _adopted(watching: Watcher, began: float) -> float:
     await watching.seen("run_adopted")
     return time.monotonic() - began
 

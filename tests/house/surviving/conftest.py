@@ -11,7 +11,7 @@ from moa_server.journal.postgres_store import migrate_postgres
 from tests.house.surviving.fleet import Fleet, fleet_on
 from tests.journal.postgres import Postgres
 
-pytest.register_assert_rewrite("tests.house.surviving.watching")
+pytest.register_assert_rewrite("tests.house.surviving.watcher")
 
 
 @pytest.fixture(scope="session")

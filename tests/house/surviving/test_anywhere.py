@@ -9,7 +9,7 @@ import pytest
 from moa import AsyncClient, RequestIdReused, ResumePointExpired
 from moa.v1.run_pb2 import Cursor
 from tests.house.surviving.fleet import PATIENCE_S, Fleet
-from tests.house.surviving.watching import Watching, check_whole, kept, kind, place
+from tests.house.surviving.watcher import Watcher, check_whole, kept, kind, place
 from tests.upstream import Silence, Speech
 
 
@@ -37,13 +37,13 @@ async def test_a_run_is_followed_live_from_any_server_and_when_it_is_over(fleet:
     fleet.upstream.script("boss", Speech(tokens=20, token_s=0.03))
     one, two = await fleet.start()
     here, there = await fleet.client(one), await fleet.client(two)
-    async with Watching(here.synthesize("hello", mixture="panel", request_id="mine")) as first:
+    async with Watcher(here.synthesize("hello", mixture="panel", request_id="mine")) as first:
         await first.seen("answer_delta", 2)
         cut = len(first.events)
         after = Cursor(epoch=first.events[-1].epoch, sequence=first.events[-1].sequence)
         async with (
-            Watching(there.watch(first.run_id, after=after)) as rest,
-            Watching(there.synthesize("hello", mixture="panel", request_id="mine")) as again,
+            Watcher(there.watch(first.run_id, after=after)) as rest,
+            Watcher(there.synthesize("hello", mixture="panel", request_id="mine")) as again,
         ):
             for watching in (first, rest, again):
                 await watching.end()
@@ -66,7 +66,7 @@ async def test_a_closed_layer_is_read_on_any_server_and_an_open_one_waited_for(f
     fleet.upstream.script("c", hesitate)
     one, two = await fleet.start()
     here, there = await fleet.client(one), await fleet.client(two)
-    async with Watching(here.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(here.synthesize("hello", mixture="panel")) as caller:
         await caller.seen("proposal_received", 2)
         waiting = asyncio.create_task(there.layer_result(caller.run_id, 0, wait=PATIENCE_S))
         may_speak.set()
@@ -81,7 +81,7 @@ async def test_a_cancel_on_another_server_ends_the_run_and_its_calls(fleet: Flee
     fleet.upstream.script("boss", Silence())
     one, two = await fleet.start()
     here, there = await fleet.client(one), await fleet.client(two)
-    async with Watching(here.synthesize("hello", mixture="alone")) as caller:
+    async with Watcher(here.synthesize("hello", mixture="alone")) as caller:
         await fleet.upstream.wait_for(lambda: fleet.upstream.calls_of("boss"))
         await there.cancel(caller.run_id or (await caller.seen("run_started")).run_id)
         assert kind(await caller.end()) == "run_cancelled"
@@ -111,7 +111,7 @@ async def test_a_run_watched_on_another_server_alone_is_not_abandoned(sqlite_fle
     here, there = await fleet.client(one), await fleet.client(two)
     async with here.synthesize("hello", mixture="alone") as stream:
         run_id = (await anext(aiter(stream))).run_id
-    async with Watching(there.watch(run_id)) as caller:
+    async with Watcher(there.watch(run_id)) as caller:
         assert kind(await caller.end()) == "run_succeeded"
 
 

@@ -1,12 +1,19 @@
 """Servers that die in the middle of a run: nothing answered is asked again, nothing seen is lost."""
 
+from collections.abc import Callable
+
 from moa.v1.error_pb2 import ERROR_REASON_RUN_ABANDONED
+from moa.v1.event_pb2 import Event
 from tests.house.surviving.fleet import Fleet
-from tests.house.surviving.watching import Watching, check_whole, kept, kind
+from tests.house.surviving.watcher import Watcher, check_whole, kept, kind
 from tests.upstream import Cut, Silence, Speech
 
 ANSWER = Speech("the answer of them all")
 SLOW = Speech(tokens=60, token_s=0.05)
+
+
+def delta_of(epoch: int) -> Callable[[Event], bool]:
+    return lambda event: event.epoch == epoch and kind(event) == "answer_delta"
 
 
 def script(fleet: Fleet) -> None:
@@ -20,7 +27,7 @@ async def test_an_owner_killed_in_a_proposer_layer_is_followed_by_another(fleet:
     fleet.upstream.script("c", Silence(), Speech("what c proposes"))
     await fleet.start()
     client = await fleet.client()
-    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="panel")) as caller:
         await caller.seen("proposal_received", 2)
         (await fleet.owner()).kill()
         end = await caller.end()
@@ -36,7 +43,7 @@ async def test_an_owner_killed_in_the_middle_of_the_answer_is_followed_by_anothe
     fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), ANSWER)
     await fleet.start()
     client = await fleet.client()
-    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="panel")) as caller:
         await caller.seen("answer_delta", 5)
         (await fleet.owner()).kill()
         end = await caller.end()
@@ -54,9 +61,9 @@ async def test_two_owners_killed_in_a_row_are_followed_by_a_third(fleet: Fleet) 
     fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), Cut(SLOW, 20, by="silence"), ANSWER)
     await fleet.start(3)
     client = await fleet.client()
-    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="panel")) as caller:
         for epoch in (1, 2):
-            await caller.seen(lambda event, epoch=epoch: event.epoch == epoch and kind(event) == "answer_delta", 3)
+            await caller.seen(delta_of(epoch), 3)
             (await fleet.owner()).kill()
         end = await caller.end()
         assert (end.epoch, end.run_succeeded.answer.text) == (3, ANSWER.text)
@@ -69,7 +76,7 @@ async def test_an_owner_killed_while_it_hands_over_loses_nothing(fleet: Fleet) -
     fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), ANSWER)
     await fleet.start()
     client = await fleet.client()
-    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="panel")) as caller:
         await caller.seen("answer_delta")
         owner = await fleet.owner()
         owner.process.terminate()
@@ -83,7 +90,7 @@ async def test_a_stopping_server_hands_its_runs_over(fleet: Fleet) -> None:
     fleet.upstream.script("boss", Cut(SLOW, 20, by="silence"), ANSWER)
     await fleet.start()
     client = await fleet.client()
-    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="panel")) as caller:
         await caller.seen("answer_delta")
         owner = await fleet.owner()
         owner.process.terminate()
@@ -97,7 +104,7 @@ async def test_a_run_that_has_killed_too_many_owners_fails_with_a_typed_error(sq
     sqlite_fleet.journal["most_owners"] = 1
     await sqlite_fleet.start()
     client = await sqlite_fleet.client()
-    async with Watching(client.synthesize("hello", mixture="alone")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="alone")) as caller:
         await caller.seen("agent_started")
         (await sqlite_fleet.owner()).kill()
         end = await caller.end()

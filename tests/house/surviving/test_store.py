@@ -7,29 +7,29 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from moa import JournalUnavailable
 from moa_server.journal import sqlite_file
+from tests.house.health import health, health_changes
 from tests.house.servers import refused, write
 from tests.house.surviving.fleet import PATIENCE_S, Fleet, configuration
-from tests.house.surviving.watching import Watching, check_whole, kept, kind
+from tests.house.surviving.watcher import Watcher, check_whole, kept, kind
 from tests.journal.postgres import Postgres
-from tests.upstream import Request, Speech
+from tests.upstream import Speech, Stage
 
 ANSWER = Speech(tokens=80, token_s=0.05)
 
 
-async def health(target: str) -> int:
+async def health_of(target: str) -> int:
     async with grpc.aio.insecure_channel(target) as channel:
-        return (await HealthStub(channel).Check(HealthCheckRequest())).status
+        return await health(channel)
 
 
 async def until_ready(target: str) -> None:
     async with asyncio.timeout(PATIENCE_S), grpc.aio.insecure_channel(target) as channel:
-        async for told in HealthStub(channel).Watch(HealthCheckRequest()):
-            if told.status == HealthCheckResponse.SERVING:
+        async for status in health_changes(channel):
+            if status == HealthCheckResponse.SERVING:
                 return
 
 
@@ -43,14 +43,14 @@ async def test_tokens_flow_while_the_store_is_dead_and_the_run_ends_when_it_is_b
     fleet.upstream.script("boss", ANSWER)
     await fleet.start()
     client = await fleet.client(fleet.servers[0])
-    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="panel")) as caller:
         await caller.seen("answer_delta", 3)
         await asyncio.to_thread(house_postgres.kill)
         before = len(caller.events)
         await fleet.upstream.wait_for(lambda: not fleet.upstream.open_calls)
         await caller.seen(lambda event: event.answer_delta.text.endswith("word79 "))
         assert len(caller.events) > before
-        assert await health(fleet.servers[0].target) == HealthCheckResponse.SERVING
+        assert await health_of(fleet.servers[0].target) == HealthCheckResponse.SERVING
         await asyncio.to_thread(house_postgres.start)
         end = await caller.end()
         assert (end.epoch, end.run_succeeded.answer.text) == (1, ANSWER.whole())
@@ -62,25 +62,22 @@ async def test_no_layer_is_paid_for_while_the_store_is_dead(postgres_fleet: Flee
     fleet = postgres_fleet
     dead = asyncio.Event()
 
-    async def last_of_the_layer(_request: Request) -> Speech:
+    async def last_of_the_layer(stage: Stage) -> None:
         await dead.wait()
-        return Speech("what c proposes")
-
-    async def play(stage: object) -> None:
-        await (await last_of_the_layer(stage.request)).play(stage)  # type: ignore[attr-defined, arg-type]
+        await Speech("what c proposes").play(stage)
 
     for name in ("a", "b"):
         fleet.upstream.script(name, Speech(f"what {name} proposes"))
-    fleet.upstream.script("c", play)
+    fleet.upstream.script("c", last_of_the_layer)
     fleet.upstream.script("boss", Speech("the answer"))
     await fleet.start(1)
     client = await fleet.client()
-    async with Watching(client.synthesize("hello", mixture="panel")) as caller:
+    async with Watcher(client.synthesize("hello", mixture="panel")) as caller:
         await caller.seen("proposal_received", 2)
         await asyncio.to_thread(house_postgres.kill)
         dead.set()
         await fleet.upstream.wait_for(lambda: not fleet.upstream.open_calls)
-        fleet.servers[0].wait_for_log("journal.unavailable")
+        await asyncio.to_thread(fleet.servers[0].wait_for_log, "journal.unavailable")
         assert not fleet.upstream.calls_of("boss")
         assert [kind(event) for event in caller.events].count("proposal_received") == 2, "shown once it is durable"
         await asyncio.to_thread(house_postgres.start)
@@ -95,7 +92,7 @@ async def test_a_server_whose_store_is_down_is_not_ready_until_it_is_up(
     await asyncio.to_thread(house_postgres.kill)
     fleet.upstream.script("boss", Speech("the answer"))
     (server,) = await fleet.start(1)
-    assert await health(server.target) == HealthCheckResponse.NOT_SERVING
+    assert await health_of(server.target) == HealthCheckResponse.NOT_SERVING
     await asyncio.to_thread(house_postgres.start)
     await until_ready(server.target)
     client = await fleet.client()

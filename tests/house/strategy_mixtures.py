@@ -96,6 +96,6 @@ def said_to(body: Any) -> str:  # noqa: ANN401 - JSON
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-def hearing(answer: Callable[[str], str]) -> Callable[[Request], Speech]:
-    """Answer by what the last message says."""
+def answering_by(answer: Callable[[str], str]) -> Callable[[Request], Speech]:
+    """Answer a call by what its last message says."""
     return lambda request: Speech(answer(said_to(request.body)))

@@ -23,7 +23,7 @@ def place(event: Event) -> tuple[int, int]:
     return event.epoch, event.sequence
 
 
-class Watching:
+class Watcher:
     """A caller who reads a stream in the background."""
 
     def __init__(self, stream: AsyncStream) -> None:
