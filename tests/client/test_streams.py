@@ -223,7 +223,7 @@ def test_closing_from_another_thread_ends_the_iteration(fake: FakeMoa) -> None:
 
 async def test_a_server_that_goes_away_for_good_is_an_error_in_time(client: Either, fake: FakeMoa) -> None:
     fake.plays([RunStarted()])
-    stream = client.client.synthesize("hello", timeout=1.0)
+    stream = client.client.synthesize("hello", timeout=3.0)
     await client.first(stream)
     await asyncio.to_thread(fake.stop)
     with pytest.raises((moa.Unreachable, moa.DeadlineExceeded)):

@@ -55,7 +55,7 @@ async def test_callers_are_encrypted_known_and_kept_apart(
         AsyncClient(server.target, token="batch-1", tls=tls, timeout=20) as batch,
         AsyncClient(server.target, token="search-2", tls=tls, timeout=20) as stranger,
         AsyncClient(server.target, tls=tls, timeout=20) as nobody,
-        AsyncClient(server.target, token="search-1", timeout=5) as plain,
+        AsyncClient(server.target, token="search-1", timeout=20) as plain,
     ):
         response = await search.query("Why?", mixture="council", request_id="r-1")
         assert response.answer.text == "the answer"
@@ -104,7 +104,7 @@ async def test_callers_are_known_by_their_certificates(start: Start, upstream: U
 
     def proving(by: Authority | None, name: str) -> AsyncClient:
         chain, own = by.issue(name, name) if by else (None, None)
-        return AsyncClient(server.target, tls=Tls(authority.roots, chain, own), timeout=5)
+        return AsyncClient(server.target, tls=Tls(authority.roots, chain, own), timeout=20)
 
     async with proving(callers, "search") as search, proving(callers, "batch") as batch:
         response = await search.query("Why?", mixture="council")

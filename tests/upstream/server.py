@@ -82,7 +82,7 @@ class Upstream:
         """Forget what was to be done."""
         self._scripts.clear()
 
-    async def wait_for(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
+    async def wait_for(self, condition: Callable[[], object], timeout: float = 30.0) -> None:
         """Wait until something about the calls or connections is so."""
         self._watched = True
         with contextlib.suppress(TimeoutError):

@@ -44,7 +44,7 @@ class UpstreamThread:
         self.upstream.calls.clear()
         self.upstream.unscript()
 
-    def wait_for(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], object], timeout: float = 30.0) -> None:
         """Wait until something about the calls or connections is so; blocks the thread it is called on."""
         waiting = self.upstream.wait_for(condition, timeout)
         asyncio.run_coroutine_threadsafe(waiting, self._loop).result(timeout + 10)

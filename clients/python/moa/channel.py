@@ -13,7 +13,7 @@ _SCHEMES = ("dns:", "unix:", "unix-abstract:", "vsock:", "ipv4:", "ipv6:", "xds:
 # No timeout here: the core would fire it a second or two early. It travels with each call.
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": SERVICE},
+    "healthCheckConfig": {"serviceName": SERVICE},  # a server that drains says so, and gets no new calls
     "methodConfig": [
         {
             "name": [{"service": SERVICE}],
@@ -22,7 +22,7 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE"],  # safe: the request id finds a run that was begun
             },
         }
     ],

@@ -66,7 +66,7 @@ class Resume:
         self._attached = True
         self._failures = 0
         self._progress = self.deadline.clock()
-        if event.run_id:
+        if event.run_id:  # from now on a break is mended by watching the run, not by asking again
             self._target.run_id = event.run_id
         if event.HasField("heartbeat"):
             return True
@@ -81,6 +81,7 @@ class Resume:
     def delay(self, error: MoaError) -> float:
         """Return the seconds to wait before attaching again; raise the error when that is no use."""
         self._failures += 1
+        # Anywhere up to the longest: the callers that one server's end cut off do not come back all at once.
         longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(self._failures - 1, _MOST_DOUBLINGS))
         delay = max(self._jitter(0.0, longest), error.retry_after or 0.0)
         left = self.deadline.remaining()

@@ -56,7 +56,7 @@ def unpack(code: grpc.StatusCode, trailers: Iterable[tuple[str, str | bytes]]) -
     for name in known.keys() & found.keys():
         with contextlib.suppress(DecodeError):
             known[name].ParseFromString(found[name])
-    ours = info.domain == DOMAIN
+    ours = info.domain == DOMAIN  # a proxy may speak in the same form, of reasons that are none of the contract's
     return Status(
         code=code,
         reason=info.reason if ours else "",

@@ -90,7 +90,7 @@ class Stream:
             if self._closed.is_set():  # closed by another thread while this one was reading
                 return None
             delay = self._resume.delay(error)
-        except BaseException:
+        except BaseException:  # Ctrl-C above all: a call that nobody reads any more is not left running
             self._drop()
             raise
         self._closed.wait(delay)

@@ -21,7 +21,7 @@ from moa.v1.moa_service_pb2_grpc import add_MoaServiceServicer_to_server
 from moa.v1.plan_pb2 import Mixture, Plan
 from moa.v1.run_pb2 import RunFailure
 
-_THREADS = 64
+_THREADS = 64  # each stream under way holds one, and so does each channel that asks how the fake is
 _PATIENCE = 30.0
 
 

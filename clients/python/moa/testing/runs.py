@@ -114,7 +114,6 @@ class FakeRuns:
 
     def follow(self, run: FakeRun, place: run_pb2.Cursor) -> Iterator[ev.Event | None]:
         """Give the events after a place as they come, None whenever something else changed."""
-        place = run_pb2.Cursor(epoch=place.epoch, sequence=place.sequence)
         while True:
             with self.changed:
                 events = run.after(place)
