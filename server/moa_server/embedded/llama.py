@@ -29,7 +29,13 @@ class RuntimeMissingError(EmbeddedError):
 
 def main() -> None:
     """Loads, says where it listens in one JSON line, and serves until its standard input closes."""
-    arguments = _arguments()
+    parser = argparse.ArgumentParser(prog="moa_server.embedded.llama", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--slots", type=int, default=4, help="calls answered at once")
+    parser.add_argument("--context", type=int, default=8192, help="tokens of context, split evenly over the slots")
+    parser.add_argument("--weights", type=Path, help="a verified GGUF file; found among the distributions when absent")
+    parser.add_argument("--parent", type=int, default=0, help="process whose end ends this one")
+    arguments = parser.parse_args()
     if arguments.parent:
         die_with(arguments.parent, signal.SIGKILL)
     try:
@@ -46,16 +52,6 @@ def main() -> None:
         while os.read(0, 4096):  # the parent holds the other end of the pipe: its end, however it came, closes it
             pass
     os._exit(0)  # the runtime's threads hold nothing worth an orderly goodbye
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="moa_server.embedded.llama", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--slots", type=int, default=4, help="calls answered at once")
-    parser.add_argument("--context", type=int, default=8192, help="tokens of context, split evenly over the slots")
-    parser.add_argument("--weights", type=Path, help="a verified GGUF file; found among the distributions when absent")
-    parser.add_argument("--parent", type=int, default=0, help="process whose end ends this one")
-    return parser.parse_args()
 
 
 def load_runtime() -> Any:  # noqa: ANN401 - the runtime ships no types
