@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.errors import ModelProtocolBroken
-from moa_server.providers.sse import Event, EventReader
+from moa_server.providers.sse import EventReader, ServerSentEvent
 
 
-def read(*pieces: bytes, largest: int = 1000) -> list[Event]:
+def read(*pieces: bytes, largest: int = 1000) -> list[ServerSentEvent]:
     reader = EventReader(largest)
     return [event for piece in pieces for event in reader.feed(piece)]
 
@@ -41,7 +41,7 @@ def test_events_are_read(stream: bytes, events: list[bytes]) -> None:
 
 def test_an_event_has_its_own_name_only() -> None:
     events = read(b"event: ping\ndata: a\n\nevent: lost\n\ndata: b\n\n")
-    assert events == [Event(b"ping", b"a"), Event(b"", b"b")]
+    assert events == [ServerSentEvent(b"ping", b"a"), ServerSentEvent(b"", b"b")]
 
 
 @pytest.mark.parametrize("pieces", [[b"data: " + b"x" * 2000], [b"data: " + b"x" * 90 + b"\n"] * 20, [b"x" * 100] * 20])

@@ -1,32 +1,75 @@
-"""Reads a provider's own settings of a model from plain data, and says what is wrong with them."""
+"""The port of a dialect: what an upstream's interface has of its own, so that one `HttpModel` can speak them all."""
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-import msgspec
-
-Options = TypeVar("Options")
-
-
-def read_options(kind: type[Options], settings: Mapping[str, Any]) -> Options:
-    """Return settings as a dialect's options.
-
-    Raises:
-        ValueError: a setting is unknown, or is not of its kind; the message says what would be right.
-    """
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    for name in settings:
-        if name not in known:
-            raise ValueError(f"{name} is no setting of this provider; it has {', '.join(known)}")
-    try:
-        return msgspec.convert(dict(settings), kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(_said(str(error))) from None
+from moa_server.domain.model import ModelSpec, Prompt
+from moa_server.providers.sse import ServerSentEvent
+from moa_server.providers.transcript import Transcript
 
 
-def _said(message: str) -> str:
-    """Return msgspec's ``what - at `$.place``` as ``place: what``."""
-    what, _, where = message.partition(" - at ")
-    place = where.strip("`").removeprefix("$").removeprefix(".")
-    return f"{place}: {what[:1].lower()}{what[1:]}" if place else what
+class RequestOptions(Protocol):
+    """What the options of every dialect say of its requests."""
+
+    @property
+    def path(self) -> str:
+        """After the endpoint's address."""
+        ...
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Added to the address."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Sent with each question."""
+        ...
+
+    @property
+    def key_header(self) -> str:
+        """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
+        ...
+
+
+class Listener(Protocol):
+    """A dialect's understanding of one answer."""
+
+    transcript: Transcript
+
+    @property
+    def over(self) -> bool:
+        """Whether all that is wanted has come."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether what marks a complete answer has come."""
+        ...
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the next event.
+
+        Raises:
+            ModelError: the event tells of a failure.
+            msgspec.DecodeError: it is none of the dialect's.
+        """
+        ...
+
+
+Options = TypeVar("Options", bound=RequestOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect(Generic[Options]):
+    """One upstream's interface."""
+
+    options: type[Options]
+    """A frozen dataclass of what the operator may set under ``dialect``; each field has a default and a docstring."""
+    body: Callable[[ModelSpec, Options, Prompt], bytes]
+    """Writes a prompt as the JSON of a request for a stream. What the dialect has no word for is left out."""
+    listener: Callable[[ModelSpec, Options, Prompt], Listener]
+    """Makes what understands the answer to a prompt."""
+    headers: Callable[[Options], Mapping[str, str]] = lambda options: options.headers
+    """Returns the headers of its own that go with each question."""

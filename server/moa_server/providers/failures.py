@@ -1,7 +1,8 @@
-"""Turns what goes wrong with an endpoint into the errors of the domain: one table for each side of it."""
+"""Turns what goes wrong with an endpoint into the errors of the domain: exceptions, statuses and error objects."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
@@ -24,30 +25,33 @@ from moa_server.domain.errors import (
     ModelWindowExceeded,
 )
 from moa_server.domain.model import ModelSpec
-from moa_server.providers.complaint import Complaint, read_complaint
 from moa_server.providers.retry_hints import retry_after_s, should_retry
 
 _log = structlog.stdlib.get_logger()
 
-_SHOWN = 500
+_SHOWN: Final = 500
 """Of a rejected answer's body, in the log."""
+_LONGEST_WORDS: Final = 2000
+"""Of an error object's message."""
 
-Table = Sequence[tuple[type[Exception], type[ModelError], str]]
-"""A foreign exception, ours, and our sentence; the first that fits counts."""
+_EXCEPTIONS: Final[Sequence[tuple[type[Exception], bool, type[ModelError], str]]] = (
+    (httpx.ConnectTimeout, False, ModelUnreachable, "could not be connected to in time"),
+    (httpx.ConnectError, False, ModelUnreachable, "could not be connected to"),
+    (httpx.UnsupportedProtocol, False, ModelUnreachable, "has an endpoint that is no URL of HTTP"),
+    (httpx.TimeoutException, False, ModelTimeout, "did not answer in time"),
+    (httpx.RemoteProtocolError, False, ModelProtocolBroken, "answered in something that is no HTTP"),
+    (httpx.TransportError, False, ModelUnavailable, "closed the connection before it answered"),
+    (httpx.TimeoutException, True, ModelTimeout, "fell silent before it had finished"),
+    (httpx.RemoteProtocolError, True, ModelProtocolBroken, "sent something that is no HTTP"),
+    (httpx.TransportError, True, ModelStreamCut, "closed the connection before it had finished"),
+    (msgspec.DecodeError, True, ModelProtocolBroken, "sent an event that its dialect does not allow"),
+    (UnicodeDecodeError, True, ModelProtocolBroken, "sent an event that is not UTF-8"),
+)
+"""What is raised, whether the headers of an answer had come, our error, and our sentence; the first that fits counts.
 
-BEFORE_ANSWER: Final[Table] = (
-    (httpx.ConnectTimeout, ModelUnreachable, "could not be connected to in time"),
-    (httpx.ConnectError, ModelUnreachable, "could not be connected to"),
-    (httpx.UnsupportedProtocol, ModelUnreachable, "has an endpoint that is no URL of HTTP"),
-    (httpx.RemoteProtocolError, ModelProtocolBroken, "answered in something that is no HTTP"),
-    (httpx.TransportError, ModelUnavailable, "closed the connection before it answered"),
-)
-WITHIN_ANSWER: Final[Table] = (
-    (httpx.RemoteProtocolError, ModelProtocolBroken, "sent something that is no HTTP"),
-    (httpx.TransportError, ModelStreamCut, "closed the connection before it had finished"),
-    (msgspec.DecodeError, ModelProtocolBroken, "sent an event that its dialect does not allow"),
-    (UnicodeDecodeError, ModelProtocolBroken, "sent an event that is not UTF-8"),
-)
+Any transport of httpx raises these, and no other room knows of them.
+"""
+_FOREIGN: Final = tuple({row[0] for row in _EXCEPTIONS})
 
 _STATUSES: Final[Mapping[int, type[ModelError]]] = {
     401: ModelCredentialsRefused,
@@ -123,20 +127,57 @@ _MAY_REFINE: Final[Mapping[type[ModelError], frozenset[type[ModelError]]]] = {
 """What an error object may make of a status; what it may not, the status knows better."""
 
 
-_FOREIGN: Final = tuple({row[0] for row in (*BEFORE_ANSWER, *WITHIN_ANSWER)})
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An error object. Its words are for telling errors apart and never leave this room."""
+
+    status: int | None = None
+    """When its code is a status."""
+    code: str = ""
+    kind: str = ""
+    words: str = ""
+    """Its message in lower case, cut to a sane length."""
+
+
+def read_complaint(body: bytes) -> Complaint | None:
+    """Return the error object of a body, in any of the shapes that endpoints use, or None when it holds none."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    inner = value.get("error") or value.get("detail") or value
+    if isinstance(inner, str):
+        return Complaint(kind=_word(value.get("type")), words=inner[:_LONGEST_WORDS].lower())
+    if not isinstance(inner, dict) or not {"message", "code", "type", "msg"} & inner.keys():
+        return None
+    code = _word(inner.get("code"))
+    is_status = len(code) == 3 and code.isdecimal() and code[0] in "45"  # noqa: PLR2004
+    return Complaint(
+        int(code) if is_status else None,
+        code,
+        f"{_word(inner.get('type'))} {_word(inner.get('status'))}".strip(),
+        str(inner.get("message") or inner.get("msg") or "")[:_LONGEST_WORDS].lower(),
+    )
+
+
+def _word(value: object) -> str:
+    return str(value)[:200].lower() if isinstance(value, str | int) else ""
 
 
 @contextmanager
-def translated(spec: ModelSpec, table: Table) -> Iterator[None]:
-    """Raise the errors of the domain in place of foreign ones."""
+def translated(spec: ModelSpec, *, answering: bool) -> Iterator[None]:
+    """Raise the errors of the domain in place of foreign ones; ``answering`` once the headers have come."""
     try:
         yield
     except _FOREIGN as error:
-        row = next((row for row in table if isinstance(error, row[0])), None)
-        if row is None:
-            raise
-        _, kind, sentence = row
-        raise kind(f"{spec.name} {sentence}") from error
+        for foreign, within, kind, sentence in _EXCEPTIONS:
+            if within is answering and isinstance(error, foreign):
+                raise kind(f"{spec.name} {sentence}") from error
+        raise
 
 
 def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
@@ -159,35 +200,32 @@ def reported(spec: ModelSpec, complaint: Complaint) -> ModelError:
     It bears the status that the endpoint would have answered with, so that an overload is known as one either way.
     """
     _log.debug("upstream.reported", model=spec.name, code=complaint.code, kind=complaint.kind)
-    status = _status_of(complaint)
-    kind = _kind_of_status(status, complaint) if status else _refined(complaint)
+    status = complaint.status
+    if status is None and _OVERLOADED & {complaint.code, *complaint.kind.split()}:
+        status = _OVERLOADED_STATUS
+    kind = _kind_of_status(status, complaint) if status else _kind_of_complaint(complaint)
     metadata = {"status": str(status)} if status else None
     return (kind or ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
 
 
-def _status_of(complaint: Complaint) -> int | None:
-    is_overloaded = _OVERLOADED & {complaint.code, *complaint.kind.split()}
-    return complaint.status or (_OVERLOADED_STATUS if is_overloaded else None)
-
-
 def _kind_of_status(status: int, complaint: Complaint | None) -> type[ModelError]:
-    kind = _STATUSES.get(status) or _kind_of_class(status)
-    finer = _refined(complaint) if complaint else None
+    if status in _STATUSES:
+        kind = _STATUSES[status]
+    elif status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        kind = ModelUnavailable
+    elif status >= httpx.codes.BAD_REQUEST:
+        kind = ModelRejectedRequest
+    else:  # redirects, which are not followed, and what is no answer to a question
+        kind = ModelProtocolBroken
+    finer = _kind_of_complaint(complaint) if complaint else None
     return finer if finer and finer in _MAY_REFINE.get(kind, ()) else kind
 
 
-def _kind_of_class(status: int) -> type[ModelError]:
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return ModelUnavailable
-    if status >= httpx.codes.BAD_REQUEST:
-        return ModelRejectedRequest
-    return ModelProtocolBroken  # redirects, which are not followed, and what is no answer to a question
-
-
-def _refined(complaint: Complaint) -> type[ModelError] | None:
+def _kind_of_complaint(complaint: Complaint) -> type[ModelError] | None:
     by_words = next((kind for words, kind in _WORDS if words in complaint.words), None)
     by_code = _CODES.get(complaint.code)
     by_kind = next((_CODES[word] for word in complaint.kind.split() if word in _CODES), None)
+    # A code for all bad requests says less than the words that come with it, and than its type.
     if by_code in (None, ModelRejectedRequest) and by_words:
         return by_words
     return by_code if by_code not in (None, ModelRejectedRequest) else by_kind

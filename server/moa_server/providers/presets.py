@@ -1,8 +1,16 @@
-"""What is known of common endpoints: where they are, and how each differs from the dialect it speaks."""
+"""The providers: what is known of common endpoints, where they are, and how each differs from the dialect it speaks."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
+
+import httpx
+
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.ports import Model
+from moa_server.providers.dialects import DIALECTS
+from moa_server.providers.http_model import HttpModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +18,7 @@ class Preset:
     """A name that a configuration may give as a model's provider."""
 
     dialect: str
-    """``openai`` or ``anthropic``."""
+    """A name of `DIALECTS`."""
     endpoint: str = ""
     """Where it is when the configuration does not say; empty means that it has to."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -22,7 +30,7 @@ class Preset:
 _NO_TAGS: Final[Mapping[str, Any]] = {"think_tags": ()}
 _LOCAL: Final[Mapping[str, Any]] = {"strict_schema": False}
 
-PRESETS: Final[Mapping[str, Preset]] = {
+_KNOWN: Final[Mapping[str, Preset]] = {
     "openai": Preset(
         "openai",
         "https://api.openai.com/v1",
@@ -71,4 +79,25 @@ PRESETS: Final[Mapping[str, Preset]] = {
     "ollama": Preset("openai", "http://localhost:11434/v1", {**_LOCAL, "logprobs": False}),
     "anthropic": Preset("anthropic", "https://api.anthropic.com/v1"),
 }
-"""By name."""
+
+PRESETS: Final[Mapping[str, Preset]] = {**{name: Preset(name) for name in DIALECTS}, **_KNOWN}
+"""By the names that a configuration may give: every dialect's own is one, whether or not an endpoint is known by it."""
+
+Provider = Callable[[ModelSpec, httpx.AsyncBaseTransport], Model]
+"""Makes a model of what the operator says of it."""
+
+
+def options_of(provider: str) -> type[Any]:
+    """Return the frozen dataclass of what may be said under ``dialect`` of a model with this provider."""
+    return DIALECTS[PRESETS[provider].dialect].options
+
+
+def _make(preset: Preset, spec: ModelSpec, http: httpx.AsyncBaseTransport) -> Model:
+    at_home = preset.at_home if spec.endpoint in {"", preset.endpoint} else {}
+    settings = {**preset.settings, **at_home, **spec.dialect}
+    spec = replace(spec, endpoint=spec.endpoint or preset.endpoint, dialect=settings)
+    return HttpModel(spec, DIALECTS[preset.dialect], http)
+
+
+PROVIDERS: Final[Mapping[str, Provider]] = {name: partial(_make, preset) for name, preset in PRESETS.items()}
+"""By the names of `PRESETS`."""

@@ -30,38 +30,36 @@ class ReasoningFilter:
 
     def feed(self, piece: str) -> tuple[str, str]:
         """Take the next piece; return what is to be heard of it, and what is reasoning."""
+        # Nearly every piece is plain text, and costs one search for the tags' first characters.
         if not (self._held or self._inside or self._strips or self._may_open(piece)):
             self._spoken = self._spoken or bool(piece.strip())
             return piece, ""
-        return self._sort(self._held + piece)
+        text = self._held + piece
+        said: list[str] = []
+        thought: list[str] = []
+        while True:
+            inside = self._inside
+            wanted = [tag.opening for tag in self._tags] if inside is None else [inside.closing]
+            at, found = _first(text, wanted)
+            end = at if found else len(text) - _length_of_start(text, wanted)
+            if inside is None:
+                said.append(self._shown(text[:end]))
+            else:
+                thought.append(text[:end])
+            if not found:
+                self._held = text[end:]
+                return "".join(said), "".join(thought)
+            text = text[at + len(found) :]
+            if inside is None:
+                self._inside = next(tag for tag in self._tags if tag.opening == found)
+            else:
+                self._inside = None
+                self._strips = not self._spoken
 
     def end(self) -> tuple[str, str]:
         """Return what was held back, now that nothing more comes."""
         rest, self._held = self._held, ""
         return ("", rest) if self._inside is not None else (self._shown(rest), "")
-
-    def _sort(self, text: str) -> tuple[str, str]:
-        said: list[str] = []
-        thought: list[str] = []
-        while True:
-            wanted = [tag.opening for tag in self._tags] if self._inside is None else [self._inside.closing]
-            at, found = _first(text, wanted)
-            into = said if self._inside is None else thought
-            if not found:
-                held = _held(text, wanted)
-                self._held = text[len(text) - held :]
-                into.append(self._shown(text[: len(text) - held]) if into is said else text[: len(text) - held])
-                return "".join(said), "".join(thought)
-            into.append(self._shown(text[:at]) if into is said else text[:at])
-            text = text[at + len(found) :]
-            self._cross(found)
-
-    def _cross(self, found: str) -> None:
-        if self._inside is None:
-            self._inside = next(tag for tag in self._tags if tag.opening == found)
-        else:
-            self._inside = None
-            self._strips = not self._spoken
 
     def _shown(self, text: str) -> str:
         if self._strips:
@@ -77,7 +75,7 @@ def _first(text: str, wanted: Sequence[str]) -> tuple[int, str]:
     return min(found, key=lambda place: (place[0], -len(place[1])), default=(-1, ""))
 
 
-def _held(text: str, wanted: Sequence[str]) -> int:
+def _length_of_start(text: str, wanted: Sequence[str]) -> int:
     """Return the length of the longest end of the text that may be the start of a tag."""
     longest = min(len(text), max((len(tag) for tag in wanted), default=0))
     return next((size for size in range(longest, 0, -1) if any(tag.startswith(text[-size:]) for tag in wanted)), 0)

@@ -10,7 +10,7 @@ LARGEST_EVENT: Final = 4 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-class Event(NamedTuple):
+class ServerSentEvent(NamedTuple):
     """One event."""
 
     name: bytes
@@ -33,23 +33,17 @@ class EventReader:
         self._data: list[bytes] = []
         self._size = 0
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
+    def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
         """Take the next bytes.
 
         Raises:
             ModelProtocolBroken: an event is too large, or is not UTF-8.
         """
-        if self._is_plain(piece):
-            yield from self._plain_events(piece)
-        else:
+        is_between = self._begun and not (self._tail or self._data or self._name or self._ended_in_cr)
+        # Nearly every piece is nothing but whole events in the common form, which are read much faster.
+        if not (is_between and len(piece) < self._largest and piece[-2:] == b"\n\n" and b"\r" not in piece):
             yield from self._any_events(piece)
-
-    def _is_plain(self, piece: bytes) -> bool:
-        """Tell whether a piece is nothing but whole events in the common form, which are read much faster."""
-        between = self._begun and not (self._tail or self._data or self._name or self._ended_in_cr)
-        return between and len(piece) < self._largest and piece[-2:] == b"\n\n" and b"\r" not in piece
-
-    def _plain_events(self, piece: bytes) -> Iterator[Event]:
+            return
         ascii_only = piece.isascii()
         for block in piece[:-2].split(b"\n\n"):
             if block[:6] != b"data: " or b"\n" in block:
@@ -58,61 +52,51 @@ class EventReader:
             data = block[6:]
             if not ascii_only:
                 _check_utf8(data)
-            yield Event(b"", data)
+            yield ServerSentEvent(b"", data)
 
-    def _any_events(self, piece: bytes) -> Iterator[Event]:
+    def _any_events(self, piece: bytes) -> Iterator[ServerSentEvent]:
         for line in self._lines(piece):
             if line:
-                self._take(line)
+                field, _, value = line.partition(b":")
+                value = value[1:] if value[:1] == b" " else value
+                if field == b"data":
+                    self._data.append(value)
+                    self._size += len(value) + 1
+                    self._check_size()
+                elif field == b"event":
+                    self._name = value
             elif self._data:
                 yield self._dispatch()
             else:
-                self._name = b""
+                self._name = b""  # of an event without data, which is none
 
     def _lines(self, piece: bytes) -> Iterator[bytes]:
         if self._ended_in_cr and piece:
             piece = piece[1:] if piece[:1] == b"\n" else piece
             self._ended_in_cr = False
         for line in piece.splitlines(keepends=True):  # of bytes: at LF, CR and CRLF, and nowhere else
-            end = line[-1:]
-            if end not in {b"\n", b"\r"}:
-                self._keep(line)
+            if line[-1:] not in {b"\n", b"\r"}:
+                self._tail.append(line)
+                self._tail_size += len(line)
+                self._check_size()
                 return
             if self._tail:
                 line = b"".join([*self._tail, line])  # noqa: PLW2901 - the same line, whole
                 self._tail.clear()
                 self._tail_size = 0
-            yield self._without_bom(line.rstrip(b"\r\n"))
+            if not self._begun:
+                self._begun = True
+                line = line.removeprefix(_BOM)  # noqa: PLW2901 - the same line, without the mark
+            yield line.rstrip(b"\r\n")
         self._ended_in_cr = piece[-1:] == b"\r"
-
-    def _keep(self, part: bytes) -> None:
-        self._tail.append(part)
-        self._tail_size += len(part)
-        self._check_size()
 
     def _check_size(self) -> None:
         if self._size + self._tail_size > self._largest:
             raise ModelProtocolBroken(f"an event is larger than {self._largest} bytes")
 
-    def _without_bom(self, line: bytes) -> bytes:
-        if self._begun:
-            return line
-        self._begun = True
-        return line.removeprefix(_BOM)
-
-    def _take(self, line: bytes) -> None:
-        field, _, value = line.partition(b":")
-        value = value[1:] if value[:1] == b" " else value
-        if field == b"data":
-            self._data.append(value)
-            self._size += len(value) + 1
-            self._check_size()
-        elif field == b"event":
-            self._name = value
-
-    def _dispatch(self) -> Event:
+    def _dispatch(self) -> ServerSentEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        event = Event(self._name, data)
+        event = ServerSentEvent(self._name, data)
         self._name, self._size = b"", 0
         self._data.clear()
         if not data.isascii():

@@ -1,4 +1,4 @@
-"""Holds one attempt to its time limits: the first token, the silence between tokens, the whole, its terms's."""
+"""Holds one attempt to its time limits: the first token, the silence between tokens, the whole, the call's terms."""
 
 import asyncio
 from collections.abc import AsyncIterator

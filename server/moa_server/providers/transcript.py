@@ -1,12 +1,16 @@
 """Takes down what a model says: its text without reasoning, why it stopped, and what it used."""
 
 from dataclasses import replace
+from typing import Final
 
+from moa_server.domain import tokens
 from moa_server.domain.errors import ModelAnsweredNothing, ModelRefused
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.usage import Certainty, Usage
-from moa_server.providers.counts import believable, estimate
 from moa_server.providers.reasoning import ReasoningFilter
+
+_MOST_TOKENS: Final = 1 << 40
+"""More than any call can have."""
 
 
 class Transcript:
@@ -48,7 +52,7 @@ class Transcript:
 
     def report(self, usage: Usage | None, *, final: bool) -> None:
         """Take the endpoint's own counts; None when they are none that can be read."""
-        self._usage = usage if usage is not None and believable(usage) else None
+        self._usage = usage if usage is not None and _is_believable(usage) else None
         self._usage_final = final
 
     @property
@@ -77,17 +81,22 @@ class Transcript:
     def usage(self) -> Usage:
         """Return what was used so far: as the endpoint counted, or estimated."""
         reasoning = "".join(self._thought)
-        guess = estimate(self._spec, self._prompt, "".join([*self._said, *self._unheard]), reasoning)
-        if self._usage is None or (guess.output_tokens and not self._usage.output_tokens):
+        guess = _estimate(self._spec, self._prompt, "".join([*self._said, *self._unheard]), reasoning)
+        told = self._usage
+        if told is None or (guess.output_tokens and not told.output_tokens):
             return guess
-        if self._usage_final:
-            return self._with_reasoning(self._usage, guess)
-        return replace(
-            guess,
-            input_tokens=self._usage.input_tokens,
-            cached_input_tokens=self._usage.cached_input_tokens,
-            output_tokens=max(self._usage.output_tokens, guess.output_tokens),
-        )
+        if not self._usage_final:
+            return replace(
+                guess,
+                input_tokens=told.input_tokens,
+                cached_input_tokens=told.cached_input_tokens,
+                output_tokens=max(told.output_tokens, guess.output_tokens),
+            )
+        if told.reasoning_tokens or not guess.reasoning_tokens:
+            return told
+        # The endpoint does not tell reasoning apart from the other tokens that it counted.
+        thought = min(guess.reasoning_tokens, told.output_tokens)
+        return replace(told, reasoning_tokens=thought, certainty=Certainty.ESTIMATED)
 
     def reply(self) -> Reply:
         """Return the whole answer.
@@ -117,10 +126,24 @@ class Transcript:
         if thought:
             self._thought.append(thought)
 
-    @staticmethod
-    def _with_reasoning(usage: Usage, guess: Usage) -> Usage:
-        """Estimate the share of reasoning where the endpoint does not tell it apart."""
-        if usage.reasoning_tokens or not guess.reasoning_tokens:
-            return usage
-        thought = min(guess.reasoning_tokens, usage.output_tokens)
-        return replace(usage, reasoning_tokens=thought, certainty=Certainty.ESTIMATED)
+
+def _is_believable(usage: Usage) -> bool:
+    """Tell whether counts can be true of an answered prompt; those that contradict themselves are not believed."""
+    return (
+        0 < usage.input_tokens < _MOST_TOKENS
+        and 0 <= usage.output_tokens < _MOST_TOKENS
+        and 0 <= usage.cached_input_tokens <= usage.input_tokens
+        and 0 <= usage.reasoning_tokens <= usage.output_tokens
+    )
+
+
+def _estimate(spec: ModelSpec, prompt: Prompt, text: str, reasoning: str) -> Usage:
+    """Return an upper estimate by what was sent and what came."""
+    most = prompt.sampling.max_tokens or spec.max_output
+    thought = tokens.of_text(reasoning)
+    return Usage(
+        input_tokens=tokens.of_messages(prompt.messages),
+        output_tokens=min(tokens.of_text(text) + thought, most),
+        reasoning_tokens=min(thought, most),
+        certainty=Certainty.ESTIMATED,
+    )

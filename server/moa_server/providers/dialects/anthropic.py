@@ -1,0 +1,220 @@
+"""Messages, the dialect of Anthropic: its options, its request, its answer."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from moa_server.domain.conversation import Message, Role
+from moa_server.domain.model import FinishReason, ModelSpec, Prompt
+from moa_server.domain.usage import Usage
+from moa_server.providers.dialect import Dialect
+from moa_server.providers.failures import Complaint, read_complaint, reported
+from moa_server.providers.reasoning import ReasoningFilter
+from moa_server.providers.sse import ServerSentEvent
+from moa_server.providers.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class AnthropicOptions:
+    """The settings of a model under ``dialect``."""
+
+    path: str = "/messages"
+    """After the endpoint's address."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Added to the address."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with each question; no secrets."""
+    key_header: str = "x-api-key"
+    """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
+    version: str = "2023-06-01"
+    """Of the interface."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """Added to each question."""
+    sends_sampling: bool = True
+    """Whether it takes temperature and top_p."""
+    schema: bool = True
+    """Whether it can be held to a JSON schema."""
+    prompt_cache: bool = False
+    """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more."""
+
+
+_CACHED: Final = {"cache_control": {"type": "ephemeral"}}
+
+
+def _body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> bytes:
+    sampling = prompt.sampling
+    wanted = {
+        "temperature": sampling.temperature if options.sends_sampling else None,
+        "top_p": sampling.top_p if options.sends_sampling else None,
+        "stop_sequences": sampling.stop or None,
+    }
+    # System texts have a field of their own: there is no such role among the turns.
+    system = [_text(message.text) for message in prompt.messages if message.role is Role.SYSTEM and message.text]
+    turns = [_turn(message) for message in prompt.messages if message.role is not Role.SYSTEM]
+    body: dict[str, Any] = {
+        "model": spec.upstream_model,
+        "max_tokens": sampling.max_tokens or spec.max_output,
+        "messages": turns,
+        **{name: value for name, value in wanted.items() if value is not None},
+    }
+    if system:
+        body["system"] = system
+    if options.prompt_cache:
+        # A mark caches all that stands before it: so the end of the system texts bears one, and the turn before the
+        # last, which is what changes from call to call.
+        if system:
+            system[-1].update(_CACHED)
+        if len(turns) > 1:
+            turns[-2]["content"][-1].update(_CACHED)
+    if prompt.response_schema is not None and options.schema:
+        schema = msgspec.Raw(prompt.response_schema.encode())
+        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    # The stream comes last: nothing that the operator adds can turn it off.
+    return msgspec.json.encode({**body, **options.body, "stream": True})
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    if not message.images:
+        return {"role": message.role.value, "content": [_text(message.text)]}
+    blocks: list[dict[str, Any]] = []
+    for part in message.parts:
+        if part.image is not None:
+            data = base64.b64encode(part.image.data).decode()
+            source = {"type": "base64", "media_type": part.image.media_type, "data": data}
+            blocks.append({"type": "image", "source": source})
+        elif part.text:  # an empty text is refused
+            blocks.append(_text(part.text))
+    return {"role": message.role.value, "content": blocks}
+
+
+class _OutputTokensDetails(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
+class _MessageUsage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens_details: _OutputTokensDetails | None = None
+
+
+class _MessageStart(msgspec.Struct):
+    model: str | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class _Block(msgspec.Struct):
+    """A content block's beginning, a piece of one, or the end of a message."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    stop_reason: str | None = None
+
+
+class _StreamEvent(msgspec.Struct):
+    type: str
+    message: _MessageStart | None = None
+    content_block: _Block | None = None
+    delta: _Block | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+_FINISHES: Final = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "refusal": FinishReason.CONTENT_FILTER,
+}
+
+_events = msgspec.json.Decoder(_StreamEvent)
+_usages = msgspec.json.Decoder(_MessageUsage)
+
+
+class AnthropicListener:
+    """One answer as it comes."""
+
+    def __init__(self, spec: ModelSpec, _: AnthropicOptions, prompt: Prompt) -> None:
+        # Thinking comes in blocks of its own, never between tags.
+        self.transcript = Transcript(spec, prompt, ReasoningFilter(()))
+        self._spec = spec
+        self._counts = _MessageUsage()
+        self._stopped = False
+
+    @property
+    def over(self) -> bool:
+        """Whether all that is wanted has come."""
+        return self._stopped
+
+    @property
+    def finished(self) -> bool:
+        """Whether what marks a complete answer has come."""
+        return self._stopped or self.transcript.finish is not None
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the next event. Those of unknown types are left alone, as the dialect asks."""
+        told = _events.decode(event.data)
+        if told.type == "error":
+            raise reported(self._spec, read_complaint(event.data) or Complaint())
+        if told.type == "message_start" and told.message is not None:
+            self.transcript.served_model = told.message.model or ""
+            self._count(told.message.usage, final=False)
+        elif told.type == "content_block_start" and told.content_block is not None:
+            self._hear(told.content_block)
+        elif told.type == "content_block_delta" and told.delta is not None:
+            self._hear(told.delta)
+        elif told.type == "message_delta":
+            reason = told.delta.stop_reason if told.delta is not None else None
+            if reason:
+                self.transcript.finish = _FINISHES.get(reason, FinishReason.UNSPECIFIED)
+                self.transcript.refused = reason == "refusal"
+            self._count(told.usage, final=reason is not None)
+        elif told.type == "message_stop":
+            self._stopped = True
+
+    def _hear(self, block: _Block) -> None:
+        if block.type in {"text", "text_delta"}:
+            self.transcript.say(block.text or "")
+        elif block.type in {"thinking", "thinking_delta"}:
+            self.transcript.think(block.thinking or "")
+
+    def _count(self, raw: msgspec.Raw, *, final: bool) -> None:
+        """Take counts; each is the sum so far, and one that is not named again stays as it was."""
+        if bytes(raw) in {b"", b"null"}:
+            return
+        try:
+            news = _usages.decode(raw)
+        except msgspec.DecodeError:
+            self.transcript.report(None, final=final)
+            return
+        for name in news.__struct_fields__:
+            if (value := getattr(news, name)) is not None:
+                setattr(self._counts, name, value)
+        counts = self._counts
+        read, written = counts.cache_read_input_tokens or 0, counts.cache_creation_input_tokens or 0
+        fresh = counts.input_tokens or 0
+        details = counts.output_tokens_details
+        usage = Usage(
+            input_tokens=fresh + read + written,  # what the cache had, or was given, is not among the input tokens
+            output_tokens=counts.output_tokens or 0,
+            cached_input_tokens=read,
+            reasoning_tokens=(details.thinking_tokens if details else None) or 0,
+        )
+        self.transcript.report(None if min(read, written, fresh) < 0 else usage, final=final)
+
+
+ANTHROPIC: Final = Dialect(
+    AnthropicOptions,
+    _body,
+    AnthropicListener,
+    lambda options: {"anthropic-version": options.version, **options.headers},
+)

@@ -1,0 +1,296 @@
+"""Chat completions, the dialect of OpenAI and of most other endpoints: its options, its request, its answer."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+
+from moa_server.domain.conversation import Message, Role
+from moa_server.domain.model import FinishReason, ModelSpec, Prompt
+from moa_server.domain.usage import Usage
+from moa_server.providers.dialect import Dialect
+from moa_server.providers.failures import Complaint, read_complaint, reported
+from moa_server.providers.reasoning import ReasoningFilter, Tags
+from moa_server.providers.sse import ServerSentEvent
+from moa_server.providers.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIOptions:
+    """The settings of a model under ``dialect``: what differs between the endpoints that speak chat completions."""
+
+    path: str = "/chat/completions"
+    """After the endpoint's address."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Added to the address, such as an ``api-version``."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with each question; no secrets."""
+    key_header: str = "authorization"
+    """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """Added to each question."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What it calls the most tokens of an answer."""
+    system_role: Literal["system", "developer"] = "system"
+    """What it calls the role of system messages."""
+    sends_sampling: bool = True
+    """Whether it takes temperature and top_p."""
+    sends_penalties: bool = True
+    """Whether it takes presence_penalty and frequency_penalty."""
+    sends_seed: bool = True
+    """Whether it takes a seed."""
+    sends_stop: bool = True
+    """Whether it takes stop sequences."""
+    usage_in_stream: bool = True
+    """Whether usage is asked for in the stream."""
+    reasoning_in_completion: bool = True
+    """Whether its count of completion tokens holds the reasoning; else the total tells."""
+    schema: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """How it is held to a JSON schema."""
+    strict_schema: bool = True
+    """Whether the schema is marked as strict."""
+    logprobs: bool = True
+    """Whether it gives log-probabilities."""
+    reasoning_fields: tuple[Literal["reasoning", "reasoning_content", "thinking"], ...] = (
+        "reasoning",
+        "reasoning_content",
+    )
+    """Where reasoning is that comes apart from the text; when it comes in several, the first counts."""
+    think_tags: tuple[tuple[str, str], ...] = (("<think>", "</think>"),)
+    """Between which text is reasoning."""
+    begins_thinking: bool = False
+    """Whether the opening tag is part of the prompt, so that only the closing one comes."""
+    expects_done: bool = False
+    """Whether ``[DONE]`` must come; else a finish reason will do."""
+
+    def __post_init__(self) -> None:
+        if not all(opening and closing for opening, closing in self.think_tags):
+            raise ValueError("think_tags: a tag is empty")
+        if self.begins_thinking and not self.think_tags:
+            raise ValueError("begins_thinking: needs think_tags")
+
+
+def _body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> bytes:
+    sampling = prompt.sampling
+    wanted = {
+        "temperature": sampling.temperature if options.sends_sampling else None,
+        "top_p": sampling.top_p if options.sends_sampling else None,
+        "seed": sampling.seed if options.sends_seed else None,
+        "presence_penalty": sampling.presence_penalty if options.sends_penalties else None,
+        "frequency_penalty": sampling.frequency_penalty if options.sends_penalties else None,
+        "stop": (sampling.stop or None) if options.sends_stop else None,
+    }
+    body: dict[str, Any] = {
+        "model": spec.upstream_model,
+        "messages": [_message(message, options) for message in prompt.messages],
+        options.max_tokens_field: sampling.max_tokens or spec.max_output,
+        **{name: value for name, value in wanted.items() if value is not None},
+    }
+    if prompt.response_schema is not None and options.schema == "json_object":
+        body["response_format"] = {"type": "json_object"}
+    elif prompt.response_schema is not None and options.schema == "json_schema":
+        schema = msgspec.Raw(prompt.response_schema.encode())
+        named = {"name": "answer", "strict": options.strict_schema, "schema": schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    if prompt.logprobs and options.logprobs:
+        body["logprobs"] = True
+    body.update(options.body)
+    # The stream comes after what the operator adds, which cannot turn it off.
+    body["stream"] = True
+    if options.usage_in_stream:
+        body["stream_options"] = {"include_usage": True}
+    return msgspec.json.encode(body)
+
+
+def _message(message: Message, options: OpenAIOptions) -> Mapping[str, Any]:
+    role = options.system_role if message.role is Role.SYSTEM else message.role.value
+    # Many endpoints take a plain string only, so that parts are sent only where there is an image.
+    if not message.images:
+        return {"role": role, "content": message.text}
+    parts: list[dict[str, Any]] = []
+    for part in message.parts:
+        if part.image is not None:
+            url = f"data:{part.image.media_type};base64,{base64.b64encode(part.image.data).decode()}"
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+        elif parts and parts[-1]["type"] == "text":  # texts that follow one another are one part
+            parts[-1]["text"] += part.text
+        elif part.text:
+            parts.append({"type": "text", "text": part.text})
+    return {"role": role, "content": parts}
+
+
+class _ContentPart(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    thinking: Any = None
+
+
+class _ChoiceDelta(msgspec.Struct):
+    content: str | list[_ContentPart] | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    thinking: str | None = None
+
+
+class _TokenLogprob(msgspec.Struct):
+    logprob: float
+
+
+class _ChoiceLogprobs(msgspec.Struct):
+    content: list[_TokenLogprob] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _ChoiceDelta | None = None
+    finish_reason: str | None = None
+    logprobs: _ChoiceLogprobs | None = None
+
+
+_ABSENT: Final = msgspec.Raw()
+
+
+class _CompletionChunk(msgspec.Struct):
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
+
+
+class _PromptTokensDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _CompletionTokensDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _CompletionUsage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int = 0
+    total_tokens: int | None = None
+    prompt_tokens_details: _PromptTokensDetails | None = None
+    completion_tokens_details: _CompletionTokensDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+_FINISHES: Final = {
+    "stop": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,
+    "content_filter": FinishReason.CONTENT_FILTER,
+}
+
+_chunks = msgspec.json.Decoder(_CompletionChunk)
+_usages = msgspec.json.Decoder(_CompletionUsage)
+
+
+class OpenAIListener:
+    """One answer as it comes."""
+
+    def __init__(self, spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> None:
+        tags = [Tags(*pair) for pair in options.think_tags]
+        self.transcript = Transcript(spec, prompt, ReasoningFilter(tags, begins_inside=options.begins_thinking))
+        self._spec = spec
+        self._options = options
+        self._done = False
+
+    @property
+    def over(self) -> bool:
+        """Whether all that is wanted has come."""
+        if self._done or self.transcript.finish is None:
+            return self._done
+        wants_usage = self._options.usage_in_stream and not self.transcript.has_final_usage
+        return not self._options.expects_done and not wants_usage
+
+    @property
+    def finished(self) -> bool:
+        """Whether what marks a complete answer has come."""
+        return self._done or (self.transcript.finish is not None and not self._options.expects_done)
+
+    def take(self, event: ServerSentEvent) -> None:
+        """Take the next event."""
+        if event.data.strip() == b"[DONE]":
+            self._done = True
+            return
+        chunk = _chunks.decode(event.data)
+        if event.name == b"error" or _is_there(chunk.error):
+            raise reported(self._spec, read_complaint(event.data) or Complaint())
+        if chunk.model and not self.transcript.served_model:
+            self.transcript.served_model = chunk.model
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                self._take_choice(choice)
+        if _is_there(chunk.usage):
+            usage = _read_usage(chunk.usage, reasoning_in_completion=self._options.reasoning_in_completion)
+            self.transcript.report(usage, final=self.transcript.finish is not None)
+
+    def _take_choice(self, choice: _Choice) -> None:
+        if choice.delta is not None:
+            self._hear(choice.delta)
+        if choice.logprobs is not None:
+            for token in choice.logprobs.content or ():
+                self.transcript.weigh(token.logprob)
+        if choice.finish_reason == "error":  # told by routers whose own upstream has failed
+            raise reported(self._spec, Complaint())
+        if choice.finish_reason:
+            self.transcript.finish = _FINISHES.get(choice.finish_reason, FinishReason.UNSPECIFIED)
+
+    def _hear(self, delta: _ChoiceDelta) -> None:
+        if delta.refusal:
+            self.transcript.refused = True
+        for name in self._options.reasoning_fields:
+            if thought := getattr(delta, name):
+                self.transcript.think(thought)
+                break  # endpoints that fill several fields say the same in each
+        if isinstance(delta.content, str):
+            self.transcript.say(delta.content)
+            return
+        for part in delta.content or ():
+            if part.type == "text":
+                self.transcript.say(part.text or "")
+            elif part.type == "thinking":
+                self.transcript.think(_words(part.thinking))
+
+
+def _read_usage(raw: msgspec.Raw, *, reasoning_in_completion: bool) -> Usage | None:
+    """Return the endpoint's counts, or None when they contradict themselves."""
+    try:
+        counts = _usages.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    inputs, outputs = counts.prompt_tokens_details, counts.completion_tokens_details
+    thought = (outputs.reasoning_tokens if outputs else None) or 0
+    total = counts.prompt_tokens + counts.completion_tokens if counts.total_tokens is None else counts.total_tokens
+    # Some endpoints leave reasoning out of all counts but the total; any other difference is a contradiction.
+    apart = total - counts.prompt_tokens - counts.completion_tokens
+    if apart and not (apart > 0 and (apart == thought or not reasoning_in_completion)):
+        return None
+    return Usage(
+        input_tokens=counts.prompt_tokens,
+        output_tokens=counts.completion_tokens + apart,
+        cached_input_tokens=(inputs.cached_tokens if inputs else None) or counts.prompt_cache_hit_tokens or 0,
+        reasoning_tokens=thought,
+    )
+
+
+def _is_there(raw: msgspec.Raw) -> bool:
+    return raw is not _ABSENT and bytes(raw) != b"null"
+
+
+def _words(value: object) -> str:
+    """Return all text in a part of reasoning, however deep."""
+    if isinstance(value, list):
+        return "".join(_words(item) for item in value)
+    if isinstance(value, dict):
+        return _words(value.get("text"))
+    return value if isinstance(value, str) else ""
+
+
+OPENAI: Final = Dialect(OpenAIOptions, _body, OpenAIListener)

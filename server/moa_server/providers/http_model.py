@@ -1,0 +1,178 @@
+"""Asks one model behind an endpoint, whatever its dialect: writes the request, sends it, and listens to the answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, Final
+
+import httpx
+from opentelemetry import propagate
+
+from moa_server.domain.errors import (
+    ModelCredentialsRefused,
+    ModelError,
+    ModelProtocolBroken,
+    ModelStreamCut,
+    ModelTimeout,
+)
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import CallTerms
+from moa_server.providers.dialect import Dialect, Listener
+from moa_server.providers.failures import read_complaint, rejection, reported, translated
+from moa_server.providers.sse import EventReader
+from moa_server.providers.timeouts import Patience, patience
+from moa_server.providers.transport import READING, Reading
+
+_ALWAYS: Final = {
+    "content-type": "application/json",
+    "accept": "text/event-stream",
+    "accept-encoding": "identity",
+    "user-agent": "moa",
+}
+_MOST_OF_AN_ERROR: Final = 64 * 1024
+"""Of the body of an answer that is a failure, in bytes."""
+_MOST_OF_A_SILENCE: Final = 0.25
+"""Of the longest silence that reading may pause, since what comes meanwhile is not heard of."""
+
+
+class HttpModel:
+    """One model behind an endpoint that speaks a dialect."""
+
+    def __init__(self, spec: ModelSpec, dialect: Dialect[Any], http: httpx.AsyncBaseTransport) -> None:
+        self._spec = spec
+        self._dialect = dialect
+        self._http = http
+        self._options = options = dialect.options(**spec.dialect)
+        self._url = httpx.URL(spec.endpoint.rstrip("/") + options.path).copy_merge_params(options.query)
+        self._fixed_headers = httpx.Headers({**_ALWAYS, **dialect.headers(options)})
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._spec
+
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        body = self._dialect.body(self._spec, self._options, prompt)
+        request = httpx.Request("POST", self._url, headers=self._headers(), content=body)
+        request.extensions["timeout"] = {"connect": self._spec.times.connect}
+        listener = self._dialect.listener(self._spec, self._options, prompt)
+        return await _Exchange(self._spec, self._http, terms, listener).carry(request)
+
+    def _headers(self) -> httpx.Headers:
+        """Return the headers of the next question: with the key as it is now, and the trace it belongs to.
+
+        Raises:
+            ModelCredentialsRefused: there is no key that could be sent.
+        """
+        headers, spec = self._fixed_headers.copy(), self._spec
+        if spec.api_key is not None:
+            try:
+                key = spec.api_key.reveal()
+            except (OSError, ValueError, LookupError) as error:
+                raise ModelCredentialsRefused(f"the key of {spec.name} cannot be read") from error
+            # A line break in it would forge further headers.
+            if not key or not key.isascii() or not key.isprintable():
+                raise ModelCredentialsRefused(f"the key of {spec.name} cannot be sent in a header")
+            name = self._options.key_header
+            headers[name] = f"Bearer {key}" if name.lower() == "authorization" else key
+        trace: dict[str, str] = {}
+        propagate.inject(trace)
+        headers.update(trace)
+        return headers
+
+
+class _Exchange:
+    """One question and its answer."""
+
+    def __init__(self, spec: ModelSpec, http: httpx.AsyncBaseTransport, terms: CallTerms, listener: Listener) -> None:
+        self._spec = spec
+        self._http = http
+        self._terms = terms
+        self._listener = listener
+        self._transcript = listener.transcript
+        self._reading = Reading()
+        self._answering = False
+        """Whether the model has begun to work, so that tokens were used whatever comes of it."""
+
+    async def carry(self, request: httpx.Request) -> Reply:
+        """Send the question and return the whole answer."""
+        try:
+            await self._hear_out(request)
+            self._transcript.end()
+            if not self._listener.finished:
+                raise ModelStreamCut(f"{self._spec.name} ended its stream before it had finished")
+            self._pass_on()
+            return self._transcript.reply()
+        except ModelError as error:
+            if self._answering:
+                error.usage = self._transcript.usage()
+            raise
+
+    async def _hear_out(self, request: httpx.Request) -> None:
+        # Any other transport than ours leaves it alone: then nothing is gathered.
+        request.extensions[READING] = self._reading
+        try:
+            async with patience(self._spec, self._terms) as patient:
+                with translated(self._spec, answering=False):
+                    response = await self._http.handle_async_request(request)
+                async with aclosing(response):
+                    with translated(self._spec, answering=True):
+                        await self._check_kind(response)
+                        self._answering = True
+                        await self._listen(response, patient)
+        except (ModelStreamCut, ModelTimeout):
+            if not self._listener.finished:  # else only the counts, or the end of the body, are missing
+                raise
+
+    async def _check_kind(self, response: httpx.Response) -> None:
+        """Let nothing pass but an event stream."""
+        name = self._spec.name
+        if response.status_code != httpx.codes.OK:
+            raise rejection(self._spec, response.status_code, response.headers, await _beginning(response))
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise ModelProtocolBroken(f"{name} answered in an encoding that it was not asked for")
+        kind = response.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
+        if kind == "text/event-stream":
+            return
+        # Some endpoints tell of a failure with the status of a success.
+        complaint = read_complaint(await _beginning(response)) if kind.endswith("json") else None
+        if complaint is not None:
+            raise reported(self._spec, complaint)
+        raise ModelProtocolBroken(f"{name} answered with something that is no event stream")
+
+    async def _listen(self, response: httpx.Response, patient: Patience) -> None:
+        reader, listener = EventReader(), self._listener
+        async for piece in _pieces(response):
+            for event in reader.feed(piece):
+                listener.take(event)
+                if listener.over:
+                    self._reading.complete = True
+                    break
+            if self._transcript.tokens_came():
+                patient.token()
+            if listener.finished:
+                patient.last_words()
+            self._pass_on()
+            if self._reading.complete:
+                return
+
+    def _pass_on(self) -> None:
+        if text := self._transcript.unheard():
+            self._terms.hear(text)
+            # Not before the first piece has been heard, which nothing may delay.
+            self._reading.gather_s = min(self._terms.gather_s, self._spec.times.idle * _MOST_OF_A_SILENCE)
+
+
+def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Return the body as it comes; httpx's own iterators leave an unfinished generator behind when one breaks off."""
+    stream = response.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        raise TypeError("the transport is not asynchronous")
+    return aiter(stream)
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    body = b""
+    async for piece in _pieces(response):
+        body += piece
+        if len(body) >= _MOST_OF_AN_ERROR:
+            break
+    return body[:_MOST_OF_AN_ERROR]
