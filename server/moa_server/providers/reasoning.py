@@ -40,7 +40,8 @@ class ReasoningFilter:
         while True:
             inside = self._inside
             wanted = [tag.opening for tag in self._tags] if inside is None else [inside.closing]
-            at, found = _first(text, wanted)
+            places = [(at, -len(tag), tag) for tag in wanted if (at := text.find(tag)) >= 0]
+            at, _, found = min(places, default=(-1, 0, ""))  # the first, and of those in one place the longest
             end = at if found else len(text) - _length_of_start(text, wanted)
             if inside is None:
                 said.append(self._shown(text[:end]))
@@ -67,12 +68,6 @@ class ReasoningFilter:
             self._strips = not text
         self._spoken = self._spoken or bool(text.strip())
         return text
-
-
-def _first(text: str, wanted: Sequence[str]) -> tuple[int, str]:
-    """Return where the first of some tags stands, and which; ``""`` when none does."""
-    found = [(at, tag) for tag in wanted if (at := text.find(tag)) >= 0]
-    return min(found, key=lambda place: (place[0], -len(place[1])), default=(-1, ""))
 
 
 def _length_of_start(text: str, wanted: Sequence[str]) -> int:

@@ -66,7 +66,13 @@ class EventReader:
                 elif field == b"event":
                     self._name = value
             elif self._data:
-                yield self._dispatch()
+                data = b"\n".join(self._data)
+                if not data.isascii():
+                    _check_utf8(data)
+                event = ServerSentEvent(self._name, data)
+                self._name, self._size = b"", 0
+                self._data.clear()
+                yield event
             else:
                 self._name = b""  # of an event without data, which is none
 
@@ -93,15 +99,6 @@ class EventReader:
     def _check_size(self) -> None:
         if self._size + self._tail_size > self._largest:
             raise ModelProtocolBroken(f"an event is larger than {self._largest} bytes")
-
-    def _dispatch(self) -> ServerSentEvent:
-        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        event = ServerSentEvent(self._name, data)
-        self._name, self._size = b"", 0
-        self._data.clear()
-        if not data.isascii():
-            _check_utf8(data)
-        return event
 
 
 def _check_utf8(data: bytes) -> None:

@@ -44,7 +44,8 @@ class AnthropicOptions:
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
-def _body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> bytes:
+def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> bytes:
+    """Return the request's JSON. Settings for which the dialect has no word are left out."""
     sampling = prompt.sampling
     wanted = {
         "temperature": sampling.temperature if options.sends_sampling else None,
@@ -214,7 +215,7 @@ class AnthropicListener:
 
 ANTHROPIC: Final = Dialect(
     AnthropicOptions,
-    _body,
+    anthropic_body,
     AnthropicListener,
     lambda options: {"anthropic-version": options.version, **options.headers},
 )

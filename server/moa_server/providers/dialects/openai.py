@@ -72,7 +72,8 @@ class OpenAIOptions:
             raise ValueError("begins_thinking: needs think_tags")
 
 
-def _body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> bytes:
+def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> bytes:
+    """Return the request's JSON."""
     sampling = prompt.sampling
     wanted = {
         "temperature": sampling.temperature if options.sends_sampling else None,
@@ -293,4 +294,4 @@ def _words(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-OPENAI: Final = Dialect(OpenAIOptions, _body, OpenAIListener)
+OPENAI: Final = Dialect(OpenAIOptions, openai_body, OpenAIListener)
