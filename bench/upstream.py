@@ -1,7 +1,8 @@
 """Serves the scripted upstream as a process: prints its endpoint, then answers what it is asked about its calls.
 
-A model's name says what it does: ``tokens-200-first-50-each-5`` speaks 200 tokens, the first after 50 ms, 5 ms apart.
-With ``brown-`` before it, it goes bad when told to: of its calls 30 % fail and 30 % take ten times as long.
+A model's name says what it does: ``tokens-200-first-50-each-5`` speaks 200 tokens, the first after 50 ms, 5 ms apart;
+any other name gives a short answer at once. With ``brown-`` before it, it goes bad when told to: of its calls 30 % fail
+and 30 % take ten times as long.
 """
 
 import asyncio
@@ -17,15 +18,18 @@ from bench.replies import reply
 from tests.upstream import Call, Request, Speech, Status, Upstream
 from tests.upstream.stage import Player
 
-_NAME: Final = re.compile(r"tokens-(\d+)-first-(\d+)-each-(\d+)")
+_NAME: Final = re.compile(r"tokens-(\d+)-first-([\d.]+)-each-([\d.]+)")
 _FAILURE: Final = Status(500, message="brown-out")
 _FAILING, _SLOW = 0.3, 0.3
 
 
 @lru_cache(maxsize=256)
 def _speech(model: str, times: int = 1) -> Speech:
-    tokens, first, each = _NAME.search(model).groups()  # type: ignore[union-attr]  # names are the bench's own
-    return Speech(tokens=int(tokens), first_token_s=times * int(first) / 1000, token_s=times * int(each) / 1000)
+    match = _NAME.search(model)
+    if match is None:
+        return Speech("This is a short answer.")
+    first_s, each_s = float(match[2]) / 1000, float(match[3]) / 1000
+    return Speech(tokens=int(match[1]), first_token_s=times * first_s, token_s=times * each_s)
 
 
 class _Voices:

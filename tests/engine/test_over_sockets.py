@@ -16,7 +16,6 @@ from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
 from tests.engine.conftest import OpenHouse
 from tests.upstream import Cut, Silence, Speech, Stage, Status, Upstream
-from tests.upstream.wire import wire_of
 
 CALM = Reliability(RetryRule(attempts=0), breaker=BreakerRule(least_calls=1000))
 PERSISTENT = replace(CALM, retry=RetryRule(attempts=2, base_s=0.0, least_in_window=100), fallbacks=("spare",))
@@ -57,8 +56,7 @@ async def test_the_upstream_sees_a_straggler_cut_and_its_text_is_never_mixed_in(
 ) -> None:
     async def half_and_then_silent(stage: Stage) -> None:
         stage.head()
-        wire = wire_of(stage.request.dialect, "slow", 2)
-        stage.send(wire.opening() + wire.piece("TOO LATE "))
+        stage.send(stage.events.opening() + stage.events.piece("TOO LATE "))
         stage.call.tokens_sent += 1
         await stage.silence()
 

@@ -5,7 +5,6 @@ from concurrent.futures import Future
 from typing import Any
 
 from tests.upstream import Speech, Stage
-from tests.upstream.wire import wire_of
 
 
 class Gate:
@@ -29,10 +28,9 @@ def held(text: str, gate: Gate, after: int = 0) -> Any:  # noqa: ANN401 - a scri
     async def play(stage: Stage) -> None:
         await speech.recite(stage, after)
         await gate.passed()
-        wire = wire_of(stage.request.dialect, stage.request.model, stage.call.input_tokens)
         for piece in speech.pieces()[after:]:
             stage.call.tokens_sent += 1
-            stage.send(wire.piece(piece))
+            stage.send(stage.events.piece(piece))
         speech.close(stage)
         stage.end()
 

@@ -17,6 +17,7 @@ from moa_server.models import build_models
 from moa_server.models.accounted import Accounted
 from moa_server.models.limit import Limit
 from moa_server.providers import PROVIDERS, Transport
+from moa_server.providers.dialects import DIALECTS
 from tests.models.fakes import Caller
 from tests.upstream import (
     Cut,
@@ -126,10 +127,8 @@ def told(caller: Caller, scene: Scene) -> list[tuple[str, str, str]]:
     return caller.ledger.story
 
 
-@pytest.mark.parametrize(
-    ("provider", "fault"),
-    [*(("openai", fault) for fault in AGAIN), *(("anthropic", fault) for fault in AGAIN if fault != "only reasoning")],
-)
+@pytest.mark.parametrize("fault", AGAIN)
+@pytest.mark.parametrize("provider", DIALECTS)
 async def test_a_fault_before_the_first_word_is_tried_again_and_then_stood_in_for(
     scene: Scene, provider: str, fault: str
 ) -> None:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from moa_server.providers import Transport
-from tests.providers.asking import Asker
+from moa_server.providers.dialects import DIALECTS
+from tests.providers.asker import Asker
 from tests.upstream import Upstream
 
 
@@ -21,7 +22,7 @@ async def http() -> AsyncIterator[Transport]:
         yield transport
 
 
-@pytest.fixture(params=["openai", "anthropic"])
+@pytest.fixture(params=DIALECTS)
 def dialect(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -35,8 +36,3 @@ def asker(dialect: str, upstream: Upstream, http: Transport) -> Asker:
 @pytest.fixture
 def openai(upstream: Upstream, http: Transport) -> Asker:
     return Asker("openai", upstream.endpoint, http)
-
-
-@pytest.fixture
-def anthropic(upstream: Upstream, http: Transport) -> Asker:
-    return Asker("anthropic", upstream.endpoint, http)

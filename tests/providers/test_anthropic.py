@@ -9,8 +9,14 @@ from moa_server.domain.errors import ModelProtocolBroken, ModelRefused, ModelThr
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty, Usage
-from tests.providers.asking import HELLO, Asker, Key
+from moa_server.providers import Transport
+from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Events, Speech, Upstream
+
+
+@pytest.fixture
+def anthropic(upstream: Upstream, http: Transport) -> Asker:
+    return Asker("anthropic", upstream.endpoint, http)
 
 
 def start(**usage: int) -> dict[str, Any]:

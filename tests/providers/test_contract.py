@@ -10,9 +10,9 @@ from moa_server.domain.errors import ModelCredentialsRefused, ModelStreamCut
 from moa_server.domain.model import FinishReason, Prompt, TimeLimits
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty
-from tests.providers.asking import HELLO, Asker, Key
+from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Cut, Speech, Stage, Upstream
-from tests.upstream.wire import wire_of
+from tests.upstream.wires import WIRES
 
 TEXT = "Blåbærsyltetøy is a jam – 蓝莓 – and nothing else."
 
@@ -62,26 +62,25 @@ async def test_turns_roles_and_images_reach_the_endpoint(asker: Asker, upstream:
         Message(Role.USER, (Part("Of "), Part("what?"))),
     )
     await asker.ask(Prompt(messages, Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("END",))))
-    body = upstream.calls[0].body
-    turns = [turn for turn in body["messages"] if turn["role"] != "system"]
-    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
-    assert "Be brief." in str(body)
-    assert "iVBORw" in str(turns[0]) or "iVBO" in str(turns[0])
-    assert "Of what?" in str(turns[-1])
-    assert (body["temperature"], body["top_p"], body["max_tokens"], body["stream"]) == (0.5, 0.9, 7, True)
-    assert "END" in str(body)
+    asked = upstream.calls[0].asked
+    assert [turn["role"] for turn in asked.turns] == ["user", "assistant", "user"]
+    assert "Be brief." in str(asked.system)
+    assert "iVBO" in str(asked.turns[0])
+    assert "Of what?" in str(asked.turns[-1])
+    assert (asked.temperature, asked.top_p, asked.max_tokens, asked.streams) == (0.5, 0.9, 7, True)
+    assert asked.stop == ["END"]
 
 
 async def test_max_output_is_sent_when_nobody_says_less(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("ok"))
     await asker.ask(Prompt(HELLO.messages), max_output=77)
-    assert upstream.calls[0].body["max_tokens"] == 77
+    assert upstream.calls[0].asked.max_tokens == 77
 
 
 async def test_a_schema_reaches_the_endpoint_as_json(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("{}"))
     await asker.ask(Prompt(HELLO.messages, response_schema='{"type":"object"}'))
-    assert "{'type': 'object'}" in str(upstream.calls[0].body)
+    assert upstream.calls[0].asked.schema == {"type": "object"}
 
 
 async def test_the_trace_goes_with_the_question(asker: Asker, upstream: Upstream) -> None:
@@ -100,7 +99,7 @@ async def test_a_changed_key_is_used_by_the_next_question(asker: Asker, upstream
         key.value[0] = value
         await asker.ask(api_key=key)
     assert model.spec.name == "voice"
-    header = {"openai": "authorization", "anthropic": "x-api-key"}[asker.dialect]
+    header = WIRES[asker.dialect].key_header
     assert [call.headers[header].removeprefix("Bearer ") for call in upstream.calls] == ["first", "second"]
 
 
@@ -173,9 +172,8 @@ async def test_gathering_hears_the_first_token_at_once_and_the_rest_in_few_piece
     async def play(stage: Stage) -> None:
         await Speech("word0 ").recite(stage)
         await go_on.wait()
-        wire = wire_of(stage.request.dialect, "m", 0)
         for piece in whole.pieces()[1:]:
-            stage.send(wire.piece(piece))
+            stage.send(stage.events.piece(piece))
             await asyncio.sleep(0)
         whole.close(stage)
         stage.end()
@@ -220,7 +218,7 @@ async def test_a_body_of_many_megabytes_is_sent(asker: Asker, upstream: Upstream
 async def test_an_answer_that_is_complete_is_not_lost_with_its_connection(asker: Asker, upstream: Upstream) -> None:
     async def play(stage: Stage) -> None:
         await Speech("done so").recite(stage)
-        stage.send(wire_of(stage.request.dialect, "m", 2).closing("stop", None, done=False))
+        stage.send(stage.events.closing("stop", None, done=False))
         await asyncio.sleep(0.02)  # a reset that overtakes the data would be another fault
         stage.reset()
 

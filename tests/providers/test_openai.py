@@ -10,7 +10,7 @@ from moa_server.domain.errors import ModelRefused, ModelStreamCut, ModelThrottle
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty, Usage
-from tests.providers.asking import HELLO, Asker
+from tests.providers.asker import HELLO, Asker
 from tests.upstream import Events, Raw, Speech, Upstream
 
 
@@ -81,7 +81,7 @@ async def test_a_request_to_an_endpoint_of_other_habits(openai: Asker, upstream:
     }
 
 
-USAGES: list[tuple[dict[str, Any], Usage | None]] = [
+USAGES: list[tuple[dict[str, Any] | None, Usage | None]] = [
     ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}, Usage(0, 9, 3)),
     ({"prompt_tokens": 9, "completion_tokens": 3}, Usage(0, 9, 3)),
     (

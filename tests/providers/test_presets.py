@@ -4,7 +4,7 @@ import pytest
 
 from moa_server.domain.model import ModelSpec
 from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
-from tests.providers.asking import HELLO, Asker, Key
+from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Speech, Upstream
 
 

@@ -1,4 +1,4 @@
-"""A scripted model endpoint on a real socket: it speaks both dialects, and fails in every way that real ones do."""
+"""A scripted model endpoint on a real socket: it speaks every dialect, and fails in every way that real ones do."""
 
 from tests.upstream.ledger import Call
 from tests.upstream.scripts import (
@@ -7,6 +7,7 @@ from tests.upstream.scripts import (
     Events,
     Garbage,
     KeepAlives,
+    NotAllowed,
     Raw,
     Redirect,
     Reset,
@@ -26,6 +27,7 @@ __all__ = [
     "Events",
     "Garbage",
     "KeepAlives",
+    "NotAllowed",
     "Raw",
     "Redirect",
     "Request",

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.upstream.wire import Asked
+
 
 @dataclass(slots=True)
 class Call:
@@ -19,6 +21,8 @@ class Call:
     """By lower-case name."""
     body: Any
     """Parsed JSON, or None when it was none."""
+    asked: Asked
+    """The question in it, in words that are the same for every dialect."""
     opened: float
     first_byte: float | None = None
     """When the first byte of the answer was sent."""
@@ -28,10 +32,13 @@ class Call:
     """When the caller went away before the end."""
     tokens_sent: int = 0
     """Pieces of text or reasoning that were written to the socket."""
-    input_tokens: int = 0
-    """What the upstream counts for the prompt."""
     reported: dict[str, Any] | None = field(default=None)
     """The usage that was sent, if any."""
+
+    @property
+    def input_tokens(self) -> int:
+        """What the upstream counts for the prompt."""
+        return self.asked.words
 
     @property
     def model(self) -> str:

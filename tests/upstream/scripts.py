@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from tests.upstream.stage import Player, Request, Stage, frame
-from tests.upstream.wire import Wire, event, wire_of
+from tests.upstream.wire import Wire, event
+from tests.upstream.wires import WIRES
 
 Script = Player | Callable[[Request], Player] | Callable[[Stage], Awaitable[None]]
 """An answer; or what makes one of the request; or a coroutine function that plays on the stage itself."""
@@ -50,22 +51,17 @@ class Speech:
 
     def close(self, stage: Stage) -> None:
         """Send what ends the stream, but not the end of the body."""
-        wire = self._wire(stage)
-        stage.call.reported = self._usage(wire, stage.call.tokens_sent)
+        wire = stage.events_of(self.served_model or stage.request.model)
+        honest = wire.usage(stage.call.tokens_sent, len(_split(self.reasoning, None)))
+        stage.call.reported = honest if self.usage is _HONEST else self.usage
         stage.send(wire.closing(self.finish, stage.call.reported, done=self.done))
 
     async def recite(self, stage: Stage, pieces: int | None = None) -> None:
         """Send the headers and the pieces, or the first few of them."""
         stage.head()
-        opening, frames = _frames(self, stage.request.dialect, self._model(stage))
-        anthropic = stage.request.dialect == "anthropic"  # it counts the prompt at once
-        stage.wire(frame(self._wire(stage).opening()) if anthropic else opening)
-        await self._pace(stage, frames[:pieces])
-
-    def _usage(self, wire: Wire, tokens: int) -> object:
-        return wire.usage(tokens, len(_split(self.reasoning, None))) if self.usage is _HONEST else self.usage
-
-    async def _pace(self, stage: Stage, frames: tuple[bytes, ...]) -> None:
+        wire, model = WIRES[stage.request.dialect], self.served_model or stage.request.model
+        stage.wire(_opening(wire, model, stage.call.input_tokens))
+        frames = _frames(self, wire, model)[:pieces]
         due = asyncio.get_running_loop().time() + self.first_token_s
         await stage.until(due)
         if not self.token_s:
@@ -87,12 +83,6 @@ class Speech:
         """Return the text that a caller should have in the end."""
         return "".join(self.pieces())
 
-    def _model(self, stage: Stage) -> str:
-        return self.served_model or stage.request.model
-
-    def _wire(self, stage: Stage) -> Wire:
-        return wire_of(stage.request.dialect, self._model(stage), stage.call.input_tokens)
-
 
 def _split(text: str, tokens: int | None) -> tuple[str, ...]:
     if not tokens:
@@ -104,13 +94,18 @@ def _split(text: str, tokens: int | None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _frames(speech: Speech, dialect: str, model: str) -> tuple[bytes, tuple[bytes, ...]]:
+def _opening(kind: type[Wire], model: str, input_tokens: int) -> bytes:
+    return frame(kind(model, input_tokens).opening())
+
+
+@lru_cache(maxsize=256)
+def _frames(speech: Speech, kind: type[Wire], model: str) -> tuple[bytes, ...]:
     """Prebuild a speech's chunks, so that a measured upstream costs little."""
-    wire = wire_of(dialect, model, 0)
+    wire = kind(model, 0)
     thoughts = [wire.reasoning(piece, speech.reasoning_field) for piece in _split(speech.reasoning, None)]
     said = [wire.piece(piece, speech.logprob) for piece in speech.pieces()]
     refusal = [wire.refusal(speech.refusal)] if speech.refusal else []
-    return frame(wire.opening()), tuple(frame(data) for data in [*thoughts, *said, *refusal])
+    return tuple(frame(data) for data in [*thoughts, *said, *refusal])
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +125,7 @@ class Cut:
 
 
 async def _error(stage: Stage) -> None:
-    wire = wire_of(stage.request.dialect, "", 0)
-    kind = "overloaded_error" if stage.request.dialect == "anthropic" else "server_error"
-    stage.send(event(wire.error(kind, "overloaded", 503), "error"))
+    stage.send(stage.events.overload())
     stage.end()
 
 
@@ -177,10 +170,9 @@ class Status:
     message: str = "the upstream's own words"
 
     async def play(self, stage: Stage) -> None:
-        wire = wire_of(stage.request.dialect, "", 0)
         body = self.body
         if body is None:
-            body = json.dumps(wire.error(self.kind, self.message, self.error_code)).encode()
+            body = json.dumps(stage.events.error(self.kind, self.message, self.error_code)).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **self.headers}
         stage.head(self.code, headers)
         stage.send(body)
@@ -249,6 +241,16 @@ def Events(*events: object) -> Raw:
 
 
 @dataclass(frozen=True, eq=False)
+class NotAllowed:
+    """An event that the dialect does not allow."""
+
+    async def play(self, stage: Stage) -> None:
+        stage.head()
+        stage.send(event(stage.events.not_allowed))
+        stage.end()
+
+
+@dataclass(frozen=True, eq=False)
 class Drip:
     """A speech, one byte at a time."""
 
@@ -257,7 +259,7 @@ class Drip:
 
     async def play(self, stage: Stage) -> None:
         stage.head()
-        wire = wire_of(stage.request.dialect, stage.request.model, stage.call.input_tokens)
+        wire = stage.events
         said = b"".join(wire.piece(piece) for piece in self.speech.pieces())
         for byte in wire.opening() + said + wire.closing("stop", wire.usage(1, 0), done=True):
             stage.send(bytes((byte,)))

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import inspect
 import ssl
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Awaitable, Callable
+from typing import Self, cast
 
 from tests.upstream.connection import Connection
 from tests.upstream.ledger import Call
 from tests.upstream.scripts import Script, Status
-from tests.upstream.stage import Request, Stage
+from tests.upstream.stage import Player, Request, Stage
 
 _NOBODY = Status(404, error_code="model_not_found", message="no such model")
 
@@ -62,7 +62,7 @@ class Upstream:
 
     @property
     def endpoint(self) -> str:
-        """The base of its addresses, for either dialect."""
+        """The base of its addresses, for every dialect."""
         return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}/v1"
 
     @property
@@ -119,8 +119,7 @@ class Upstream:
     def enter(self, request: Request, connection: int) -> Call:
         """Enter a call in the ledger."""
         now = asyncio.get_running_loop().time()
-        call = Call(self._numbers, connection, request.path, request.headers, request.body, now)
-        call.input_tokens = request.input_tokens()
+        call = Call(self._numbers, connection, request.path, request.headers, request.body, request.asked(), now)
         self._numbers += 1
         if self.remembers:
             self.calls.append(call)
@@ -130,12 +129,12 @@ class Upstream:
     async def play(self, stage: Stage) -> None:
         """Carry out the script for a call."""
         script = self._next(stage.request.model)
-        if not hasattr(script, "play"):
-            if inspect.iscoroutinefunction(script):
-                await script(stage)
-                return
-            script = script(stage.request)  # type: ignore[operator, assignment, call-arg, arg-type]
-        await script.play(stage)  # type: ignore[union-attr]
+        if isinstance(script, Player):
+            await script.play(stage)
+        elif inspect.iscoroutinefunction(script):
+            await cast("Callable[[Stage], Awaitable[None]]", script)(stage)
+        else:
+            await cast("Callable[[Request], Player]", script)(stage.request).play(stage)
 
     def _next(self, model: str) -> Script:
         scripts = self._scripts.get(model) or self._scripts.get("*") or [_NOBODY]

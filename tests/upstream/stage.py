@@ -5,9 +5,11 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tests.upstream.ledger import Call
+from tests.upstream.wire import Asked, Wire
+from tests.upstream.wires import WIRES, dialect_of
 
 _RESET = struct.pack("ii", 1, 0)
 _REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests", 500: "Oops"}
@@ -29,25 +31,14 @@ class Request:
     @property
     def dialect(self) -> str:
         """The dialect that the path belongs to."""
-        return "anthropic" if self.path.split("?")[0].endswith("/messages") else "openai"
+        return dialect_of(self.path)
 
-    def input_tokens(self) -> int:
-        """Count the words of the prompt; anything the caller can repeat will do."""
-        if not isinstance(self.body, dict):
-            return 0
-        return _words(self.body.get("system")) + _words(self.body.get("messages"))
+    def asked(self) -> Asked:
+        """Return the question, in words that are the same for every dialect."""
+        return WIRES[self.dialect].asked(self.body if isinstance(self.body, dict) else {})
 
 
-def _words(value: object) -> int:
-    if isinstance(value, str):
-        return len(value.split())
-    if isinstance(value, list):
-        return sum(_words(item) for item in value)
-    if isinstance(value, dict):
-        return _words(value.get("content")) + _words(value.get("text"))
-    return 0
-
-
+@runtime_checkable
 class Player(Protocol):
     """A script: plays one answer."""
 
@@ -65,6 +56,15 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         self._chunked = False
         self.keeps_connection = True
+
+    @property
+    def events(self) -> Wire:
+        """What its dialect has to say, as the model that was asked."""
+        return self.events_of(self.request.model)
+
+    def events_of(self, model: str) -> Wire:
+        """Return what its dialect has to say, as a model of this name."""
+        return WIRES[self.request.dialect](model, self.call.input_tokens)
 
     def head(self, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Send the status and headers. Without a content-length the body is sent in chunks."""

@@ -77,7 +77,7 @@ def test_the_thread_serves_those_without_a_loop() -> None:
 
 
 def test_the_process_speaks_as_the_models_name_says() -> None:
-    command = [sys.executable, "-m", "tests.upstream"]
+    command = [sys.executable, "-m", "bench.upstream"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         endpoint = process.stdout.readline().strip()
