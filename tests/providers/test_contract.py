@@ -10,11 +10,16 @@ from moa_server.domain.errors import ModelCredentialsRefused, ModelStreamCut
 from moa_server.domain.model import FinishReason, Prompt, TimeLimits
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty
+from moa_server.providers.dialects import DIALECTS
 from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Cut, Speech, Stage, Upstream
 from tests.upstream.wires import WIRES
 
 TEXT = "Blåbærsyltetøy is a jam – 蓝莓 – and nothing else."
+
+
+def test_the_upstream_speaks_every_dialect() -> None:
+    assert DIALECTS.keys() <= WIRES.keys()
 
 
 async def test_an_answer_is_heard_in_pieces_and_returned_whole(asker: Asker, upstream: Upstream) -> None:

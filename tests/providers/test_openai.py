@@ -10,6 +10,7 @@ from moa_server.domain.errors import ModelRefused, ModelStreamCut, ModelThrottle
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty, Usage
+from moa_server.providers.dialects.openai import OpenAIOptions
 from tests.providers.asker import HELLO, Asker
 from tests.upstream import Events, Raw, Speech, Upstream
 
@@ -45,6 +46,18 @@ async def test_the_whole_request(openai: Asker, upstream: Upstream) -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"think_tags": (("<a>", ""),)}, "think_tags: a tag is empty"),
+        ({"think_tags": (), "begins_thinking": True}, "begins_thinking: needs think_tags"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        OpenAIOptions(**settings)
 
 
 async def test_a_request_to_an_endpoint_of_other_habits(openai: Asker, upstream: Upstream) -> None:

@@ -1,9 +1,13 @@
 """The names that a configuration may give as a provider."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from moa_server.domain.model import ModelSpec
-from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
+from moa_server.providers import PRESETS, PROVIDERS, Preset, Transport, options_of, read_settings
+from moa_server.providers.dialects import DIALECTS
 from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Speech, Upstream
 
@@ -16,11 +20,19 @@ async def test_every_preset_makes_a_model_that_answers(name: str, upstream: Upst
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_preset_is_sound(name: str, http: Transport) -> None:
-    assert read_settings(name, {"headers": {"x-a": "b"}}) == {"headers": {"x-a": "b"}}
     preset = PRESETS[name]
-    model = PROVIDERS[name](ModelSpec("voice", name, preset.endpoint or "https://models.example", "m"), http)
-    assert model.spec.endpoint == preset.endpoint or name == "azure"
-    assert preset.endpoint.startswith("http") or name == "azure"
+    told = {**preset.settings, **preset.at_home}
+    assert msgspec.convert(told, options_of(name)) == options_of(name)(**told)
+    endpoint = preset.endpoint or "https://models.example"
+    spec = ModelSpec("voice", name, endpoint, "m", dialect={"headers": {"x-a": "b"}})
+    assert PROVIDERS[name](spec, http).spec == replace(spec, dialect={**told, "headers": {"x-a": "b"}})
+    assert preset.endpoint.startswith("http") or name == "azure" or preset == Preset(name)
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_every_dialect_is_a_provider_for_any_endpoint(name: str) -> None:
+    assert PRESETS[name].dialect == name
+    assert options_of(name) is DIALECTS[name].options
 
 
 async def test_azure_takes_its_key_and_version_its_own_way(upstream: Upstream, http: Transport) -> None:
