@@ -26,7 +26,7 @@ from tests.engine.fakes import user
 from tests.engine.journals import Faltering
 from tests.engine.stories import SEEDS, Story, many, stories
 from tests.engine.telling import LIMITS, follow, start
-from tests.models.timeless import timeless
+from tests.models.timeless_loop import timeless
 from tests.upstream import Speech, Upstream
 
 STORM = 50

@@ -28,7 +28,7 @@ from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, saying, silent, spec, user
 from tests.models.fakes import scripted
 from tests.models.fakes import spec as model_spec
-from tests.models.timeless import now, timeless
+from tests.models.timeless_loop import now, timeless
 
 PLAIN = Rules()
 NO_BUDGET = Budget()

@@ -27,7 +27,7 @@ from moa_server.journal.codec import Codec
 from moa_server.strategies import STRATEGIES
 from tests.engine.stories import BUDGETS, SETTINGS, Story, billed, many, stories
 from tests.engine.telling import Told, replayed, tell
-from tests.models.timeless import timeless
+from tests.models.timeless_loop import timeless
 from tests.strategies.driving import prompt_of
 
 PATIENCE_S = 1_000.0

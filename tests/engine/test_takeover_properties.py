@@ -33,7 +33,7 @@ from moa_server.strategies import STRATEGIES
 from tests.engine.journals import CutOff, SharedJournal
 from tests.engine.stories import SETTINGS, Story, Teller, many, stories
 from tests.engine.telling import LIMITS, follow, start
-from tests.models.timeless import now, timeless
+from tests.models.timeless_loop import now, timeless
 
 OWNERSHIP_S = 1.0
 PATIENCE_S = 1_000.0

@@ -12,7 +12,8 @@ from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Usage
-from tests.models.timeless import now
+from moa_server.models import build_models
+from tests.models.timeless_loop import now
 
 Script = Sequence[str | float | Exception]
 """In order: what to say, how long to be silent, and what to fail with."""
@@ -69,6 +70,13 @@ class Scripted:
                 await asyncio.sleep(step)
         usage = Usage(input_tokens=10, output_tokens=len(said))
         return Reply("".join(said), FinishReason.STOP, usage, f"served-{self.spec.name}")
+
+
+def wrap(provider: Model, *others: Model) -> Model:
+    """Wrap one provider as a configuration's only models do; the others are those that its rules name."""
+    providers = {one.spec.name: one for one in (provider, *others)}
+    specs = [one.spec for one in providers.values()]
+    return build_models(specs, lambda wanted: providers[wanted.name])[provider.spec.name]
 
 
 def scripted(model_spec: ModelSpec | str, *scripts: Script) -> Scripted:

@@ -20,7 +20,7 @@ from moa_server.domain.ports import CallTerms
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.models.accounted import Accounted
 from tests.models.fakes import PROMPT, Caller, scripted, spec
-from tests.models.timeless import now, timeless
+from tests.models.timeless_loop import now, timeless
 
 
 @timeless

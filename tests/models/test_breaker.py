@@ -21,10 +21,9 @@ from moa_server.domain.errors import (
 )
 from moa_server.domain.reliability import BreakerRule
 from moa_server.models.accounted import Accounted
-from moa_server.models.breaker import Breaker, Gate
-from moa_server.models.circuit import BreakerState, Circuit
+from moa_server.models.breaker import Breaker, BreakerState, Circuit, Gate
 from tests.models.fakes import Caller, Script, Scripted, scripted
-from tests.models.timeless import timeless, unhurried
+from tests.models.timeless_loop import timeless, unhurried
 
 RULE = BreakerRule(share=0.5, least_calls=4, window_s=30.0, open_s=15.0)
 DOWN = ModelUnavailable("500")

@@ -19,7 +19,7 @@ from moa_server.domain.ports import CallTerms
 from moa_server.models.accounted import Accounted
 from moa_server.models.fallback import Fallback
 from tests.models.fakes import PROMPT, Caller, Scripted, scripted, spec
-from tests.models.timeless import now, timeless
+from tests.models.timeless_loop import now, timeless
 
 DOWN = ModelUnavailable("500")
 

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from moa_server.domain.errors import ModelRefused, ModelThrottled, ModelTimeout, ModelUnavailable
 from moa_server.domain.reliability import ConcurrencyRule
 from moa_server.models.accounted import Accounted
-from moa_server.models.limit import Limit, is_overload
-from moa_server.models.places import Places
+from moa_server.models.limit import Limit, Places, is_overload
 from tests.models.fakes import Caller, Script, Scripted, scripted
-from tests.models.timeless import now, timeless, unhurried
+from tests.models.timeless_loop import now, timeless, unhurried
 
 
 def limited(provider: Scripted, limit: int, **more: Any) -> Limit:  # noqa: ANN401 - any field

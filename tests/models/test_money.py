@@ -15,9 +15,8 @@ from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Certainty, Price, Usage
 from moa_server.engine.runs.account import TurnAccount
 from moa_server.engine.runs.spending import Spending
-from moa_server.models import wrap
-from tests.models.fakes import PLAIN, PROMPT, spec
-from tests.models.timeless import now, timeless, unhurried
+from tests.models.fakes import PLAIN, PROMPT, spec, wrap
+from tests.models.timeless_loop import now, timeless, unhurried
 
 INPUT_TOKENS = 6
 Plan = tuple[float, int, str]

@@ -18,7 +18,7 @@ from moa_server.domain.reliability import RetryRule
 from moa_server.models.accounted import Accounted
 from moa_server.models.retry import Retry
 from tests.models.fakes import Caller, Scripted, scripted
-from tests.models.timeless import now, timeless
+from tests.models.timeless_loop import now, timeless
 
 RULE = RetryRule(attempts=2, base_s=1.0, most_s=3.0, longest_hint_s=30.0)
 DOWN = ModelUnavailable("500")

@@ -20,7 +20,7 @@ from moa_server.models.accounted import Accounted
 from moa_server.models.retry import Retry
 from moa_server.telemetry import names
 from tests.models.fakes import PROMPT, Caller, scripted, spec
-from tests.models.timeless import timeless
+from tests.models.timeless_loop import timeless
 
 SPOKEN = "unmistakable words"
 

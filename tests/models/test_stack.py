@@ -17,15 +17,15 @@ from moa_server.domain.errors import (
     ModelUnreachable,
 )
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
-from moa_server.models import breaker_state, wrap
+from moa_server.models import breaker_state
 from moa_server.models.accounted import Accounted
 from moa_server.models.breaker import Breaker, Gate
 from moa_server.models.fallback import Fallback
 from moa_server.models.hedge import Hedge
 from moa_server.models.limit import Limit
 from moa_server.models.retry import Retry
-from tests.models.fakes import PLAIN, Caller, Script, scripted, spec
-from tests.models.timeless import now, timeless, unhurried
+from tests.models.fakes import PLAIN, Caller, Script, scripted, spec, wrap
+from tests.models.timeless_loop import now, timeless, unhurried
 
 DOWN = ModelUnavailable("500")
 FULL = Reliability(
@@ -40,7 +40,7 @@ FULL = Reliability(
 def layers(model: object) -> list[type]:
     """Return the classes from the outside in."""
     found = []
-    while inner := getattr(model, "_model", None) or getattr(model, "_provider", None):
+    while inner := getattr(model, "_model", None):
         model = inner
         found.append(type(model))
     return found
@@ -198,5 +198,5 @@ def _errors() -> list[type[ModelError]]:
 
 
 def test_a_model_that_is_named_must_be_there() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="model a: c, which is to stand in for it, is not configured"):
         wrap(scripted(spec("a", FULL)))

@@ -9,7 +9,7 @@ from moa_server.domain.errors import ModelTimeout
 from moa_server.domain.model import ModelSpec, TimeLimits
 from moa_server.domain.ports import CallTerms
 from moa_server.providers.timeouts import patience
-from tests.models.timeless import now, timeless
+from tests.models.timeless_loop import now, timeless
 from tests.providers.asker import NoAccount
 
 SPEC = ModelSpec("voice", "openai", "nowhere", "m", times=TimeLimits(first_token=60.0, idle=30.0, total=300.0))

@@ -1,8 +1,6 @@
 """Wraps providers: what each wrapper adds is one thing, and each is a model again."""
 
-from moa_server.models.building import breaker_state, build_models
-from moa_server.models.circuit import BreakerState
 from moa_server.models.recorded_texts import RecordedTexts
-from moa_server.models.stack import wrap
+from moa_server.models.stack import breaker_state, build_models
 
-__all__ = ["BreakerState", "RecordedTexts", "breaker_state", "build_models", "wrap"]
+__all__ = ["RecordedTexts", "breaker_state", "build_models"]

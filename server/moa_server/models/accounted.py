@@ -7,50 +7,31 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from moa_server.domain import tokens
-from moa_server.domain.errors import (
-    ModelCredentialsRefused,
-    ModelError,
-    ModelProtocolBroken,
-    ModelQuotaExhausted,
-    ModelRejectedRequest,
-    ModelThrottled,
-    ModelUnavailable,
-    ModelUnknown,
-    ModelUnreachable,
-    ModelWindowExceeded,
-    StragglerCut,
-)
+from moa_server.domain import errors, tokens
 from moa_server.domain.model import ModelSpec, Prompt, Reply
-from moa_server.domain.ports import CallTerms, Model, OpenAttempt
+from moa_server.domain.ports import CallTerms, OpenAttempt
 from moa_server.domain.usage import Certainty, Usage
+from moa_server.models.wrapper import Wrapper
 from moa_server.telemetry import names
 
 _tracer = trace.get_tracer("moa_server.models")
 
 _NOTHING_USED: Final = (
-    ModelUnreachable,
-    ModelCredentialsRefused,
-    ModelUnknown,
-    ModelThrottled,
-    ModelQuotaExhausted,
-    ModelRejectedRequest,
-    ModelWindowExceeded,
+    errors.ModelUnreachable,
+    errors.ModelCredentialsRefused,
+    errors.ModelUnknown,
+    errors.ModelThrottled,
+    errors.ModelQuotaExhausted,
+    errors.ModelRejectedRequest,
+    errors.ModelWindowExceeded,
 )
 """Failures after which the model itself cannot have read the prompt."""
 _GATEWAY_STATUSES: Final = ("502", "504", "524")
 """Said by somebody before the endpoint, who cannot know what the model did."""
 
 
-class Accounted:
+class Accounted(Wrapper):
     """A provider whose every call is in the account and in the trace. It stands directly around the provider."""
-
-    def __init__(self, provider: Model) -> None:
-        self._provider = provider
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self._provider.spec
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         entry = terms.account.open(self.spec, terms.kind, prompt)
@@ -63,17 +44,21 @@ class Accounted:
         ) as span:
             call = _Call(self.spec, prompt, terms, entry, span)
             try:
-                reply = await self._provider.speak(prompt, replace(terms, hear=call.hear))
+                reply = await self._model.speak(prompt, replace(terms, hear=call.hear))
                 call.succeeded(reply)
                 return reply
-            except ModelError as error:
+            except errors.ModelError as error:
                 call.failed(error)
                 raise
             except asyncio.CancelledError:
-                call.failed(StragglerCut(f"the call of {self.spec.name} was cancelled"))
+                # What it used is charged all the same: the endpoint may go on until it sees the connection closed.
+                call.failed(errors.StragglerCut(f"the call of {self.spec.name} was cancelled"))
                 raise
             finally:
-                call.failed(ModelProtocolBroken(f"the call of {self.spec.name} ended in a fault of the server's own"))
+                # Changes nothing of a call that is closed. Left open, its reservation would never be given back.
+                call.failed(
+                    errors.ModelProtocolBroken(f"the call of {self.spec.name} ended in a fault of the server's own")
+                )
 
     def _attributes(self, prompt: Prompt, terms: CallTerms) -> dict[str, str | int | float]:
         attributes: dict[str, str | int | float] = {
@@ -115,7 +100,7 @@ class _Call:
         self._span.set_attribute(names.RESPONSE_MODEL, reply.served_model)
         self._span.set_attribute(names.FINISH_REASONS, (reply.finish_reason.value,))
 
-    def failed(self, error: ModelError) -> None:
+    def failed(self, error: errors.ModelError) -> None:
         """Close it as failed, unless it is closed."""
         if self._closed:
             return
@@ -126,7 +111,7 @@ class _Call:
         self._span.set_attribute(names.ERROR_TYPE, error.reason())
         self._span.set_status(Status(StatusCode.ERROR))
 
-    def _used(self, error: ModelError) -> Usage:
+    def _used(self, error: errors.ModelError) -> Usage:
         """Return what a failed call used: as the endpoint said, or by what was sent and heard."""
         if error.usage is not None:
             return error.usage
@@ -151,8 +136,8 @@ class _Call:
         )
 
 
-def _turned_away(error: ModelError) -> bool:
+def _turned_away(error: errors.ModelError) -> bool:
     """Tell whether a call ended before any model worked on it, so that nobody is billed for it."""
-    if isinstance(error, ModelUnavailable):
+    if isinstance(error, errors.ModelUnavailable):
         return error.metadata.get("status", _GATEWAY_STATUSES[0]) not in _GATEWAY_STATUSES
     return isinstance(error, _NOTHING_USED)

@@ -4,35 +4,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from moa_server.domain.errors import LimitError, ModelError
-from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
+from moa_server.domain.model import AttemptKind, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
-from moa_server.models.deadline import shared
-from moa_server.models.fitting import fitted
-from moa_server.models.hearing import Ear
+from moa_server.models.wrapper import FirstToken, Wrapper, fitted, shared
 
 
-class Fallback:
+class Fallback(Wrapper):
     """A model and those that stand in for it, in the operator's order; no others ever do.
 
     Who stood in is told by the account: its successful attempt bears the name of the model that served.
     """
 
     def __init__(self, model: Model, others: Sequence[Model]) -> None:
-        self._model = model
+        super().__init__(model)
         self._others = tuple(others)
 
-    @property
-    def spec(self) -> ModelSpec:
-        return self._model.spec
-
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
-        ear = Ear(terms.hear)
-        terms = replace(terms, hear=ear)
+        first_token = FirstToken(terms.hear)
+        terms = replace(terms, hear=first_token)
         able = [(other, suited) for other in self._others if (suited := fitted(prompt, other.spec)) is not None]
         try:
             return await self._model.speak(prompt, shared(terms, len(able)))
         except ModelError as error:
-            if ear.heard:
+            if first_token.has_come:
                 raise
             failure = error
         terms = replace(terms, kind=AttemptKind.FALLBACK)
@@ -40,6 +34,6 @@ class Fallback:
             try:
                 return await other.speak(suited, shared(terms, after))
             except (ModelError, LimitError):
-                if ear.heard:
+                if first_token.has_come:
                     raise
         raise failure

@@ -1,75 +1,163 @@
 """Asks a rival when a model is slower to begin than it usually is, and listens to whoever speaks first."""
 
 import asyncio
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
 
 from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
-from moa_server.domain.ports import CallTerms, Model, OpenAttempt
+from moa_server.domain.ports import Account, CallTerms, Model, OpenAttempt
 from moa_server.domain.reliability import HedgeRule
-from moa_server.models.fitting import fitted
-from moa_server.models.pace import Pace
-from moa_server.models.race import Race
 from moa_server.models.window import Allowance
+from moa_server.models.wrapper import FirstToken, Wrapper, fitted
 
 _WINDOW_S: Final = 60.0
+_REMEMBERED: Final = 256
+"""Times to the first token, of which the usual one is told."""
 
 
-class Hedge:
+class Hedge(Wrapper):
     """A model with a rival for its slow calls."""
 
     def __init__(self, model: Model, rival: Model, rule: HedgeRule) -> None:
-        self._model = model
+        super().__init__(model)
         self._rival = rival
         self._rule = rule
         self._pace = Pace()
         self._allowance = Allowance(rule.share, _WINDOW_S, least=1)
 
-    @property
-    def spec(self) -> ModelSpec:
-        return self._model.spec
-
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self._allowance.count()
         usual = self._pace.quantile(self._rule.quantile, self._rule.least_seen)
-        timed = _Timed(terms, self._pace)
-        mine = replace(terms, account=timed, hear=timed.hear)
+        timed = _Timed(terms.account, self._pace)
+        first_token = FirstToken(terms.hear, timed.begun)
+        mine = replace(terms, account=timed, hear=first_token)
         suited = fitted(prompt, self._rival.spec)
         if usual is None or suited is None:
             return await self._model.speak(prompt, mine)
         async with Race() as race:
             race.enter(self._model, prompt, mine)
-            if await race.silent_for(usual) and self._allowance.take():
-                race.enter(self._rival, suited, replace(terms, kind=AttemptKind.HEDGE))
-                return await self._finish(race, timed, usual)
-            return await race.result()
-
-    async def _finish(self, race: Race, timed: "_Timed", usual: float) -> Reply:
-        try:
-            return await race.result()
-        finally:
-            if not timed.heard:
-                # How long it would have taken is not known, only that it was longer. To leave it out would
-                # shorten the usual time with every hedge, until every call is hedged.
-                self._pace.note(usual)
+            if not (await race.silent_for(usual) and self._allowance.take()):
+                return await race.result()
+            race.enter(self._rival, suited, replace(terms, kind=AttemptKind.HEDGE))
+            try:
+                return await race.result()
+            finally:
+                if not first_token.has_come:
+                    # How long it would have taken is not known, only that it was longer. To leave it out would
+                    # shorten the usual time with every hedge, until every call is hedged.
+                    self._pace.note(usual)
 
 
 class _Timed:
-    """The account and the ear of a model's own attempt; takes the time from the physical call to its first word."""
+    """The account of a model's own attempt; takes the time from the physical call to its first word.
 
-    def __init__(self, terms: CallTerms, pace: Pace) -> None:
-        self._terms = terms
+    A call may have waited and been retried before: only what the endpoint itself took tells whether it is slow.
+    """
+
+    def __init__(self, account: Account, pace: "Pace") -> None:
+        self._account = account
         self._pace = pace
         self._opened = 0.0
-        self.heard = False
 
     def open(self, spec: ModelSpec, kind: AttemptKind, prompt: Prompt) -> OpenAttempt:
-        entry = self._terms.account.open(spec, kind, prompt)
+        entry = self._account.open(spec, kind, prompt)
         self._opened = asyncio.get_running_loop().time()
         return entry
 
-    def hear(self, text: str) -> None:
-        if not self.heard:
-            self.heard = True
-            self._pace.note(asyncio.get_running_loop().time() - self._opened)
-        self._terms.hear(text)
+    def begun(self) -> None:
+        self._pace.note(asyncio.get_running_loop().time() - self._opened)
+
+
+class Pace:
+    """The latest times to the first token."""
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque()
+        self._ordered: list[float] = []
+
+    def note(self, seconds: float) -> None:
+        """Remember one more, and forget the oldest in its place."""
+        if len(self._latest) == _REMEMBERED:
+            del self._ordered[bisect_left(self._ordered, self._latest.popleft())]
+        self._latest.append(seconds)
+        insort(self._ordered, seconds)
+
+    def quantile(self, share: float, least_seen: int) -> float | None:
+        """Return the time within which that share of them began; None if too few were seen."""
+        seen = len(self._ordered)
+        if seen < max(least_seen, 1):
+            return None
+        return self._ordered[min(int(share * seen), seen - 1)]
+
+
+class Race:
+    """Some calls of which one is to win. When it is left, none of them goes on."""
+
+    def __init__(self) -> None:
+        self._runners: list[asyncio.Task[Reply]] = []
+        self._winner: int | None = None
+        self._spoken = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop_others(None)
+        # Waited for, so that upstream connections are closed and attempts accounted for when the call returns.
+        await asyncio.gather(*self._runners, return_exceptions=True)
+
+    def enter(self, model: Model, prompt: Prompt, terms: CallTerms) -> None:
+        """Let one more model speak."""
+        place = len(self._runners)
+        own = replace(terms, hear=partial(self._hear, place, terms.hear))
+        self._runners.append(asyncio.create_task(model.speak(prompt, own), name=f"race-{model.spec.name}"))
+
+    async def silent_for(self, seconds: float) -> bool:
+        """Wait so long for somebody to speak or the first to end; tell whether neither has happened."""
+        done, _ = await asyncio.wait(
+            {self._spoken, self._runners[0]}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        return not done
+
+    async def result(self) -> Reply:
+        """Return what the winner said.
+
+        Raises:
+            MoaError: the winner failed, or all did; then it is the error of the first that was entered.
+        """
+        running = set(self._runners)
+        while running:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for place, runner in enumerate(self._runners):
+                if runner in done and self._decides(place, runner):
+                    return runner.result()
+        return self._runners[0].result()
+
+    def _decides(self, place: int, runner: asyncio.Task[Reply]) -> bool:
+        """Tell whether a call that has ended ends the race: the winner's does, and a success without a word."""
+        if self._winner is None and not runner.cancelled() and runner.exception() is None:
+            self._win(place)
+        return self._winner == place
+
+    def _hear(self, place: int, hear: Callable[[str], None], text: str) -> None:
+        if self._winner is None:
+            self._win(place)
+        if self._winner == place:
+            hear(text)
+
+    def _win(self, place: int) -> None:
+        self._winner = place
+        self._spoken.set_result(None)
+        self._stop_others(place)
+
+    def _stop_others(self, place: int | None) -> None:
+        for other, runner in enumerate(self._runners):
+            if other != place:
+                runner.cancel()

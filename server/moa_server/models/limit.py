@@ -1,14 +1,15 @@
 """Lets only so many calls be at a model at once, and shares the places fairly between runs."""
 
 import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Protocol
 
 from moa_server.domain.errors import DeadlineExceeded, ModelError, ModelThrottled, ModelTimeout, ModelUnavailable
-from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import ConcurrencyRule
-from moa_server.models.deadline import callers_own, left_s
-from moa_server.models.places import Places
+from moa_server.models.wrapper import Wrapper, callers_own, left_s
 
 _GROWTH = 1.0
 """Places gained by a full round of calls that went well."""
@@ -17,18 +18,14 @@ _SHRINKAGE = 0.7
 _OVERLOADED = ("503", "529")
 
 
-class Limit:
+class Limit(Wrapper):
     """A model with so many places; whoever finds none waits for one, until it is too late."""
 
     def __init__(self, model: Model, rule: ConcurrencyRule) -> None:
-        self._model = model
+        super().__init__(model)
         self._rule = rule
         self._size: Size = Adaptive(rule) if rule.adaptive else Fixed(rule)
         self._places = Places(lambda: self._size.places)
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self._model.spec
 
     @property
     def places(self) -> int:
@@ -57,13 +54,10 @@ class Limit:
                 await self._places.take(terms.run_id)
         except TimeoutError:
             if longest < left or terms.speak_by is not None:  # there is time for somebody else
-                raise self._crowded(longest) from None
+                error = ModelThrottled(f"no place at {self.spec.name} became free within {longest:.3g} s")
+                error.permanent = True  # to queue once more is no better than to have queued for longer
+                raise error from None
             raise DeadlineExceeded(f"no place at {self.spec.name} became free in time") from None
-
-    def _crowded(self, waited: float) -> ModelError:
-        error = ModelThrottled(f"no place at {self.spec.name} became free within {waited:.3g} s")
-        error.permanent = True  # to queue once more is no better than to have queued for longer
-        return error
 
 
 def is_overload(error: ModelError) -> bool:
@@ -119,6 +113,61 @@ class Adaptive:
 
     def overloaded(self, started: float) -> None:
         """Shrink once for all the calls that met the same overload."""
-        if started >= self._shrunk_at:
+        if started >= self._shrunk_at:  # those begun before were sent out under the limit that is gone
             self._exact = max(self._exact * _SHRINKAGE, float(self._rule.least))
             self._shrunk_at = asyncio.get_running_loop().time()
+
+
+class Places:
+    """Places that are taken and given back. Among the runs that wait, each has its turn."""
+
+    def __init__(self, size: Callable[[], int]) -> None:
+        self._size = size
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self.taken = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return sum(map(len, self._waiting.values()))
+
+    async def take(self, run_id: str) -> None:
+        """Take a place for a run, as soon as it is this run's turn."""
+        if not self._waiting and self.taken < self._size():
+            self.taken += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(run_id, deque()).append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():  # it was handed over in the same moment
+                self.free()
+            else:
+                self._leave(run_id, place)
+            raise
+
+    def free(self) -> None:
+        """Give a place back."""
+        self.taken -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting and self.taken < self._size():
+            run_id, line = self._waiting.popitem(last=False)
+            place = line.popleft()
+            if line:
+                self._waiting[run_id] = line
+            if not place.done():
+                self.taken += 1
+                place.set_result(None)
+
+    def _leave(self, run_id: str, place: asyncio.Future[None]) -> None:
+        """Let a waiting call go that was cancelled."""
+        line = self._waiting.get(run_id)
+        if line is None or place not in line:
+            return
+        line.remove(place)
+        if not line:
+            del self._waiting[run_id]
+        self._hand_out()

@@ -5,27 +5,21 @@ import json
 from opentelemetry import trace
 
 from moa_server.domain.conversation import Conversation, Part
-from moa_server.domain.model import ModelSpec, Prompt, Reply
-from moa_server.domain.ports import CallTerms, Model
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms
+from moa_server.models.wrapper import Wrapper
 from moa_server.telemetry import names
 
 
-class RecordedTexts:
+class RecordedTexts(Wrapper):
     """A provider whose texts are in the span of each call. It stands between Accounted, whose span it is, and it."""
-
-    def __init__(self, provider: Model) -> None:
-        self._provider = provider
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self._provider.spec
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         span = trace.get_current_span()
         if not span.is_recording():
-            return await self._provider.speak(prompt, terms)
+            return await self._model.speak(prompt, terms)
         span.set_attribute(names.INPUT_MESSAGES, _asked(prompt.messages))
-        reply = await self._provider.speak(prompt, terms)
+        reply = await self._model.speak(prompt, terms)
         span.set_attribute(names.OUTPUT_MESSAGES, _answered(reply))
         return reply
 

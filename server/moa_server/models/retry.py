@@ -7,34 +7,29 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from moa_server.domain.errors import LimitError, ModelBreakerOpen, ModelError
-from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
+from moa_server.domain.model import AttemptKind, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import RetryRule
-from moa_server.models.deadline import left_s
-from moa_server.models.hearing import Ear
 from moa_server.models.window import Allowance
+from moa_server.models.wrapper import FirstToken, Wrapper, left_s
 
 _RUNS_REMEMBERED = 4096
 
 
-class Retry:
+class Retry(Wrapper):
     """A model that is asked again. While it waits to be, it holds no place."""
 
     def __init__(self, model: Model, rule: RetryRule, chance: Callable[[], float] = random.random) -> None:
-        self._model = model
+        super().__init__(model)
         self._rule = rule
         self._chance = chance
         self._of_model = Allowance(rule.share, rule.window_s, rule.least_in_window)
         self._of_runs = _RunCounts(rule.per_run)
 
-    @property
-    def spec(self) -> ModelSpec:
-        return self._model.spec
-
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self._of_model.count()
-        ear = Ear(terms.hear)
-        terms = replace(terms, hear=ear)
+        first_token = FirstToken(terms.hear)
+        terms = replace(terms, hear=first_token)
         failure: ModelError | None = None
         for retries in range(self._rule.attempts + 1):
             try:
@@ -45,7 +40,7 @@ class Retry:
                 raise failure from limit
             except ModelError as error:
                 wait = self._wait(error, retries)
-                if ear.heard or retries == self._rule.attempts or not self._granted(error, wait, terms):
+                if first_token.has_come or retries == self._rule.attempts or not self._granted(error, wait, terms):
                     raise
                 failure = error
             await asyncio.sleep(wait)

@@ -2,15 +2,15 @@
 
 From the outside in:
 
-    Fallback    asks other models once all below has failed for good, and shares the time out among them
-    Hedge       races a rival against a slow call, its waits and retries included
-    Retry       asks again; above the queue, so that back-off holds no place
-    Gate        turns calls away while the circuit is open; above the queue, so that nobody waits in vain
-    Limit       hands out places; a place is held as long as a physical call lasts, and no longer
-    Breaker     lets one probe through and notes how physical calls end; below the queue, whose waits say nothing
-    Accounted   enters the physical call in account and trace
-    Showing     adds its texts to the trace, where the operator wants that; whoever makes the provider puts it around
-    provider    makes it
+    Fallback        asks other models once all below has failed for good, and shares the time out among them
+    Hedge           races a rival against a slow call, its waits and retries included
+    Retry           asks again; above the queue, so that back-off holds no place
+    Gate            turns calls away while the circuit is open; above the queue, so that nobody waits in vain
+    Limit           hands out places; a place is held as long as a physical call lasts, and no longer
+    Breaker         lets one probe through and notes how physical calls end; below the queue, whose waits say nothing
+    Accounted       enters the physical call in account and trace
+    RecordedTexts   adds its texts to the trace, where the operator wants it; whoever makes the provider puts it around
+    provider        makes it
 
 A rule that is absent leaves its wrapper out. Rivals are asked below their own Retry: a hedge is one more call at most.
 A model may be its own rival, where another replica may answer sooner. Fallbacks are asked with their retries, but never
@@ -18,14 +18,13 @@ with their own rivals and fallbacks: who may stand in for a model is that model'
 models can stand in for one another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.models.accounted import Accounted
-from moa_server.models.breaker import Breaker, Gate
-from moa_server.models.circuit import BreakerState, Circuit, Watch
+from moa_server.models.breaker import Breaker, BreakerState, Circuit, Gate, Watch
 from moa_server.models.fallback import Fallback
 from moa_server.models.hedge import Hedge
 from moa_server.models.limit import Limit
@@ -64,7 +63,7 @@ def core(provider: Model, spec: ModelSpec, watch: Watch = unwatched) -> Core:
     return Core(spec, model, patient, circuit)
 
 
-class Wrapped:
+class ModelStack:
     """A model as the engine is given it: the whole stack."""
 
     def __init__(self, own: Core, others: Mapping[str, Core]) -> None:
@@ -94,7 +93,48 @@ class Wrapped:
         return await self._model.speak(prompt, terms)
 
 
-def wrap(provider: Model, *others: Model, watch: Watch = unwatched) -> Wrapped:
-    """Wrap one provider; the others are those of the models its rules name."""
-    named = {other.spec.name: core(other, other.spec, watch) for other in others}
-    return Wrapped(core(provider, provider.spec, watch), named)
+def build_models(
+    specs: Iterable[ModelSpec],
+    make_provider: Callable[[ModelSpec], Model],
+    *,
+    previous: Mapping[str, Model] | None = None,
+    watch: Watch = unwatched,
+) -> dict[str, Model]:
+    """Make the models, each wrapped as its rules say.
+
+    Of ``previous``, the models before a reload, those with the same spec keep their provider and their state; a model
+    is the same object still unless one of its rivals and fallbacks has changed.
+
+    Raises:
+        ValueError: a rule names a model that is not there, or a fallback is the model itself or named twice.
+    """
+    wanted = {spec.name: spec for spec in specs}
+    for spec in wanted.values():
+        _check(spec, wanted)
+    kept = {name: model for name, model in (previous or {}).items() if isinstance(model, ModelStack)}
+    cores = {
+        name: kept[name].core if name in kept and kept[name].spec == spec else core(make_provider(spec), spec, watch)
+        for name, spec in wanted.items()
+    }
+    models: dict[str, Model] = {}
+    for name, spec in wanted.items():
+        others = {other: cores[other] for other in spec.reliability.others}
+        same = name in kept and kept[name].made_of(cores[name], others)
+        models[name] = kept[name] if same else ModelStack(cores[name], others)
+    return models
+
+
+def breaker_state(model: Model) -> str | None:
+    """Return the state of a model's breaker; None if it has none."""
+    return model.breaker.value if isinstance(model, ModelStack) and model.breaker else None
+
+
+def _check(spec: ModelSpec, known: Mapping[str, ModelSpec]) -> None:
+    for name in spec.reliability.others:
+        if name not in known:
+            raise ValueError(f"model {spec.name}: {name}, which is to stand in for it, is not configured")
+    fallbacks = spec.reliability.fallbacks
+    if spec.name in fallbacks:
+        raise ValueError(f"model {spec.name} cannot stand in for itself")
+    if len(set(fallbacks)) < len(fallbacks):
+        raise ValueError(f"model {spec.name}: a fallback is named twice")

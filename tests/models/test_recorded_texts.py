@@ -14,7 +14,7 @@ from moa_server.models.recorded_texts import RecordedTexts
 from moa_server.telemetry import names
 from tests.models.fakes import PROMPT, Caller, scripted
 from tests.models.test_spans import attributes, spans
-from tests.models.timeless import timeless
+from tests.models.timeless_loop import timeless
 
 __all__ = ["spans"]
 

@@ -7,9 +7,10 @@ import pytest
 from moa_server.domain.errors import ModelUnavailable
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.reliability import BreakerRule, HedgeRule, Reliability, RetryRule
-from moa_server.models import BreakerState, breaker_state, build_models
+from moa_server.models import breaker_state, build_models
+from moa_server.models.breaker import BreakerState
 from tests.models.fakes import PLAIN, Caller, Scripted, scripted, spec
-from tests.models.timeless import timeless
+from tests.models.timeless_loop import timeless
 
 DOWN = ModelUnavailable("500")
 FRAGILE = Reliability(RetryRule(attempts=0), breaker=BreakerRule(least_calls=2))
