@@ -7,12 +7,12 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import fields, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -24,18 +24,7 @@ from moa_server.domain.operation import Listening, Logging, Ownership, Tls
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Journal, Model
 from moa_server.engine import Catalogue, Engine, Planner
-from moa_server.journal import (
-    AesSeal,
-    Codec,
-    MemoryJournal,
-    PostgresJournal,
-    Seal,
-    SqliteJournal,
-    is_reached,
-    migrate_postgres,
-    migrate_sqlite,
-    until_reached,
-)
+from moa_server.journal import JOURNALS, AesSeal, Codec, JournalKind, Seal, is_reached, until_reached
 from moa_server.models import RecordedTexts, breaker_state, build_models
 from moa_server.providers import PRESETS, PROVIDERS, Transport, read_settings
 from moa_server.security import Caller, Callers, KnownCaller
@@ -109,13 +98,11 @@ def _schema(_chosen: argparse.Namespace) -> None:
 
 
 def _migrate(chosen: argparse.Namespace) -> None:
-    match load(chosen.config, _choices()).journal.store:
-        case say.SqliteJournal(path):
-            print(f"the journal's schema is at step {migrate_sqlite(path)}")
-        case say.PostgresJournal(dsn):
-            print(f"the journal's schema is at step {asyncio.run(migrate_postgres(dsn.reveal()))}")
-        case _:
-            print("the journal is in memory, and has no schema")
+    kind, options = _chosen_journal(load(chosen.config, _choices()))
+    if kind.migrate is None:
+        print("the journal is in memory, and has no schema")
+    else:
+        print(f"the journal's schema is at step {asyncio.run(kind.migrate(options))}")
 
 
 def _serve(chosen: argparse.Namespace) -> None:
@@ -211,21 +198,15 @@ def _set_up_logs(settings: Settings) -> None:
 
 
 def _journal(settings: Settings) -> AbstractAsyncContextManager[Journal]:
-    retention, said = settings.limits.retention, settings.journal
-    codec = Codec(_seal(settings))
-    match said.store:
-        case say.SqliteJournal(path, durable):
-            return SqliteJournal(path, retention, codec=codec, durable=durable, ownership_s=said.ownership_s)
-        case say.PostgresJournal(dsn, transaction_pooling):
-            return PostgresJournal(
-                dsn,
-                retention,
-                codec=codec,
-                transaction_pooling=transaction_pooling,
-                ownership_s=said.ownership_s,
-            )
-        case _:
-            return nullcontext(MemoryJournal(retention, ownership_s=said.ownership_s))
+    kind, options = _chosen_journal(settings)
+    return kind.open(options, settings.limits.retention, Codec(_seal(settings)), settings.journal.ownership_s)
+
+
+def _chosen_journal(settings: Settings) -> tuple[JournalKind[Any], Any]:
+    """Return the kind of journal, and what the configuration says of it."""
+    store = settings.journal.store
+    kind = JOURNALS[store.kind]
+    return kind, kind.options(**{field.name: getattr(store, field.name) for field in fields(kind.options)})
 
 
 def _ownership(settings: Settings) -> Ownership:
@@ -254,7 +235,7 @@ def _breakers(engine: Engine) -> dict[str, str]:
 def _choices() -> say.Catalogue:
     """Return what a configuration can choose from."""
     providers = {name: KnownProvider(preset.endpoint, partial(read_settings, name)) for name, preset in PRESETS.items()}
-    return say.Catalogue(providers, STRATEGIES, frozenset({"memory", "sqlite", "postgres"}))
+    return say.Catalogue(providers, STRATEGIES, frozenset(JOURNALS))
 
 
 def _catalogue(settings: Settings, http: Transport, previous: Mapping[str, Model]) -> Catalogue:

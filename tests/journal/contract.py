@@ -270,8 +270,7 @@ class JournalContract:
     async def test_an_owner_that_follows_itself_hears_of_a_cancellation(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for kind in ("sqlite", "postgres"):
-            monkeypatch.setattr(f"moa_server.journal.{kind}._POLL_S", 1e6)
+        monkeypatch.setattr("moa_server.journal.followers.POLL_S", 1e6)
         first, second = await store.journal(), await store.journal()
         await first.submit(submission(), "a")
         async with asyncio.timeout(20), aclosing(first.follow("a")) as news:

@@ -16,7 +16,7 @@ from moa_server.domain.event import AnswerDelta, Event, Fact, RunStarted
 from moa_server.domain.plan import Plan
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
-from moa_server.journal.codec import KINDS, VERSION, Codec
+from moa_server.journal.codec import NAMES, VERSION, Codec, decoders_of
 from moa_server.journal.store_errors import JournalCorrupted, JournalTooNew
 from tests.journal.examples import NOON, PLAN, deltas, events
 
@@ -58,7 +58,7 @@ def anything(hint: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401, PLR0911 - a 
             return st.builds(cls, **{field.name: anything(hints[field.name]) for field in fields(cls)})
 
 
-KIND_CLASSES: list[Any] = list(KINDS.values())
+KIND_CLASSES: list[Any] = list(NAMES)
 facts: st.SearchStrategy[Fact] = st.one_of(*(anything(kind) for kind in KIND_CLASSES))
 
 
@@ -78,8 +78,38 @@ def test_any_plan_ticket_and_usage_come_back_as_they_were(plan: Plan, ticket: Ti
     assert codec.read_usage(codec.usage(usage)) == usage
 
 
-def test_every_fact_has_a_kind() -> None:
-    assert set(KINDS.values()) == set(typing.get_args(Fact))
+def test_every_fact_has_a_name_of_its_own() -> None:
+    assert set(NAMES) == set(typing.get_args(Fact))
+    assert set(decoders_of(NAMES)) == set(NAMES.values())
+
+
+@pytest.mark.parametrize("fact", NAMES)
+def test_no_server_starts_that_cannot_keep_every_fact(fact: type[Fact]) -> None:
+    without = {kind: name for kind, name in NAMES.items() if kind is not fact}
+    with pytest.raises(ValueError, match="every fact"):
+        decoders_of(without)
+    with pytest.raises(ValueError, match="every fact"):
+        decoders_of({**without, fact: "run_started" if fact is not RunStarted else "run_failed"})
+
+
+def test_names_under_which_facts_are_kept_never_change() -> None:
+    """Records written by servers in service bear them."""
+    assert list(NAMES.values()) == [
+        "run_started",
+        "run_adopted",
+        "layer_started",
+        "agent_started",
+        "proposal_delta",
+        "proposal_received",
+        "agent_failed",
+        "layer_closed",
+        "decision_made",
+        "answer_delta",
+        "answer_restarted",
+        "run_succeeded",
+        "run_failed",
+        "run_cancelled",
+    ]
 
 
 def test_lists_among_options_come_back_as_tuples() -> None:

@@ -13,7 +13,7 @@ import pytest
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING, AnswerDelta
 from moa_server.domain.ports import Append
-from moa_server.journal import sqlite_file
+from moa_server.journal import sqlite_store
 from moa_server.journal.codec import Codec
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SqliteJournal
@@ -61,7 +61,7 @@ async def test_pages_that_went_bad_are_named(path: Path) -> None:
 
 
 async def test_a_schema_that_needs_newer_servers_is_refused(path: Path) -> None:
-    newest = sqlite_file.migrate_sqlite(path)
+    newest = sqlite_store.migrate_sqlite(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO steps VALUES (?, ?)", (newest + 1, newest + 1))
         connection.commit()
@@ -71,7 +71,7 @@ async def test_a_schema_that_needs_newer_servers_is_refused(path: Path) -> None:
 
 
 async def test_a_newer_schema_that_serves_this_server_is_taken(path: Path) -> None:
-    newest = sqlite_file.migrate_sqlite(path)
+    newest = sqlite_store.migrate_sqlite(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO steps VALUES (?, ?)", (newest + 1, newest))
         connection.commit()
@@ -80,7 +80,7 @@ async def test_a_newer_schema_that_serves_this_server_is_taken(path: Path) -> No
 
 
 def test_migrating_again_changes_nothing(path: Path) -> None:
-    assert sqlite_file.migrate_sqlite(path) == sqlite_file.migrate_sqlite(path)
+    assert sqlite_store.migrate_sqlite(path) == sqlite_store.migrate_sqlite(path)
 
 
 async def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ async def test_a_full_disk_is_named_and_nothing_is_kept_of_the_write(small_disk:
 async def test_a_file_another_process_holds_too_long_is_unavailable_and_then_comes_back(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite_store, "_BUSY_S", 0.01)
     async with SqliteJournal(path) as journal:
         await journal.submit(submission(), "a")
         with closing(sqlite3.connect(path)) as other:

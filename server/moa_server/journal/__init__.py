@@ -1,23 +1,17 @@
 """Keeps runs and their events: in memory, in SQLite, in PostgreSQL. The only room with drivers."""
 
-from moa_server.journal.codec import Codec, Seal
-from moa_server.journal.memory import MemoryJournal
-from moa_server.journal.postgres import PostgresJournal
-from moa_server.journal.postgres_store import migrate_postgres
-from moa_server.journal.reaching import is_reached, until_reached
-from moa_server.journal.seal import AesSeal
-from moa_server.journal.sqlite import SqliteJournal
-from moa_server.journal.sqlite_file import migrate_sqlite
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = [
-    "AesSeal",
-    "Codec",
-    "MemoryJournal",
-    "PostgresJournal",
-    "Seal",
-    "SqliteJournal",
-    "is_reached",
-    "migrate_postgres",
-    "migrate_sqlite",
-    "until_reached",
-]
+from moa_server.journal.codec import Codec
+from moa_server.journal.kind import JournalKind
+from moa_server.journal.memory import MEMORY
+from moa_server.journal.postgres import POSTGRES
+from moa_server.journal.reachability import is_reached, until_reached
+from moa_server.journal.seal import AesSeal, Seal
+from moa_server.journal.sqlite import SQLITE
+
+__all__ = ["JOURNALS", "AesSeal", "Codec", "JournalKind", "Seal", "is_reached", "until_reached"]
+
+JOURNALS: Mapping[str, JournalKind[Any]] = {"memory": MEMORY, "sqlite": SQLITE, "postgres": POSTGRES}
+"""The kinds of journal, by the key under ``journal`` that names each in a configuration."""

@@ -4,10 +4,10 @@ A dataclass is a map by the names of its fields: those that are not known are sk
 A fact carries its kind; those of an unknown kind are skipped, as readers of events do. Texts may be sealed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -16,90 +16,67 @@ from moa_server.domain.event import Event, Fact
 from moa_server.domain.plan import Plan
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
-from moa_server.journal.store_errors import JournalCorrupted, JournalSealed, JournalTooNew
+from moa_server.journal.seal import Seal, Unsealed
+from moa_server.journal.store_errors import JournalCorrupted, JournalTooNew
 
 VERSION = 1
 """Raised only when an older server would misread what is written."""
 
-KINDS: Mapping[str, type[Fact]] = {
-    "run_started": facts.RunStarted,
-    "run_adopted": facts.RunAdopted,
-    "layer_started": facts.LayerStarted,
-    "agent_started": facts.AgentStarted,
-    "proposal_delta": facts.ProposalDelta,
-    "proposal_received": facts.ProposalReceived,
-    "agent_failed": facts.AgentFailed,
-    "layer_closed": facts.LayerClosed,
-    "decision_made": facts.DecisionMade,
-    "answer_delta": facts.AnswerDelta,
-    "answer_restarted": facts.AnswerRestarted,
-    "run_succeeded": facts.RunSucceeded,
-    "run_failed": facts.RunFailed,
-    "run_cancelled": facts.RunCancelled,
+NAMES: Mapping[type[Fact], str] = {
+    facts.RunStarted: "run_started",
+    facts.RunAdopted: "run_adopted",
+    facts.LayerStarted: "layer_started",
+    facts.AgentStarted: "agent_started",
+    facts.ProposalDelta: "proposal_delta",
+    facts.ProposalReceived: "proposal_received",
+    facts.AgentFailed: "agent_failed",
+    facts.LayerClosed: "layer_closed",
+    facts.DecisionMade: "decision_made",
+    facts.AnswerDelta: "answer_delta",
+    facts.AnswerRestarted: "answer_restarted",
+    facts.RunSucceeded: "run_succeeded",
+    facts.RunFailed: "run_failed",
+    facts.RunCancelled: "run_cancelled",
 }
 """The names under which facts are kept. They never change, whatever the classes are called."""
-_NAMES = {fact: kind for kind, fact in KINDS.items()}
-
-SEALED = b"\xc1"
-"""How a sealed record begins, and no other does."""
 
 _T = TypeVar("_T")
 
 
-class Seal(Protocol):
-    """What keeps texts from those who can read the store."""
-
-    def seal(self, data: bytes) -> bytes: ...
-
-    def open(self, data: bytes) -> bytes: ...
-
-
-class Unsealed:
-    """Leaves everything as it is."""
-
-    def seal(self, data: bytes) -> bytes:
-        return data
-
-    def open(self, data: bytes) -> bytes:
-        if data.startswith(SEALED):
-            raise JournalSealed("a record is sealed, and this server has no key file")
-        return data
-
-
-class _Entry(msgspec.Struct, array_like=True, frozen=True):
+class _KeptEvent(msgspec.Struct, array_like=True, frozen=True):
     time: datetime
     kind: str
     fact: Any
 
 
-class _RawEntry(msgspec.Struct, array_like=True, frozen=True):
+class _RawEvent(msgspec.Struct, array_like=True, frozen=True):
     time: datetime
     kind: str
     fact: msgspec.Raw
 
 
-class _Chunk(msgspec.Struct, array_like=True, frozen=True):
+class _KeptEvents(msgspec.Struct, array_like=True, frozen=True):
     """Events of one epoch, numbered upwards from the first."""
 
     version: int
     epoch: int
     first: int
-    entries: list[_Entry]
+    entries: list[_KeptEvent]
 
 
-class _RawChunk(msgspec.Struct, array_like=True, frozen=True):
+class _RawEvents(msgspec.Struct, array_like=True, frozen=True):
     version: int
     epoch: int
     first: int
-    entries: list[_RawEntry]
+    entries: list[_RawEvent]
 
 
-class _Kept(msgspec.Struct, array_like=True, frozen=True):
+class _KeptValue(msgspec.Struct, array_like=True, frozen=True):
     version: int
     value: Any
 
 
-class _RawKept(msgspec.Struct, array_like=True, frozen=True):
+class _RawValue(msgspec.Struct, array_like=True, frozen=True):
     version: int
     value: msgspec.Raw
 
@@ -111,12 +88,28 @@ def _plain(value: object) -> object:
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
-_chunks = msgspec.msgpack.Decoder(_RawChunk)
-_kept = msgspec.msgpack.Decoder(_RawKept)
-_facts = {kind: msgspec.msgpack.Decoder(fact) for kind, fact in KINDS.items()}
+_chunks = msgspec.msgpack.Decoder(_RawEvents)
+_kept = msgspec.msgpack.Decoder(_RawValue)
 _plans = msgspec.msgpack.Decoder(Plan)
 _tickets = msgspec.msgpack.Decoder(Ticket)
 _usages = msgspec.msgpack.Decoder(Usage)
+
+
+def decoders_of(names: Mapping[type[Fact], str]) -> dict[str, "msgspec.msgpack.Decoder[Fact]"]:
+    """Return what reads each fact there is, by the name under which it is kept.
+
+    Raises:
+        ValueError: a fact has no name of its own.
+    """
+    kinds: tuple[type[Fact], ...] = get_args(Fact)
+    decoders = {names[kind]: msgspec.msgpack.Decoder(kind) for kind in kinds if kind in names}
+    if not len(kinds) == len(names) == len(decoders):
+        raise ValueError("every fact is kept under one name of its own, and nothing else is")
+    return decoders
+
+
+# Made on import, so that no server starts that could not read or write a fact.
+_facts = decoders_of(NAMES)
 
 
 class Codec:
@@ -127,30 +120,39 @@ class Codec:
 
     def events(self, events: Sequence[Event]) -> bytes:
         """Return consecutive events of one run and epoch as bytes."""
-        entries = [_Entry(event.time, _NAMES[type(event.fact)], event.fact) for event in events]
-        return self._seal.seal(_encoded(_Chunk(VERSION, events[0].epoch, events[0].sequence, entries)))
+        entries = [_KeptEvent(event.time, NAMES[type(event.fact)], event.fact) for event in events]
+        return self._seal.seal(_encoded(_KeptEvents(VERSION, events[0].epoch, events[0].sequence, entries)))
 
     def read_events(self, run_id: str, data: bytes) -> list[Event]:
         """Return the events, without those whose kind is not known."""
         chunk = _decoded(_chunks, self._seal.open(data))
         _check(chunk.version)
-        return list(_events(run_id, chunk))
+        events: list[Event] = []
+        for sequence, entry in enumerate(chunk.entries, chunk.first):
+            decoder = _facts.get(entry.kind)
+            if decoder is None:  # of a newer server; its sequence stays its own
+                continue
+            fact = _decoded(decoder, entry.fact)
+            if isinstance(fact, facts.RunStarted):
+                fact = replace(fact, plan=_with_tuples(fact.plan))
+            events.append(Event(run_id, chunk.epoch, sequence, entry.time, fact))
+        return events
 
     def plan(self, plan: Plan) -> bytes:
-        return self._seal.seal(_encoded(_Kept(VERSION, plan)))
+        return self._seal.seal(_encoded(_KeptValue(VERSION, plan)))
 
     def read_plan(self, data: bytes) -> Plan:
         """Return a plan; the lists among its options come back as tuples."""
         return _with_tuples(_unwrapped(_plans, self._seal.open(data)))
 
     def ticket(self, ticket: Ticket) -> bytes:
-        return _encoded(_Kept(VERSION, ticket))
+        return _encoded(_KeptValue(VERSION, ticket))
 
     def read_ticket(self, data: bytes) -> Ticket:
         return _unwrapped(_tickets, data)
 
     def usage(self, usage: Usage) -> bytes:
-        return _encoded(_Kept(VERSION, usage))
+        return _encoded(_KeptValue(VERSION, usage))
 
     def read_usage(self, data: bytes) -> Usage:
         return _unwrapped(_usages, data)
@@ -162,26 +164,17 @@ _FRAME = 200
 
 def size_of(value: Fact | Plan) -> int:
     """Return about how many bytes a fact or a plan takes in memory."""
+    # Nearly all facts of a run are deltas: they are not encoded only to be measured.
     if isinstance(value, facts.AnswerDelta | facts.ProposalDelta):
         return _FRAME + len(value.text)
     return _FRAME + len(_encoded(value))
-
-
-def _events(run_id: str, chunk: _RawChunk) -> Iterator[Event]:
-    for sequence, entry in enumerate(chunk.entries, chunk.first):
-        decoder = _facts.get(entry.kind)
-        if decoder is None:
-            continue
-        fact = _decoded(decoder, entry.fact)
-        if isinstance(fact, facts.RunStarted):
-            fact = replace(fact, plan=_with_tuples(fact.plan))
-        yield Event(run_id, chunk.epoch, sequence, entry.time, fact)
 
 
 def _encoded(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError:
+        # Looked for only now, since it is rare, and looking for it costs more than encoding does.
         return _encoder.encode(_mended(msgspec.to_builtins(value, builtin_types=(datetime, bytes), enc_hook=_plain)))
 
 

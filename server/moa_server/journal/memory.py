@@ -3,22 +3,27 @@
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
+from typing import Self
 
 from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, SystemClock, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
-from moa_server.journal.codec import size_of
-from moa_server.journal.fence import Held, judge, outcome
+from moa_server.journal.codec import Codec, size_of
 from moa_server.journal.followers import Followers
-from moa_server.journal.record import PURGE_STEP, without_content
+from moa_server.journal.kind import JournalKind
+from moa_server.journal.rules import OWNERSHIP_S, PURGE_STEP, Held, judge, outcome, without_content
 
-OWNERSHIP_S = 5.0
+
+@dataclass(frozen=True, slots=True)
+class MemoryOptions:
+    """A journal that ends with the process."""
 
 
 @dataclass(slots=True)
@@ -47,7 +52,7 @@ class MemoryJournal:
         retention: Retention = Retention(),
         *,
         ownership_s: float = OWNERSHIP_S,
-        poll_s: float = 1.0,
+        poll_s: float | None = None,
         clock: Clock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,18 +74,27 @@ class MemoryJournal:
         self._count: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
 
+    @classmethod
+    def of(
+        cls, _options: MemoryOptions, retention: Retention, _codec: Codec, ownership_s: float
+    ) -> AbstractAsyncContextManager[Self]:
+        """Return a journal that is entered like those that have something to open."""
+        return nullcontext(cls(retention, ownership_s=ownership_s))
+
     async def submit(self, submission: Submission, owner: str) -> Registered:
-        known = self._known(submission)
-        if known is not None:
-            return self._found(known, submission, owner)
+        ticket, now = submission.ticket, self._clock.now()
+        run = self._runs.get(self._requests.get((ticket.caller, ticket.request_id), submission.run_id))
+        if run is not None:
+            if run.record.ticket.fingerprint != ticket.fingerprint:
+                raise RequestIdReused(f"request id {ticket.request_id} stands for another request")
+            same = run.record.run_id == submission.run_id and run.record.epoch == 1 and run.owner == owner
+            return Registered(self._aged(run), created=same)
         self._renewed[owner] = self._monotonic()
-        record = RunRecord(
-            submission.run_id, submission.ticket, submission.plan, RunState.RUNNING, 1, self._clock.now()
-        )
+        record = RunRecord(submission.run_id, ticket, submission.plan, RunState.RUNNING, 1, now)
         run = _Run(record, owner, bytes=size_of(submission.plan))
         self._runs[record.run_id] = self._running[record.run_id] = run
-        if submission.ticket.request_id:
-            self._requests[submission.ticket.caller, submission.ticket.request_id] = record.run_id
+        if ticket.request_id:
+            self._requests[ticket.caller, ticket.request_id] = record.run_id
         return Registered(record, created=True)
 
     async def write(self, owner: str, appends: Sequence[Append]) -> Written:
@@ -101,14 +115,16 @@ class MemoryJournal:
 
     async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
         claimed: list[RunRecord] = []
+        oldest = self._monotonic() - self._ownership_s
         for run in self._running.values():
             if len(claimed) >= limit:
                 break
-            if run.owner != owner and self._is_silent(run.owner):
+            is_silent = not run.owner or self._renewed.get(run.owner, float("-inf")) < oldest
+            if run.owner != owner and is_silent:
                 run.owner, run.last_sequence = owner, 0
                 run.record = replace(run.record, epoch=run.record.epoch + 1)
                 claimed.append(self._aged(run))
-        if claimed:
+        if claimed:  # else the next to claim would take them from an owner that has not written yet
             self._renewed[owner] = self._monotonic()
         return claimed
 
@@ -153,24 +169,11 @@ class MemoryJournal:
         stale = list(islice(self._past_retention(), PURGE_STEP))
         for run in stale:
             self._remove(run)
-        dropped = list(islice(self._past_content(), PURGE_STEP - len(stale)))
+        past = (run for run in self._undropped.values() if self._is_older(run, self._retention.content_age_s))
+        dropped = list(islice(past, PURGE_STEP - len(stale)))
         for run in dropped:
             self._drop_content(run)
         return len(stale) + len(dropped)
-
-    def _known(self, submission: Submission) -> _Run | None:
-        ticket = submission.ticket
-        run_id = self._requests.get((ticket.caller, ticket.request_id), submission.run_id)
-        return self._runs.get(run_id)
-
-    def _found(self, run: _Run, submission: Submission, owner: str) -> Registered:
-        if run.record.ticket.fingerprint != submission.ticket.fingerprint:
-            raise RequestIdReused(f"request id {submission.ticket.request_id} stands for another request")
-        same = run.record.run_id == submission.run_id and run.record.epoch == 1 and run.owner == owner
-        return Registered(self._aged(run), created=same)
-
-    def _is_silent(self, owner: str) -> bool:
-        return not owner or self._monotonic() - self._renewed.get(owner, float("-inf")) > self._ownership_s
 
     def _aged(self, run: _Run) -> RunRecord:
         age_s = (self._clock.now() - run.record.created).total_seconds()
@@ -182,21 +185,20 @@ class MemoryJournal:
         run.bytes += sum(size_of(event.fact) for event in events)
         state, usage = outcome(events)
         if state is not RunState.RUNNING:
-            self._end(run, replace(run.record, state=state, usage=usage))
+            run.record, run.ended = replace(run.record, state=state, usage=usage), self._clock.now()
+            run_id = run.record.run_id
+            self._running.pop(run_id)
+            self._cancels.pop(run_id, None)
+            self._ended[run_id] = self._undropped[run_id] = run
+            for scope in _scopes(run):
+                self._count[scope] += 1
+                self._bytes[scope] += run.bytes
         self._followers.wake((run.record.run_id,))
-
-    def _end(self, run: _Run, record: RunRecord) -> None:
-        run.record, run.ended = record, self._clock.now()
-        self._running.pop(record.run_id)
-        self._cancels.pop(record.run_id, None)
-        self._ended[record.run_id] = self._undropped[record.run_id] = run
-        for scope in _scopes(run):
-            self._count[scope] += 1
-            self._bytes[scope] += run.bytes
 
     def _past_retention(self) -> Iterator[_Run]:
         count, size = self._count.copy(), self._bytes.copy()
         to_each = self._retention.count_per_caller is not None or self._retention.bytes_per_caller is not None
+        # Counts what would be left while it goes from the oldest on; the runs themselves are removed by the caller.
         for run in self._ended.values():
             if self._is_older(run, self._retention.age_s) or any(
                 self._is_over(scope, count, size) for scope in _scopes(run)
@@ -211,9 +213,6 @@ class MemoryJournal:
         limits = self._retention
         runs, most = (limits.count_per_caller, limits.bytes_per_caller) if scope else (limits.count, limits.bytes)
         return (runs is not None and count[scope] > runs) or (most is not None and size[scope] > most)
-
-    def _past_content(self) -> Iterable[_Run]:
-        return (run for run in self._undropped.values() if self._is_older(run, self._retention.content_age_s))
 
     def _is_older(self, run: _Run, age_s: float | None) -> bool:
         if age_s is None or run.ended is None:
@@ -244,3 +243,6 @@ class MemoryJournal:
 def _scopes(run: _Run) -> tuple[str, str]:
     """All callers, and the run's own."""
     return "", "caller " + run.record.ticket.caller
+
+
+MEMORY = JournalKind(MemoryOptions, MemoryJournal.of)

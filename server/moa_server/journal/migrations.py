@@ -38,7 +38,7 @@ def steps_of(store: str) -> tuple[Step, ...]:
 
 def check(number: int, serves: int, newest: int) -> None:
     """Refuse a store this server, whose newest step is ``newest``, cannot work with."""
-    if serves > newest:
+    if serves > newest:  # a newer schema is no hindrance by itself: servers of two versions work side by side
         raise JournalTooNew(
             f"the journal's schema is at step {number}, which needs servers of step {serves}, not of {newest}"
         )

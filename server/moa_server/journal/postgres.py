@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from moa_server.domain.errors import JournalUnavailable, ResumePointExpired
@@ -12,22 +13,29 @@ from moa_server.domain.model import Secret
 from moa_server.domain.ports import Append, Registered, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal import postgres_statements as sql
+from moa_server.journal import rules
 from moa_server.journal.codec import Codec
-from moa_server.journal.fence import Held, judge, outcome, up_to_the_end
-from moa_server.journal.followers import Followers
-from moa_server.journal.lookout import look_out
-from moa_server.journal.memory import OWNERSHIP_S
-from moa_server.journal.postgres_hints import listening, payloads
-from moa_server.journal.postgres_store import Store
+from moa_server.journal.followers import Followers, beside
+from moa_server.journal.kind import JournalKind
+from moa_server.journal.postgres_store import PostgresStore, migrate_postgres, payloads
 from moa_server.journal.reachability import Reachability
-from moa_server.journal.record import PURGE_STEP, Row, readable, record_of, registered, without_content
 
 _LOOK_S = 0.5
 _LOOK_ALONE_S = 0.2
 """Where no hints can be heard."""
-_POLL_S = 2.0
 _TRIES = 3
 _PIECES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresOptions:
+    """A journal that servers share."""
+
+    dsn: Secret
+    """Where the connection string is kept."""
+    transaction_pooling: bool = False
+    """Whether a pooler in transaction mode stands before the database. News of runs on other servers then comes by
+    looking alone, since no notification passes such a pooler, and every operation costs more round trips."""
 
 
 class PostgresJournal:
@@ -42,7 +50,7 @@ class PostgresJournal:
         *,
         codec: Codec | None = None,
         transaction_pooling: bool = False,
-        ownership_s: float = OWNERSHIP_S,
+        ownership_s: float = rules.OWNERSHIP_S,
         operation_s: float = 3.0,
         health: Reachability | None = None,
     ) -> None:
@@ -51,27 +59,33 @@ class PostgresJournal:
         ``transaction_pooling`` tells that a pooler in transaction mode stands before it: hints of news cannot be heard
         there, so that followers on other servers learn of news by looking.
         """
-        self._dsn = dsn
         self._retention = retention
         self._codec = codec or Codec()
         self._transaction_pooling = transaction_pooling
         self._ownership_s = ownership_s
         self._health = health or Reachability(ownership_s)
-        self._store = Store(dsn, self._health, transaction_pooling=transaction_pooling, operation_s=operation_s)
-        self._followers = Followers(_POLL_S)
+        self._store = PostgresStore(dsn, self._health, transaction_pooling=transaction_pooling, operation_s=operation_s)
+        self._followers = Followers()
         self._stack = AsyncExitStack()
         self._doubtful_until = float("-inf")
         """Till when runs are looked for that a claim may have taken whose answer was lost."""
         self._unwritten: set[str] = set()
         """The runs that claims have brought, and that have not been written for yet."""
 
+    @classmethod
+    def of(cls, options: PostgresOptions, retention: Retention, codec: Codec, ownership_s: float) -> Self:
+        """Return a journal as the operator wants it."""
+        pooling = options.transaction_pooling
+        return cls(options.dsn, retention, codec=codec, transaction_pooling=pooling, ownership_s=ownership_s)
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._store)
-            look_s = _LOOK_ALONE_S if self._transaction_pooling else _LOOK_S
-            await stack.enter_async_context(look_out(self._followers, self._places, look_s))
+            looking = self._followers.watch_store(self._places, _LOOK_ALONE_S if self._transaction_pooling else _LOOK_S)
+            await stack.enter_async_context(beside(looking, "journal lookout"))
             if not self._transaction_pooling:
-                await stack.enter_async_context(listening(self._dsn, self._followers))
+                listening = self._store.listen(self._followers)
+                await stack.enter_async_context(beside(listening, "journal listener"))
             self._stack = stack.pop_all()
         return self
 
@@ -91,18 +105,24 @@ class PostgresJournal:
                 )
                 return Registered(record, created=True)
             rows = await self._store.fetch(sql.RUN + known, *key)
-            if rows:
-                return registered(Row.of(rows[0]), submission, owner, self._codec)
+            if rows:  # else it was purged between the two statements, and can be registered now
+                return rules.registered(rules.Row.of(rows[0]), submission, owner, self._codec)
         raise JournalUnavailable(f"run {submission.run_id} can neither be registered nor found")
 
     async def write(self, owner: str, appends: Sequence[Append]) -> Written:
         lost: set[str] = set()
         behind: dict[str, int] = {}
         cancelled: dict[str, str] = {}
-        open_appends = list(appends)
+        # What follows directly on what is there is taken at once. The rest is looked at, and what the look finds fit is
+        # written again: an append of which a part is there, or the second one of a run.
+        open_appends = [replace(append, events=rules.up_to_the_end(append.events)) for append in appends]
         for _ in range(_TRIES):
             taken = await self._take(owner, open_appends, cancelled)
-            rest = [append for append in open_appends if not append.events or _key(append) not in taken]
+            rest = [
+                append
+                for append in open_appends
+                if not append.events or (append.run_id, append.events[-1].sequence) not in taken
+            ]
             open_appends = await self._examine(owner, rest, lost, behind) if rest else []
             if not open_appends:
                 break
@@ -118,12 +138,13 @@ class PostgresJournal:
         try:
             rows = await self._store.fetch(sql.CLAIM, owner, limit, *terms)
         except JournalUnavailable:
+            # The claim may have been made all the same: its runs would be nobody's for as long as their owner lives.
             self._doubtful_until = float("inf")
             raise
         if self._doubtful_until == float("inf"):
             self._doubtful_until = now + self._ownership_s  # the store may be at work still on what was given up
         self._unwritten.update(row["run_id"] for row in rows)
-        return readable((Row.of(row) for row in rows), self._codec)
+        return rules.readable((rules.Row.of(row) for row in rows), self._codec)
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         await self._store.fetch(sql.RELEASE, owner, list(run_ids))
@@ -163,42 +184,50 @@ class PostgresJournal:
 
     async def purge(self) -> int:
         limits = self._retention
-        gone = await self._store.fetch(sql.PURGE_AGED, limits.age_s, PURGE_STEP)
+        gone = await self._store.fetch(sql.PURGE_AGED, limits.age_s, rules.PURGE_STEP)
         if not gone and limits.counts:
             most = (limits.count, limits.bytes, limits.count_per_caller, limits.bytes_per_caller)
-            gone = await self._store.fetch(sql.PURGE_EXCESS, *most, PURGE_STEP)
+            gone = await self._store.fetch(sql.PURGE_EXCESS, *most, rules.PURGE_STEP)
         if not gone and limits.content_age_s is not None:
-            gone = await self._drop_contents(limits.content_age_s)
+            rows = await self._store.fetch(sql.PAST_CONTENT, limits.content_age_s, rules.PURGE_STEP)
+            bare = [self._codec.plan(rules.without_content(self._codec.read_plan(row["plan"]))) for row in rows]
+            if rows:
+                gone = await self._store.fetch(sql.DROP_CONTENT, [row["run_id"] for row in rows], bare)
         if not gone:
             await self._store.fetch(sql.PURGE_OWNERS)
         return len(gone)
 
     async def _take(self, owner: str, appends: Sequence[Append], cancelled: dict[str, str]) -> set[tuple[str, int]]:
         """Write what follows directly on what is there; return which runs were written, and up to where."""
-        given = [self._given(append) for append in appends if append.events]
+        given: list[tuple[Any, ...]] = []
+        for append in appends:
+            if append.events:
+                state, usage = rules.outcome(append.events)
+                packed = None if usage is None else self._codec.usage(usage)
+                first, last = append.events[0].sequence, append.events[-1].sequence
+                piece = self._codec.events(append.events)
+                given.append((append.run_id, append.epoch, first, last, piece, state.value, packed))
         columns = [list(column) for column in zip(*given, strict=True)] or [[]] * 7
-        told = payloads([append.run_id for append in appends if append.events])
+        told = payloads([one[0] for one in given])
         rows = await self._store.fetch(sql.WRITE, owner, *columns, told)
         taken = {(row["run_id"], row["last_sequence"]) for row in rows if row["last_sequence"] is not None}
         cancelled |= {row["run_id"]: row["cancel_asked"] for row in rows if row["run_id"] and row["cancel_asked"]}
         return taken
-
-    def _given(self, append: Append) -> tuple[Any, ...]:
-        events = up_to_the_end(append.events)
-        state, usage = outcome(events)
-        packed = None if usage is None else self._codec.usage(usage)
-        first, last = events[0].sequence, events[-1].sequence
-        return append.run_id, append.epoch, first, last, self._codec.events(events), state.value, packed
 
     async def _examine(
         self, owner: str, appends: Sequence[Append], lost: set[str], behind: dict[str, int]
     ) -> list[Append]:
         """Find out why appends were not taken; return what of them is still to be written."""
         rows = await self._store.fetch(sql.HELD, [append.run_id for append in appends])
-        held = {row["run_id"]: _held(row) for row in rows}
+        held = {
+            row["run_id"]: rules.Held(
+                row["owner"], row["epoch"], row["last_sequence"], row["state"] == RunState.RUNNING
+            )
+            for row in rows
+        }
         still = []
         for append in appends:
-            verdict = judge(append, held.get(append.run_id), owner)
+            verdict = rules.judge(append, held.get(append.run_id), owner)
             if verdict.lost:
                 lost.add(append.run_id)
             elif verdict.behind is not None:
@@ -207,22 +236,12 @@ class PostgresJournal:
                 still.append(Append(append.run_id, append.epoch, verdict.events))
         return still
 
-    async def _drop_contents(self, age_s: float) -> list[Any]:
-        rows = await self._store.fetch(sql.PAST_CONTENT, age_s, PURGE_STEP)
-        bare = [self._codec.plan(without_content(self._codec.read_plan(row["plan"]))) for row in rows]
-        return await self._store.fetch(sql.DROP_CONTENT, [row["run_id"] for row in rows], bare) if rows else []
-
     async def _places(self, names: Sequence[str]) -> dict[str, object]:
         rows = await self._store.fetch(sql.PLACES, list(names))
         return {row["name"]: tuple(row) for row in rows}
 
     def _record(self, rows: Sequence[Any]) -> RunRecord | None:
-        return record_of(Row.of(rows[0]), self._codec) if rows else None
+        return rules.record_of(rules.Row.of(rows[0]), self._codec) if rows else None
 
 
-def _key(append: Append) -> tuple[str, int]:
-    return append.run_id, up_to_the_end(append.events)[-1].sequence
-
-
-def _held(row: Any) -> Held:  # noqa: ANN401 - a row of the driver
-    return Held(row["owner"], row["epoch"], row["last_sequence"], row["state"] == RunState.RUNNING)
+POSTGRES = JournalKind(PostgresOptions, PostgresJournal.of, lambda options: migrate_postgres(options.dsn))

@@ -1,19 +1,24 @@
-"""Speaks with PostgreSQL: connections, time limits, the schema's steps, and names for what is wrong."""
+"""Speaks with PostgreSQL: connections, time limits, notices, the schema's steps, and names for what is wrong."""
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Self
 
 import asyncpg
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.model import Secret
+from moa_server.journal.followers import Followers
 from moa_server.journal.migrations import check, steps_of
 from moa_server.journal.reachability import Reachability
 from moa_server.journal.store_errors import JournalCorrupted, JournalFull, JournalTooOld
 
+CHANNEL = "moa_runs"
 _CONNECTIONS = 4
+_LISTEN_AGAIN_S = 2.0
+_MOST_BYTES = 7000
+"""A notification can hold a little under 8000."""
 _NAMED = {
     "53100": (JournalFull, "has no room left"),
     "XX001": (JournalCorrupted, "is corrupted"),
@@ -21,6 +26,7 @@ _NAMED = {
     "42P01": (JournalTooOld, "is not set up: moa-server migrate"),
     "3F000": (JournalTooOld, "is not set up: moa-server migrate"),
 }
+_STEPS = "CREATE TABLE IF NOT EXISTS moa_steps (number int PRIMARY KEY, serves int NOT NULL)"
 _READ_ONLY = "25006"
 """What a store says that has been demoted to a standby."""
 
@@ -39,24 +45,19 @@ def named_errors() -> Iterator[None]:
         ) from error
 
 
-def revealed(dsn: str | Secret) -> str:
-    """Return a connection string as it is now: one that is kept in a file may have changed."""
-    return dsn if isinstance(dsn, str) else dsn.reveal()
-
-
 async def connected(dsn: str | Secret, **how: Any) -> Any:  # noqa: ANN401 - the driver's terms, and its connection
-    """Connect once.
+    """Connect once, by the connection string as it is now: one that is kept in a file may have changed.
 
     Raises:
         JournalUnavailable: the connection string makes no sense. It is not quoted, since it holds a password.
     """
     try:
-        return await asyncpg.connect(revealed(dsn), **how)
+        return await asyncpg.connect(dsn if isinstance(dsn, str) else dsn.reveal(), **how)
     except ValueError:
         raise JournalUnavailable("the connection string of the PostgreSQL journal cannot be understood") from None
 
 
-class Store:
+class PostgresStore:
     """A pool of connections. Entering it does not need the store to be there."""
 
     def __init__(
@@ -74,7 +75,7 @@ class Store:
 
     async def __aenter__(self) -> Self:
         self._pool = await asyncpg.create_pool(
-            connect=self._connect,
+            connect=lambda *_, **how: connected(self._dsn, **how),
             min_size=0,
             max_size=_CONNECTIONS,
             statement_cache_size=0 if self._transaction_pooling else 100,
@@ -89,72 +90,88 @@ class Store:
     async def __aexit__(self, *_: object) -> None:
         self._pool.terminate()
 
-    async def _connect(self, *_: object, **how: Any) -> Any:  # noqa: ANN401 - the pool's own terms
-        return await connected(self._dsn, **how)
-
     async def fetch(self, statement: str, *terms: object) -> list[Any]:
         """Carry one statement out, as a transaction of its own."""
         try:
+            # The pool's own limits are for connecting and for one command; the operation waits for a connection too.
             with named_errors():
-                rows = await self._fetch(statement, terms)
-        except JournalUnavailable:
+                async with (
+                    asyncio.timeout(self._operation_s),
+                    self._pool.acquire() as connection,
+                    connection.transaction() if self._transaction_pooling else nullcontext(),
+                ):
+                    rows: list[Any] = await connection.fetch(statement, *terms)
+        except JournalUnavailable as error:
             self._health.failed()
+            if getattr(error.__cause__, "sqlstate", None) == _READ_ONLY:
+                await self._pool.expire_connections()  # so that the next one finds who was promoted in its place
             raise
         self._health.succeeded()
         return rows
 
-    async def _fetch(self, statement: str, terms: tuple[object, ...]) -> list[Any]:
-        try:
-            async with asyncio.timeout(self._operation_s), self._pool.acquire() as connection:
-                async with connection.transaction() if self._transaction_pooling else nullcontext():
-                    rows: list[Any] = await connection.fetch(statement, *terms)
-                return rows
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == _READ_ONLY:
-                await self._pool.expire_connections()
-            raise
+    async def listen(self, followers: Followers) -> None:
+        """Wake followers at every notification until cancelled. It is only a hint: what is missed is found by looking.
+
+        It takes a connection of its own, since the pool gives one to whoever asks next.
+        """
+        ended = asyncio.Event()
+        while True:
+            with suppress(JournalUnavailable), named_errors():
+                ended.clear()
+                connection = await connected(self._dsn, timeout=_LISTEN_AGAIN_S, command_timeout=_LISTEN_AGAIN_S)
+                try:
+                    connection.add_termination_listener(lambda _connection: ended.set())
+                    await connection.add_listener(CHANNEL, lambda *heard: followers.wake(str(heard[3]).split()))
+                    await ended.wait()
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(_LISTEN_AGAIN_S)
 
 
-async def migrate_postgres(dsn: str) -> int:
+def payloads(run_ids: list[str]) -> list[str]:
+    """Return what is to be notified for these runs, in as few notifications as can hold them."""
+    texts, text = [], ""
+    for run_id in run_ids:
+        longer = f"{text} {run_id}" if text else run_id
+        if len(longer.encode()) > _MOST_BYTES:
+            texts.append(text)
+            longer = run_id
+        text = longer
+    return [text for text in (*texts, text) if text and len(text.encode()) <= _MOST_BYTES]
+
+
+async def migrate_postgres(dsn: str | Secret) -> int:
     """Create the schema, or bring it up to this server; return the number of the newest step.
 
     Servers of the version before may be at work. Several may do this at once.
     """
+    steps = steps_of("postgres")
+    newest = steps[-1].number
     with named_errors():
         connection = await connected(dsn, statement_cache_size=0)
         try:
-            await _prepare(connection)
+            # Even ``IF NOT EXISTS`` fails when two make it at once; the other migration has then just done it.
+            with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+                await connection.execute(_STEPS)
             async with connection.transaction():
                 await connection.execute("LOCK TABLE moa_steps IN EXCLUSIVE MODE")
-                return await _climb(connection)
+                number, serves = await _schema(connection)
+                check(max(number, newest), serves, newest)
+                for step in steps[number:]:
+                    await connection.execute(step.sql)
+                    await connection.execute("INSERT INTO moa_steps VALUES ($1, $2)", step.number, step.serves)
         finally:
             await connection.close()
-
-
-async def _prepare(connection: Any) -> None:  # noqa: ANN401 - the driver's connection, plain or of a pool
-    try:
-        await connection.execute("CREATE TABLE IF NOT EXISTS moa_steps (number int PRIMARY KEY, serves int NOT NULL)")
-    except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
-        return  # another migration has just done it
-
-
-async def _climb(connection: Any) -> int:  # noqa: ANN401 - as above
-    steps = steps_of("postgres")
-    newest = steps[-1].number
-    number, serves = await _schema(connection)
-    check(max(number, newest), serves, newest)
-    for step in steps[number:]:
-        await connection.execute(step.sql)
-        await connection.execute("INSERT INTO moa_steps VALUES ($1, $2)", step.number, step.serves)
     return max(number, newest)
 
 
-async def _schema(connection: Any) -> tuple[int, int]:  # noqa: ANN401 - as above
+async def _schema(connection: Any) -> tuple[int, int]:  # noqa: ANN401 - the driver's connection, plain or of a pool
     row = await connection.fetchrow("SELECT coalesce(max(number), 0), coalesce(max(serves), 0) FROM moa_steps")
     return row[0], row[1]
 
 
 async def _check_schema(connection: Any) -> None:  # noqa: ANN401 - as above
+    # The driver prepares and executes in two round trips, which a pooler keeps together only in a transaction.
     async with connection.transaction():
         number, serves = await _schema(connection)
     check(number, serves, steps_of("postgres")[-1].number)

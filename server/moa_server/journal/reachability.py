@@ -1,11 +1,51 @@
-"""Knows for how long a store has been reached without a break."""
+"""Tells whether a store can be reached: now, again, and for how long without a break."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
+import structlog
+
+from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.ports import Journal
+from moa_server.journal.store_errors import JournalCorrupted, JournalSealed, JournalTooNew
+
+_AGAIN_S = 0.5
+_BEYOND_WAITING = (JournalCorrupted, JournalSealed, JournalTooNew)
+
+_logger = structlog.get_logger(__name__)
+
+
+async def is_reached(journal: Journal) -> bool:
+    """Tell whether the store answers.
+
+    Raises:
+        JournalCorrupted, JournalSealed, JournalTooNew: it does, and this server can never work with it.
+    """
+    try:
+        await journal.find("")
+    except _BEYOND_WAITING:
+        raise
+    except JournalUnavailable as error:
+        _logger.warning("journal.not_reached", detail=error.detail)
+        return False
+    return True
+
+
+async def until_reached(journal: Journal) -> None:
+    """Wait until the store answers, or has been brought up to this server."""
+    while True:
+        try:
+            await journal.find("")
+        except JournalUnavailable:
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            _logger.info("journal.reached")
+            return
+
 
 class Reachability:
-    """The store's reachability, as this server has seen it."""
+    """For how long this server has reached its store, by the operations it made."""
 
     def __init__(self, settling_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Take the store for settled once it has answered for ``settling_s``, with no longer gap in between."""
@@ -17,6 +57,7 @@ class Reachability:
     def succeeded(self) -> None:
         """Note an answer of the store."""
         now = self._monotonic()
+        # A gap counts as a break: a server that was frozen does not know what it missed.
         if self._since is None or now - self._last > self._settling_s:
             self._since = now
         self._last = now

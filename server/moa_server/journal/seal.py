@@ -1,21 +1,43 @@
-"""Seals texts at rest with AES-GCM, under keys from a file."""
+"""Keeps texts at rest from those who can read the store: with AES-GCM, under keys from a file."""
 
 import os
 from base64 import b64decode
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from moa_server.journal.codec import SEALED
 from moa_server.journal.store_errors import JournalCorrupted, JournalSealed
+
+_SEALED = b"\xc1"
+"""How a sealed record begins, and no other does."""
 
 _KEY_BYTES = 32
 _NAME_BYTES = 4
 _NONCE_BYTES = 12
+
+
+class Seal(Protocol):
+    """What keeps texts from those who can read the store."""
+
+    def seal(self, data: bytes) -> bytes: ...
+
+    def open(self, data: bytes) -> bytes: ...
+
+
+class Unsealed:
+    """Leaves everything as it is."""
+
+    def seal(self, data: bytes) -> bytes:
+        return data
+
+    def open(self, data: bytes) -> bytes:
+        if data.startswith(_SEALED):
+            raise JournalSealed("a record is sealed, and this server has no key file")
+        return data
 
 
 class AesSeal:
@@ -39,17 +61,18 @@ class AesSeal:
 
     def seal(self, data: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        head = SEALED + self._newest
+        # The head is authenticated too, so that a record cannot be passed off as one under another key.
+        head = _SEALED + self._newest
         return head + nonce + self._keys[self._newest].encrypt(nonce, data, head)
 
     def open(self, data: bytes) -> bytes:
-        if not data.startswith(SEALED):
+        if not data.startswith(_SEALED):
             return data
-        head, rest = data[: len(SEALED) + _NAME_BYTES], data[len(SEALED) + _NAME_BYTES :]
-        key = self._keys.get(head[len(SEALED) :])
+        head, rest = data[: len(_SEALED) + _NAME_BYTES], data[len(_SEALED) + _NAME_BYTES :]
+        key = self._keys.get(head[len(_SEALED) :])
         if key is None:
             raise JournalSealed(
-                f"a record is sealed with key {head[len(SEALED) :].hex()}, which is not in the key file"
+                f"a record is sealed with key {head[len(_SEALED) :].hex()}, which is not in the key file"
             )
         try:
             return key.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], head)

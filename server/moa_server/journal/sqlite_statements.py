@@ -11,13 +11,23 @@ from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal.codec import Codec
-from moa_server.journal.fence import Held, judge, outcome
-from moa_server.journal.record import PURGE_STEP, Row, readable, record_of, registered, without_content
+from moa_server.journal.rules import (
+    PURGE_STEP,
+    Held,
+    Row,
+    judge,
+    outcome,
+    readable,
+    record_of,
+    registered,
+    without_content,
+)
 
 _RUN = """
 SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, watched, usage
 FROM runs JOIN plans USING (run_id)
 """
+# A renewal in the future is from before the machine was started anew, when its monotonic clock began again.
 _CLAIMABLE = """
 SELECT run_id FROM runs LEFT JOIN owners USING (owner)
 WHERE state = 'running' AND runs.owner <> :owner
@@ -28,6 +38,7 @@ _REGISTER = """
 INSERT INTO runs (run_id, caller, request_id, fingerprint, ticket, owner, epoch, last_sequence, state, bytes, created)
 VALUES (?, ?, ?, ?, ?, ?, 1, 0, 'running', ?, ?)
 """
+_HELD = "SELECT owner, epoch, last_sequence, state FROM runs WHERE run_id = ?"
 _RENEW = "INSERT INTO owners VALUES (?, ?) ON CONFLICT DO UPDATE SET renewed = excluded.renewed"
 _FORGET_OWNERS = """
 DELETE FROM owners WHERE (:now - renewed > 86400 OR renewed > :now)
@@ -77,10 +88,11 @@ class SqliteStatements:
         if rows:
             return registered(self._row(rows[0]), submission, owner, self._codec)
         plan, now = self._codec.plan(submission.plan), self._clock.now()
-        request_id = ticket.request_id or None
+        request_id = ticket.request_id or None  # null is equal to nothing: runs without one are all apart
         known_now = (submission.run_id, ticket.caller, request_id, ticket.fingerprint, self._codec.ticket(ticket))
         db.execute(_REGISTER, (*known_now, owner, len(plan), now.timestamp()))
         db.execute("INSERT INTO plans VALUES (?, ?)", (submission.run_id, plan))
+        # In the same transaction: a run whose owner was never seen would be claimed at once.
         db.execute(_RENEW, (owner, self._monotonic()))
         record = RunRecord(submission.run_id, ticket, submission.plan, RunState.RUNNING, 1, now)
         return Registered(record, created=True)
@@ -90,7 +102,9 @@ class SqliteStatements:
         lost: set[str] = set()
         behind: dict[str, int] = {}
         for append in appends:
-            verdict = judge(append, _held(db, append.run_id), owner)
+            row = db.execute(_HELD, (append.run_id,)).fetchone()
+            held = None if row is None else Held(row[0], row[1], row[2], running=row[3] == RunState.RUNNING)
+            verdict = judge(append, held, owner)
             if verdict.lost:
                 lost.add(append.run_id)
             elif verdict.behind is not None:
@@ -156,6 +170,7 @@ class SqliteStatements:
         )
         events: list[Event] = []
         for (piece,) in pieces:
+            # A piece is what one write appended: of the first, some may lie before the place that was asked for.
             events += (event for event in self._codec.read_events(run_id, piece) if event.cursor > after)
             if len(events) >= limit:
                 break
@@ -163,7 +178,9 @@ class SqliteStatements:
 
     def purge(self, db: sqlite3.Connection) -> int:
         limits = self._limits()
-        stale = db.execute(_PAST_AGE, limits).fetchall() or self._past_limits(db, limits)
+        stale = db.execute(_PAST_AGE, limits).fetchall()
+        if not stale and self._retention.counts:  # counting looks at every run that is kept
+            stale = db.execute(_PAST_LIMITS, limits).fetchall()
         db.executemany("DELETE FROM runs WHERE run_id = ?", [(row[0],) for row in stale])
         dropped = [] if stale else db.execute(_PAST_CONTENT, limits).fetchall()
         for run_id, plan in dropped:
@@ -202,9 +219,6 @@ class SqliteStatements:
             "step": PURGE_STEP,
         }
 
-    def _past_limits(self, db: sqlite3.Connection, limits: dict[str, float | int | None]) -> list[sqlite3.Row]:
-        return db.execute(_PAST_LIMITS, limits).fetchall() if self._retention.counts else []
-
     def _drop_content(self, db: sqlite3.Connection, run_id: str, plan: bytes) -> None:
         bare = self._codec.plan(without_content(self._codec.read_plan(plan)))
         db.execute("UPDATE plans SET plan = ? WHERE run_id = ?", (bare, run_id))
@@ -219,8 +233,3 @@ class SqliteStatements:
         age_s = (self._clock.now() - created).total_seconds()
         unwatched_s = self._monotonic() - row["watched"] if row["watched"] is not None else float("inf")
         return Row.of({**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s})
-
-
-def _held(db: sqlite3.Connection, run_id: str) -> Held | None:
-    row = db.execute("SELECT owner, epoch, last_sequence, state FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    return None if row is None else Held(row[0], row[1], row[2], row[3] == RunState.RUNNING)

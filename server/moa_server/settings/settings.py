@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.limits import Limits
@@ -59,11 +60,14 @@ class TelemetrySettings:
 class MemoryJournal:
     """Runs are kept in the memory of the process."""
 
+    kind: ClassVar[str] = "memory"
+
 
 @dataclass(frozen=True, slots=True)
 class SqliteJournal:
     """Runs are kept in a file."""
 
+    kind: ClassVar[str] = "sqlite"
     path: Path
     durable: bool = True
 
@@ -72,6 +76,7 @@ class SqliteJournal:
 class PostgresJournal:
     """Runs are kept in a database that servers share."""
 
+    kind: ClassVar[str] = "postgres"
     dsn: Secret
     transaction_pooling: bool = False
 

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from moa import JournalUnavailable
-from moa_server.journal import sqlite_file
+from moa_server.journal import sqlite_store
 from tests.house.health import health, health_changes
 from tests.house.servers import refused, write
 from tests.house.surviving.fleet import PATIENCE_S, Fleet, configuration
@@ -116,7 +116,7 @@ async def test_a_call_while_the_store_is_dead_is_told_so_and_the_next_one_served
 
 def test_a_store_that_needs_newer_servers_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
-    newest = sqlite_file.migrate_sqlite(path)
+    newest = sqlite_store.migrate_sqlite(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO steps VALUES (?, ?)", (newest + 1, newest + 1))
         connection.commit()

@@ -1,4 +1,4 @@
-from moa_server.journal.postgres_hints import payloads
+from moa_server.journal.postgres_store import payloads
 
 
 def test_runs_share_notifications_that_never_grow_too_long() -> None:
