@@ -13,5 +13,9 @@ from moa_server.journal.sqlite import SQLITE
 
 __all__ = ["JOURNALS", "AesSeal", "Codec", "JournalKind", "Seal", "is_reached", "until_reached"]
 
-JOURNALS: Mapping[str, JournalKind[Any]] = {"memory": MEMORY, "sqlite": SQLITE, "postgres": POSTGRES}
+JOURNALS: Mapping[str, JournalKind[Any]] = {
+    "memory": MEMORY,
+    "sqlite": SQLITE,
+    "postgres": POSTGRES,
+}
 """The kinds of journal, by the key under ``journal`` that names each in a configuration."""

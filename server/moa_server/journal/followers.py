@@ -70,7 +70,7 @@ class Followers:
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+async def in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
     """Let work without an end be done in a task of its own while the context is open."""
     task = asyncio.create_task(work, name=name)
     try:

@@ -15,7 +15,7 @@ from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal import postgres_statements as sql
 from moa_server.journal import rules
 from moa_server.journal.codec import Codec
-from moa_server.journal.followers import Followers, beside
+from moa_server.journal.followers import Followers, in_background
 from moa_server.journal.kind import JournalKind
 from moa_server.journal.postgres_store import PostgresStore, migrate_postgres, payloads
 from moa_server.journal.reachability import Reachability
@@ -82,10 +82,10 @@ class PostgresJournal:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._store)
             looking = self._followers.watch_store(self._places, _LOOK_ALONE_S if self._transaction_pooling else _LOOK_S)
-            await stack.enter_async_context(beside(looking, "journal lookout"))
+            await stack.enter_async_context(in_background(looking, "journal poll"))
             if not self._transaction_pooling:
                 listening = self._store.listen(self._followers)
-                await stack.enter_async_context(beside(listening, "journal listener"))
+                await stack.enter_async_context(in_background(listening, "journal listener"))
             self._stack = stack.pop_all()
         return self
 

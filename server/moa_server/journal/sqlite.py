@@ -13,7 +13,7 @@ from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, SystemClock, Written
 from moa_server.domain.run import RunRecord, Submission
 from moa_server.journal.codec import Codec
-from moa_server.journal.followers import Followers, beside
+from moa_server.journal.followers import Followers, in_background
 from moa_server.journal.kind import JournalKind
 from moa_server.journal.reachability import Reachability
 from moa_server.journal.rules import OWNERSHIP_S
@@ -67,7 +67,7 @@ class SqliteJournal:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._store)
             looking = self._followers.watch_store(self._places, _LOOK_S)
-            await stack.enter_async_context(beside(looking, "journal lookout"))
+            await stack.enter_async_context(in_background(looking, "journal poll"))
             self._stack = stack.pop_all()
         return self
 
