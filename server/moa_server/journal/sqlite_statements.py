@@ -10,18 +10,8 @@ from moa_server.domain.event import Cursor, Event
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.journal import rules
 from moa_server.journal.codec import Codec
-from moa_server.journal.rules import (
-    PURGE_STEP,
-    Held,
-    Row,
-    judge,
-    outcome,
-    readable,
-    record_of,
-    registered,
-    without_content,
-)
 
 _RUN = """
 SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, watched, usage
@@ -86,7 +76,7 @@ class SqliteStatements:
         key = (submission.run_id, ticket.caller, ticket.request_id)
         rows = db.execute(_RUN + known, key).fetchall()
         if rows:
-            return registered(self._row(rows[0]), submission, owner, self._codec)
+            return rules.registered(self._row(rows[0]), submission, owner, self._codec)
         plan, now = self._codec.plan(submission.plan), self._clock.now()
         request_id = ticket.request_id or None  # null is equal to nothing: runs without one are all apart
         known_now = (submission.run_id, ticket.caller, request_id, ticket.fingerprint, self._codec.ticket(ticket))
@@ -103,8 +93,8 @@ class SqliteStatements:
         behind: dict[str, int] = {}
         for append in appends:
             row = db.execute(_HELD, (append.run_id,)).fetchone()
-            held = None if row is None else Held(row[0], row[1], row[2], running=row[3] == RunState.RUNNING)
-            verdict = judge(append, held, owner)
+            held = None if row is None else rules.Held(row[0], row[1], row[2], running=row[3] == RunState.RUNNING)
+            verdict = rules.judge(append, held, owner)
             if verdict.lost:
                 lost.add(append.run_id)
             elif verdict.behind is not None:
@@ -133,7 +123,7 @@ class SqliteStatements:
         if run_ids:
             db.execute(_RENEW, (owner, self._monotonic()))
         rows = (db.execute(_RUN + "WHERE runs.run_id = ?", (run_id,)).fetchone() for run_id in run_ids)
-        return readable(map(self._row, rows), self._codec)
+        return rules.readable(map(self._row, rows), self._codec)
 
     def release(self, db: sqlite3.Connection, owner: str, run_ids: Sequence[str]) -> None:
         db.executemany(
@@ -199,7 +189,7 @@ class SqliteStatements:
         piece, last = self._codec.events(events), events[-1].sequence
         db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (run_id, events[0].epoch, last, piece))
         db.execute("UPDATE runs SET last_sequence = ?, bytes = bytes + ? WHERE run_id = ?", (last, len(piece), run_id))
-        state, usage = outcome(events)
+        state, usage = rules.outcome(events)
         if usage is not None:
             db.execute(
                 "UPDATE runs SET state = ?, usage = ?, ended = ? WHERE run_id = ?",
@@ -216,20 +206,20 @@ class SqliteStatements:
             "bytes": limits.bytes,
             "runs_per_caller": limits.count_per_caller,
             "bytes_per_caller": limits.bytes_per_caller,
-            "step": PURGE_STEP,
+            "step": rules.PURGE_STEP,
         }
 
     def _drop_content(self, db: sqlite3.Connection, run_id: str, plan: bytes) -> None:
-        bare = self._codec.plan(without_content(self._codec.read_plan(plan)))
+        bare = self._codec.plan(rules.without_content(self._codec.read_plan(plan)))
         db.execute("UPDATE plans SET plan = ? WHERE run_id = ?", (bare, run_id))
         db.execute("DELETE FROM events WHERE run_id = ?", (run_id,))
         db.execute("UPDATE runs SET content = 0, bytes = ? WHERE run_id = ?", (len(bare), run_id))
 
     def _record(self, row: sqlite3.Row | None) -> RunRecord | None:
-        return None if row is None else record_of(self._row(row), self._codec)
+        return None if row is None else rules.record_of(self._row(row), self._codec)
 
-    def _row(self, row: sqlite3.Row) -> Row:
+    def _row(self, row: sqlite3.Row) -> rules.Row:
         created = datetime.fromtimestamp(row["created"], UTC)
         age_s = (self._clock.now() - created).total_seconds()
         unwatched_s = self._monotonic() - row["watched"] if row["watched"] is not None else float("inf")
-        return Row.of({**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s})
+        return rules.Row.of({**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s})
