@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # has no stubs
 import pytest
 
 from moa_server.domain.errors import JournalUnavailable
@@ -38,6 +39,15 @@ async def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes)
     with pytest.raises(JournalCorrupted, match=str(path)):
         async with SqliteJournal(path):
             pass
+
+
+async def test_a_file_that_is_refused_is_let_go(path: Path) -> None:
+    await asyncio.to_thread(path.write_bytes, b"not a database at all " * 100)
+    with pytest.raises(JournalCorrupted) as refused:
+        async with SqliteJournal(path):
+            pass
+    assert str(path) not in {file.path for file in psutil.Process().open_files()}
+    assert refused.value.__traceback__ is not None, "whose frames keep from being forgotten what nobody closed"
 
 
 async def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> None:

@@ -42,8 +42,8 @@ RULES = Reliability(
     BreakerRule(least_calls=1000),
     fallbacks=("good",),
 )
-IMPATIENT = {"MODEL_TIMEOUT": TimeLimits(first_token=0.15)}
-"""By the reason to be seen: only where a limit has to be met is it short."""
+IMPATIENT = {"MODEL_TIMEOUT": TimeLimits(first_token=0.5)}
+"""By the reason to be seen: only where a limit has to be met is it short, yet time enough for the call to arrive."""
 IMPATIENT_MIDWAY = {"MODEL_TIMEOUT": TimeLimits(idle=0.15)}
 HURRY = Speech("never seen", first_token_s=0.01)
 
