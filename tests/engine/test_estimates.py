@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.usage import Certainty, Usage
-from moa_server.engine.runs.estimates import Estimates
+from moa_server.engine.runs.spending import Estimates
 from tests.engine.conftest import House, OpenHouse
 from tests.engine.fakes import Asked, FakeModel, saying, spec, texts
 

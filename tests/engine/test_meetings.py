@@ -46,10 +46,11 @@ async def test_a_watcher_that_comes_with_the_end_of_the_grace_keeps_the_run(open
     house = await open_house(models, [])
     run = await house.start()
     registry = house.engine._registry  # noqa: SLF001 - the timer and a watcher have to meet in one round of the loop
-    registry._begin_to_abandon(registry.get(run.run_id))  # noqa: SLF001
+    open_run = registry.get(run.run_id)
+    assert open_run is not None
+    registry.audience._look(open_run)  # noqa: SLF001
     watching = asyncio.create_task(house.events(run.run_id))
-    registry.enter(run.run_id)
-    await models["boss"].called.wait()
-    gate.set()
-    assert isinstance((await watching)[-1].fact, RunSucceeded)
-    registry.leave(run.run_id)
+    with registry.audience.watching(run.run_id):
+        await models["boss"].called.wait()
+        gate.set()
+        assert isinstance((await watching)[-1].fact, RunSucceeded)

@@ -231,7 +231,7 @@ async def test_no_call_is_made_while_the_ownership_is_in_doubt(open_house: OpenH
     run = await house.start(detached=True)
     await slow.called.wait()
     way.is_cut = True
-    while house.engine._registry.scribe.is_current:  # noqa: ASYNC110, SLF001 - doubt is not seen from outside
+    while house.engine._registry.writer.may_spend:  # noqa: ASYNC110, SLF001 - doubt is not seen from outside
         await asyncio.sleep(0)
     first.set()
     await slow.finished.wait()

@@ -13,8 +13,7 @@ from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model, SystemClock
 from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Certainty, Price, Usage
-from moa_server.engine.runs.account import TurnAccount
-from moa_server.engine.runs.spending import Spending
+from moa_server.engine.runs.spending import Spending, TurnAccount
 from tests.models.fakes import PLAIN, PROMPT, spec, wrap
 from tests.models.timeless_loop import now, timeless, unhurried
 
@@ -89,16 +88,16 @@ def test_spend_stays_within_the_budget_and_equals_what_is_billed(
             Billing(spec(name, rules, price=price), plan)
             for name, rules, price, plan in zip("abc", (RULES, PLAIN, PLAIN), prices, plans, strict=True)
         ]
-        model, purse = wrap(*endpoints), Spending(budget)
-        accounts = [TurnAccount(purse, SystemClock(), now() + time_s, lambda: True) for time_s in times]
+        model, spending = wrap(*endpoints), Spending(budget)
+        accounts = [TurnAccount(spending, SystemClock(), now() + time_s, lambda: True) for time_s in times]
         await asyncio.gather(*(_ask(model, *pair) for pair in zip(accounts, times, strict=True)))
         attempts = [attempt for account in accounts for attempt in account.attempts]
         for endpoint in endpoints:
             _agree(endpoint, [attempt.usage for attempt in attempts if attempt.model == endpoint.spec.name])
-        assert purse.spent == sum((attempt.usage for attempt in attempts), Usage())
-        assert purse.spent.calls <= (purse.spent.calls if budget.calls is None else budget.calls)
-        assert purse.spent.tokens <= (purse.spent.tokens if budget.tokens is None else budget.tokens)
-        assert budget.cost_nanousd is None or (purse.spent.cost_nanousd or 0) <= budget.cost_nanousd
+        assert spending.spent == sum((attempt.usage for attempt in attempts), Usage())
+        assert spending.spent.calls <= (spending.spent.calls if budget.calls is None else budget.calls)
+        assert spending.spent.tokens <= (spending.spent.tokens if budget.tokens is None else budget.tokens)
+        assert budget.cost_nanousd is None or (spending.spent.cost_nanousd or 0) <= budget.cost_nanousd
 
     check()
 

@@ -29,6 +29,11 @@ class Usage:
     cost_nanousd: int | None = 0
     """None when a price is unknown: a sum with an unknown part is unknown, never too low."""
 
+    @classmethod
+    def unknown(cls, calls: int) -> "Usage":
+        """Return calls that were made, and of which nobody knows what they used."""
+        return cls(calls=calls, certainty=Certainty.UNKNOWN, cost_nanousd=None) if calls else cls()
+
     @property
     def tokens(self) -> int:
         """Tokens in and out."""
@@ -69,12 +74,8 @@ class Price:
         )
         return -(-total // _MILLION)
 
-    @property
-    def dearest_input(self) -> int:
-        """The most a million input tokens can cost."""
-        return max(self.input, self.cached_input or 0)
-
-    @property
-    def dearest_output(self) -> int:
-        """The most a million output tokens can cost."""
-        return max(self.output, self.reasoning or 0)
+    def dearest_nanousd(self, input_tokens: int, output_tokens: int) -> int:
+        """Return the most that so many tokens can cost, whatever of them is cached or reasoning, rounded up."""
+        dearest_input = max(self.input, self.cached_input or 0)
+        dearest_output = max(self.output, self.reasoning or 0)
+        return -(-(input_tokens * dearest_input + output_tokens * dearest_output) // _MILLION)

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 from types import TracebackType
@@ -27,16 +27,14 @@ from moa_server.domain.ports import Clock, Journal, Model, SystemClock
 from moa_server.domain.proposal import LayerResult
 from moa_server.domain.query import Query
 from moa_server.domain.run import RunRecord, RunState, Submission, Ticket
-from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.catalogue import Catalogue, MixtureView, ModelView
 from moa_server.engine.plans.planner import Planner
-from moa_server.engine.records.background import hear_for_ever, tell_watched_for_ever
+from moa_server.engine.records.background import hear_of_requests, purge, tell_of_watchers
 from moa_server.engine.records.history import History
-from moa_server.engine.records.purge import purge_for_ever
-from moa_server.engine.records.run_reader import closed_layer, status_of
+from moa_server.engine.records.run_reader import RunStatus, closed_layer, status_of
 from moa_server.engine.records.takeover import Takeover
 from moa_server.engine.records.watcher import Watcher
 from moa_server.engine.registry import Registry
-from moa_server.engine.views import MixtureView, ModelView, RunStatus
 
 _RETRY_AFTER_S = 1.0
 _LAST_WORDS_S = 1.0
@@ -72,7 +70,7 @@ class Engine:
         self._registry = Registry(
             journal, clock or SystemClock(), limits, self._ownership, lambda: self.catalogue, on_fact=on_fact
         )
-        self._adoption = Takeover(
+        self._takeover = Takeover(
             journal,
             self._ownership.owner,
             ownership_s=self._ownership.ownership_s,
@@ -88,14 +86,15 @@ class Engine:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._registry.carrying())
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        journal, scribe, registry = self._journal, self._registry.scribe, self._registry
-        told = tell_watched_for_ever(journal, registry.watched_elsewhere, max(self._limits.abandon_grace_s, 1.0))
-        self._background = [
-            group.create_task(purge_for_ever(journal), name="purge"),
-            group.create_task(self._adoption.go_on_for_ever(), name="adopt"),
-            group.create_task(hear_for_ever(journal, self._ownership.owner, scribe.renew_now), name="hear"),
-            group.create_task(told, name="tell watched"),
-        ]
+        journal, registry = self._journal, self._registry
+        grace_s = max(self._limits.abandon_grace_s, 1.0)
+        beside: dict[str, Coroutine[None, None, None]] = {
+            "purge": purge(journal),
+            "take over": self._takeover.look_for_ever(),
+            "hear of requests": hear_of_requests(journal, self._ownership.owner, registry.writer.renew_now),
+            "tell of watchers": tell_of_watchers(journal, registry.audience.of_other_servers, grace_s),
+        }
+        self._background = [group.create_task(work, name=name) for name, work in beside.items()]
         return self
 
     async def __aexit__(
@@ -134,12 +133,12 @@ class Engine:
                 raise
             return existing
         # A submission may find that the ownership was renewed a little earlier, and leave it so.
-        owned_at = asyncio.get_running_loop().time() - self._registry.scribe.least_renewal_s
+        owned_at = asyncio.get_running_loop().time() - self._registry.writer.least_renewal_s
         self._submitting += 1
         try:
             registered = await self._journal.submit(submission, self._ownership.owner)
         except (JournalUnavailable, asyncio.CancelledError):
-            self._adoption.doubt(submission.run_id)
+            self._takeover.doubt(submission.run_id)
             raise
         finally:
             self._submitting -= 1
@@ -162,19 +161,14 @@ class Engine:
             raise RunNotFound(f"no run with {name} {wanted[:64]!r}", metadata={name: wanted[:64]})
         return record
 
-    async def watch(self, run_id: str, after: Cursor = BEGINNING) -> AsyncGenerator[Event | None, None]:
+    def watch(self, run_id: str, after: Cursor = BEGINNING) -> AsyncGenerator[Event | None, None]:
         """Yield the events of a run after a place, and None in every heartbeat time without one.
 
         Use it within `contextlib.aclosing`: a run that nobody watches is cancelled after a while.
         """
-        self._registry.enter(run_id)
-        try:
-            watcher = Watcher(run_id, after, self._journal, self._registry.log, self._limits.heartbeat_s)
-            async with aclosing(watcher.events()) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._registry.leave(run_id)
+        present = self._registry.audience.watching(run_id)
+        watcher = Watcher(run_id, after, self._journal, self._registry.log, present, self._limits.heartbeat_s)
+        return watcher.events()
 
     async def layer_result(self, run_id: str, index: int, wait_s: float = 0.0) -> LayerResult:
         """Return a closed layer of a run, waiting for it to close if asked to.
@@ -233,13 +227,13 @@ class Engine:
                 await self._registry.emptied()
         except TimeoutError:
             await self._part()
-        await self._release(self._adoption.left())
+        await self._release(self._takeover.left())
 
     async def _part(self) -> None:
         if self._journal.is_shared:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
-                    await self._registry.scribe.flush()
+                    await self._registry.writer.flush()
             left = self._registry.let_go()
             await self._registry.emptied()
             await self._release(left)

@@ -7,9 +7,31 @@ from difflib import get_close_matches
 from moa_server.domain.agent import Agent
 from moa_server.domain.errors import UnknownMixture
 from moa_server.domain.mixture import Mixture
-from moa_server.domain.plan import PlannedLayer
+from moa_server.domain.plan import PlannedLayer, WorstCase
 from moa_server.domain.ports import Model
 from moa_server.domain.strategy import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model, and whether it may be called."""
+
+    name: str
+    breaker: str | None
+    """``closed``, ``open`` or ``half_open``; None when it has no breaker."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureView:
+    """A mixture, as it is offered."""
+
+    name: str
+    description: str
+    strategy: str
+    layers: tuple[PlannedLayer, ...]
+    worst_case: WorstCase
+    models: tuple[ModelView, ...]
+    is_default: bool
 
 
 @dataclass(frozen=True, slots=True)

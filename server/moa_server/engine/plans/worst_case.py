@@ -1,4 +1,7 @@
-"""Counts the most that a roster can use for a conversation, before anything is called."""
+"""What calls can use at the most, and what they cost: the one place that plans and runs count by.
+
+A plan is compared with its budget by it before anything is called, and each call is reserved by it before it is made.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,13 +9,11 @@ from dataclasses import replace
 from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Conversation
-from moa_server.domain.model import ModelSpec
+from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.ports import Model
 from moa_server.domain.strategy import OutlinedLayer
 from moa_server.domain.usage import Usage
-from moa_server.engine.runs.account import priced_worst
-from moa_server.engine.runs.spending import unknown
 
 BRIEF_TOKENS = 700
 """Above what any strategy tells an agent beside its references."""
@@ -21,14 +22,16 @@ _REFERENCE_SLACK = 1.5
 
 
 def worst_case(stages: Sequence[OutlinedLayer], conversation: Conversation, models: Mapping[str, Model]) -> WorstCase:
-    """Return the most calls, tokens and money of these stages, without retries and hedges."""
+    """Return the most calls, tokens and money of these layers, without retries and hedges."""
     asked = tokens.of_messages(conversation)
     total = Usage()
-    written = [_most_written(stage, models) for stage in stages]
-    for index, stage in enumerate(stages):
-        shown = sum(written[max(index - stage.looks_back, 0) : index])
-        turns = [_worst_turn(agent, models[agent.model].spec, asked, shown) for agent in stage.agents]
-        total += _dearest(turns, stage.most)
+    written: list[int] = []
+    for index, layer in enumerate(stages):
+        shown = sum(written[max(index - layer.looks_back, 0) : index])
+        turns = [_worst_turn(agent, models[agent.model].spec, asked, shown) for agent in layer.agents]
+        total += _dearest(turns, layer.most)
+        outputs = sorted((_output(agent, models[agent.model].spec) for agent in layer.agents), reverse=True)
+        written.append(sum(outputs[: layer.most]))
     return WorstCase(total.calls, total.tokens, total.cost_nanousd)
 
 
@@ -46,7 +49,7 @@ def with_repair(
 
 def to_come(plan: Plan, stages: Sequence[OutlinedLayer], index: int, models: Mapping[str, Model]) -> Usage:
     """Return the most that a plan's layers after one can use; nothing where a model of theirs is not known here."""
-    if any(agent.model not in models for stage in stages for agent in stage.agents):
+    if any(agent.model not in models for layer in stages for agent in layer.agents):
         return Usage()
     whole, begun = plan.worst_case, worst_case(stages[: index + 1], plan.messages, models)
     return Usage(
@@ -59,22 +62,28 @@ def to_come(plan: Plan, stages: Sequence[OutlinedLayer], index: int, models: Map
 def lost_calls(lost: Sequence[tuple[int, str]], plan: Plan, models: Mapping[str, Model]) -> Usage:
     """Return the most that calls of these layers and agents can have used."""
     agents = {agent.name: agent for agent in plan.roster.agents() if agent.model in models}
-    total = unknown(sum(name not in agents for _, name in lost))
+    asked = tokens.of_messages(plan.messages)
+    total = Usage()
     for layer, name in lost:
-        if name in agents:
-            total += _worst_lost(agents[name], layer, plan, models)
+        agent = agents.get(name)
+        if agent is None:
+            total += Usage.unknown(1)
+            continue
+        # Which layers it was shown is the strategy's secret: all before it are the most.
+        before = [one for planned in plan.layers[:layer] for one in planned.agents if one.model in models]
+        shown = sum(_output(one, models[one.model].spec) for one in before)
+        total += _worst_turn(agent, models[agent.model].spec, asked, shown)
     return total
 
 
-def _worst_lost(agent: Agent, layer: int, plan: Plan, models: Mapping[str, Model]) -> Usage:
-    before = [one for planned in plan.layers[:layer] for one in planned.agents if one.model in models]
-    shown = sum(_output(one, models[one.model].spec) for one in before)
-    return _worst_turn(agent, models[agent.model].spec, tokens.of_messages(plan.messages), shown)
+def worst_call(spec: ModelSpec, prompt: Prompt) -> Usage:
+    """Return the most that one call with this prompt can use."""
+    return _dearest_call(spec, tokens.of_messages(prompt.messages), prompt.sampling.max_tokens or spec.max_output)
 
 
-def _most_written(stage: OutlinedLayer, models: Mapping[str, Model]) -> int:
-    outputs = sorted((_output(agent, models[agent.model].spec) for agent in stage.agents), reverse=True)
-    return sum(outputs[: stage.most])
+def priced(usage: Usage, spec: ModelSpec) -> Usage:
+    """Return what one call used, with its cost."""
+    return replace(usage, calls=1, cost_nanousd=None if spec.price is None else spec.price.cost_nanousd(usage))
 
 
 def _dearest(turns: Sequence[Usage], most: int | None) -> Usage:
@@ -89,7 +98,13 @@ def _worst_turn(agent: Agent, spec: ModelSpec, asked: int, shown: int) -> Usage:
     output = _output(agent, spec)
     told = tokens.of_text(agent.instructions) + tokens.TOKENS_PER_MESSAGE + BRIEF_TOKENS
     wanted = asked + told + int(shown * _REFERENCE_SLACK)
-    return priced_worst(spec, min(wanted, max(spec.window - output, 0)), output)
+    # References that do not fit are trimmed, so that no prompt is larger than its room in the window.
+    return _dearest_call(spec, min(wanted, max(spec.window - output, 0)), output)
+
+
+def _dearest_call(spec: ModelSpec, input_tokens: int, output_tokens: int) -> Usage:
+    cost = None if spec.price is None else spec.price.dearest_nanousd(input_tokens, output_tokens)
+    return Usage(calls=1, input_tokens=input_tokens, output_tokens=output_tokens, cost_nanousd=cost)
 
 
 def _output(agent: Agent, spec: ModelSpec) -> int:

@@ -1,4 +1,4 @@
-"""Speaks, by way of the journal, with the servers that carry out what is watched or cancelled here."""
+"""What goes on beside the runs for as long as the server lives: news of other servers, news for them, and the purge."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,19 +11,20 @@ from moa_server.domain.ports import Journal
 
 _TIMES = 4
 """How often, within the time after which nobody counts as watching, a watcher is told of."""
+_PURGE_PAUSE_S = 1.0
 
 _logger = structlog.get_logger(__name__)
 
 
-async def hear_for_ever(journal: Journal, owner: str, hear: Callable[[], None]) -> None:
-    """Call ``hear`` whenever something may have been asked of this server's runs."""
+async def hear_of_requests(journal: Journal, owner: str, hear: Callable[[], None]) -> None:
+    """Call ``hear`` whenever something may have been asked of this server's runs, for ever."""
     async with aclosing(journal.follow(owner)) as news:
         async for _ in news:
             hear()
 
 
-async def tell_watched_for_ever(journal: Journal, run_ids: Callable[[], Sequence[str]], grace_s: float) -> None:
-    """Tell the owners of runs that are watched here that they are."""
+async def tell_of_watchers(journal: Journal, run_ids: Callable[[], Sequence[str]], grace_s: float) -> None:
+    """Tell the owners of runs that are watched here that they are, now and then, for ever."""
     while True:
         await asyncio.sleep(grace_s / _TIMES)
         watched = run_ids()
@@ -32,3 +33,14 @@ async def tell_watched_for_ever(journal: Journal, run_ids: Callable[[], Sequence
                 await journal.note_watched(watched)
             except JournalUnavailable as error:
                 _logger.debug("journal.unavailable", detail=error.detail)
+
+
+async def purge(journal: Journal) -> None:
+    """Remove what is past its retention, in small steps, for ever; at once again while there is more of it."""
+    while True:
+        try:
+            removed = await journal.purge()
+        except JournalUnavailable as error:
+            _logger.warning("journal.unavailable", detail=error.detail)
+            removed = 0
+        await asyncio.sleep(0 if removed else _PURGE_PAUSE_S)

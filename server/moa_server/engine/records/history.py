@@ -14,7 +14,6 @@ from moa_server.domain.event import (
 )
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.usage import Usage
-from moa_server.engine.runs.spending import unknown
 
 
 @dataclass(slots=True)
@@ -49,7 +48,7 @@ class History:
     @property
     def spent(self) -> Usage:
         """What all calls have used, as far as it is known."""
-        return self.known + unknown(len(self.lost))
+        return self.known + Usage.unknown(len(self.lost))
 
     def _take(self, event: Event) -> None:
         match event.fact:

@@ -9,11 +9,35 @@ from collections.abc import Sequence
 
 from moa_server.domain.event import SHOWN_AT_ONCE, AnswerDelta, AnswerRestarted, Event, Fact, ProposalDelta, Terminal
 from moa_server.domain.ports import Clock
-from moa_server.engine.records.bell import Bell
 
 _AWAITED = (AnswerDelta, AnswerRestarted, ProposalDelta, Terminal)
 _UNHURRIED_S = 0.003
 """How long other facts may wait for company: each message costs wake-ups, and takes them from the run's next step."""
+
+
+class Waiters:
+    """Those who wait for one thing to happen."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self) -> None:
+        self._futures: set[asyncio.Future[None]] = set()
+
+    def wake(self) -> None:
+        """Wake everyone who waits now."""
+        futures, self._futures = self._futures, set()
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until everyone is woken."""
+        future = asyncio.get_running_loop().create_future()
+        self._futures.add(future)
+        try:
+            await future
+        finally:
+            self._futures.discard(future)
 
 
 class RunLog:
@@ -27,8 +51,9 @@ class RunLog:
         self._durable = 0
         self._shown = 0
         self._told = 0
-        self._settled = Bell()
-        self._news = Bell()
+        """How much of what may be shown the watchers were woken for."""
+        self._for_the_journal = Waiters()
+        self._for_news = Waiters()
         self._later: asyncio.TimerHandle | None = None
         self.is_left = False
         """Whether nothing more comes, so that a watcher who has seen all of it has to look elsewhere."""
@@ -47,7 +72,7 @@ class RunLog:
     def settle(self, sequence: int) -> None:
         """Note that the journal has everything up to a number."""
         self._durable = max(self._durable, sequence)
-        self._settled.ring()
+        self._for_the_journal.wake()
         self._show()
 
     def rewind(self, sequence: int) -> None:
@@ -57,7 +82,7 @@ class RunLog:
     def leave(self) -> None:
         """Tell watchers that nothing more comes from here."""
         self.is_left = True
-        self._ring()
+        self._tell()
 
     def has_shown_beyond(self, sequence: int) -> bool:
         """Whether a watcher at that place may see more now."""
@@ -69,36 +94,34 @@ class RunLog:
 
     async def news(self) -> None:
         """Wait until watchers are woken: they may see more, or nothing more comes, or a heartbeat is due."""
-        await self._news.rings()
+        await self._for_news.wait()
 
     def wake_watchers(self) -> None:
         """Let every watcher look, whether there is anything to see or not."""
-        self._news.ring()
+        self._for_news.wake()
 
     async def durable(self) -> None:
         """Wait until the journal has all that has been appended so far."""
         wanted = len(self._events)
         while self._durable < wanted:
-            await self._settled.rings()
+            await self._for_the_journal.wait()
 
     def _show(self) -> None:
         before = self._shown
         self._shown = max(self._shown, self._durable)
         while self._shown < len(self._events) and isinstance(self._events[self._shown].fact, SHOWN_AT_ONCE):
             self._shown += 1
-        if self._shown != before:
-            self._tell(hurry=any(isinstance(event.fact, _AWAITED) for event in self._events[before : self._shown]))
-
-    def _tell(self, *, hurry: bool) -> None:
-        """Let the watchers see more; what nobody waits for word by word lets the run's own next step go first."""
-        if hurry:
-            self._ring()
+        if self._shown == before:
+            return
+        if any(isinstance(event.fact, _AWAITED) for event in self._events[before : self._shown]):
+            self._tell()
         elif self._later is None:
-            self._later = asyncio.get_running_loop().call_later(_UNHURRIED_S, self._ring)
+            # What nobody waits for word by word lets the run's own next step go first.
+            self._later = asyncio.get_running_loop().call_later(_UNHURRIED_S, self._tell)
 
-    def _ring(self) -> None:
+    def _tell(self) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None
         self._told = self._shown
-        self._news.ring()
+        self._for_news.wake()

@@ -1,13 +1,34 @@
 """Reads from the journal what has become of a run."""
 
+from dataclasses import dataclass
+
 from moa_server.domain.errors import ResumePointExpired, RunNotFound
-from moa_server.domain.event import BEGINNING, LayerClosed, Terminal
+from moa_server.domain.event import BEGINNING, Cursor, Event, LayerClosed, Terminal
 from moa_server.domain.ports import Journal
 from moa_server.domain.proposal import LayerResult
+from moa_server.domain.run import RunRecord
 from moa_server.domain.usage import Usage
 from moa_server.engine.records.history import History
-from moa_server.engine.records.takeover import read_all
-from moa_server.engine.views import RunStatus
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How far a run is."""
+
+    record: RunRecord
+    cursor: Cursor
+    usage: Usage
+    terminal: Terminal | None
+
+
+async def read_all(journal: Journal, run_id: str) -> list[Event]:
+    """Return everything the journal has of a run."""
+    events: list[Event] = []
+    while batch := await journal.read(run_id, events[-1].cursor if events else BEGINNING, _BATCH):
+        events.extend(batch)
+    return events
 
 
 async def closed_layer(run_id: str, index: int, journal: Journal) -> LayerResult | None:
@@ -30,6 +51,7 @@ async def status_of(run_id: str, journal: Journal) -> RunStatus:
     try:
         events = await read_all(journal, run_id)
     except ResumePointExpired:
+        # Its contents were dropped before its record: the usage is all that is left.
         return RunStatus(record, BEGINNING, record.usage or Usage(), None)
     cursor = events[-1].cursor if events else BEGINNING
     end = events[-1].fact if events else None

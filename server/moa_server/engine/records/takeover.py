@@ -7,12 +7,11 @@ from collections.abc import Callable
 import structlog
 
 from moa_server.domain.errors import JournalUnavailable
-from moa_server.domain.event import BEGINNING, Event
 from moa_server.domain.ports import Journal
 from moa_server.domain.run import RunRecord
 from moa_server.engine.records.history import History
+from moa_server.engine.records.run_reader import read_all
 
-_BATCH = 500
 _LOOKS = 8
 """How often, within the ownership time, silent runs are looked for."""
 _LONGEST_LOOK_S = 0.15
@@ -56,7 +55,7 @@ class Takeover:
         """Return the runs that are, or may be, this server's, and that it does not carry out."""
         return [*self._doubtful, *(record.run_id for record, _ in self._unread)]
 
-    async def go_on_for_ever(self) -> None:
+    async def look_for_ever(self) -> None:
         """Look now and then, and at once again while there is more."""
         while True:
             try:
@@ -72,7 +71,9 @@ class Takeover:
 
     async def _adopt(self) -> bool:
         """Claim what there is up to a number, and carry it on; return whether there may be more."""
-        await self._release_doubtful()
+        if doubtful := [*self._doubtful]:
+            await self._journal.release(self._owner, doubtful)
+            del self._doubtful[: len(doubtful)]  # others may have joined them meanwhile
         limit = min(self._room() - len(self._unread), _MOST_AT_ONCE)
         claimed_at = asyncio.get_running_loop().time()
         claimed = await self._journal.claim(self._owner, limit) if limit > 0 else ()
@@ -85,17 +86,3 @@ class Takeover:
             _logger.info("run.adopted", run_id=record.run_id, epoch=record.epoch)
             self._carry_on(record, history, at)
         return len(claimed) == limit
-
-    async def _release_doubtful(self) -> None:
-        doubtful = [*self._doubtful]
-        if doubtful:
-            await self._journal.release(self._owner, doubtful)
-            del self._doubtful[: len(doubtful)]
-
-
-async def read_all(journal: Journal, run_id: str) -> list[Event]:
-    """Return everything the journal has of a run."""
-    events: list[Event] = []
-    while batch := await journal.read(run_id, events[-1].cursor if events else BEGINNING, _BATCH):
-        events.extend(batch)
-    return events

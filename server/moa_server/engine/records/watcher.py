@@ -1,14 +1,13 @@
-"""Lets watchers follow a run: from the owner's log where the run is open here, from the journal where it is not."""
+"""Lets a watcher follow a run: from the owner's log where the run is open here, from the journal where it is not."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractContextManager
 
 from moa_server.domain.errors import RunNotFound
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.ports import Journal
 from moa_server.domain.run import RunState
-from moa_server.engine.records.pulse import Pulse
 from moa_server.engine.records.run_log import RunLog
 
 _BATCH = 500
@@ -23,83 +22,130 @@ class Watcher:
         after: Cursor,
         journal: Journal,
         local: Callable[[str], RunLog | None],
+        present: AbstractContextManager[None],
         heartbeat_s: float,
     ) -> None:
-        """Follow from ``after``, itself excluded; ``local`` returns the log of a run that is open on this server."""
+        """Follow from ``after``, itself excluded.
+
+        ``local`` returns the log of a run that is open on this server; ``present`` counts the watcher while it is here.
+        """
         self._run_id = run_id
         self._cursor = after
         self._journal = journal
         self._local = local
+        self._present = present
         self._heartbeat_s = heartbeat_s
-        self._done = False
+        self._hints: AsyncGenerator[None, None] | None = None
+        self._is_done = False
 
     async def events(self) -> AsyncGenerator[Event | None, None]:
         """Yield what happens, and None whenever nothing did for the heartbeat time; end after the terminal event."""
-        while not self._done:
-            log = self._local(self._run_id)
-            source = self._from_journal(log) if log is None or self._is_elsewhere(log) else self._from_log(log)
-            async with aclosing(source) as events:
-                async for event in events:
-                    if event is not None:
+        self._heartbeat = Heartbeat(self._heartbeat_s)
+        with self._present:
+            try:
+                while not self._is_done:
+                    news = await self._news()
+                    if news is not None and not news:
+                        yield None
+                    for event in news or ():
                         self._cursor = event.cursor
-                        self._done = event.is_terminal
-                    yield event
+                        self._is_done = event.is_terminal
+                        yield event
+            finally:
+                self._heartbeat.close()
+                await self._stop_following()
 
-    def _is_elsewhere(self, log: RunLog) -> bool:
+    async def _news(self) -> Sequence[Event] | None:
+        """Return the next events, none when a heartbeat is due, or None when it is time to look where they come from.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        log = self._local(self._run_id)
+        if log is None or self._lacks_earlier_owners(log):
+            return await self._news_of_journal()
+        return await self._news_of_log(log)
+
+    def _lacks_earlier_owners(self, log: RunLog) -> bool:
         """Whether the watcher still lacks events of an earlier owner, or knows of a later one."""
         return self._cursor.epoch != log.epoch and not (log.epoch == 1 and self._cursor.epoch == 0)
 
-    async def _from_log(self, log: RunLog) -> AsyncGenerator[Event | None, None]:
+    async def _news_of_log(self, log: RunLog) -> Sequence[Event] | None:
+        await self._stop_following()
         sequence = self._cursor.sequence
-        with closing(Pulse(self._heartbeat_s, log.wake_watchers)) as pulse:
-            while True:
-                for event in log.shown_after(sequence):
-                    sequence = event.sequence
-                    yield event
-                    if event.is_terminal:
-                        return
-                if log.has_shown_beyond(sequence):
-                    continue
-                if log.is_left:
-                    return
-                pulse.heard()
-                await log.news()
-                if not log.has_shown_beyond(sequence) and pulse.is_due:
-                    yield None
+        while not log.has_shown_beyond(sequence):
+            if log.is_left:
+                return None
+            self._heartbeat.begin(log.wake_watchers)
+            await log.news()
+            if self._heartbeat.is_due and not log.has_shown_beyond(sequence):
+                return ()
+        return log.shown_after(sequence)
 
-    async def _from_journal(self, log: RunLog | None) -> AsyncGenerator[Event | None, None]:
-        """Follow the journal; with a log at hand, only until the watcher has caught up with its epoch."""
-        async with aclosing(self._hints()) as hints:
-            async for is_quiet in hints:
-                if is_quiet:
-                    yield None
-                while events := await self._journal.read(self._run_id, self._cursor, _BATCH):
-                    for event in events:
-                        yield event
-                if log is not None and self._cursor.epoch == log.epoch:
-                    return
-                if await self._has_ended() or self._local(self._run_id) is not log:
-                    return
-
-    async def _has_ended(self) -> bool:
-        """Whether nothing more can come, as for one who asks for what is after the end."""
-        if self._done:
-            return True
+    async def _news_of_journal(self) -> Sequence[Event] | None:
+        if self._hints is None:
+            # Before the first look, so that nothing is missed between it and the wait.
+            self._hints = self._journal.follow(self._run_id)
+            await anext(self._hints)
+            self._heartbeat.begin()
+        if events := await self._journal.read(self._run_id, self._cursor, _BATCH):
+            self._heartbeat.begin()
+            return events
         record = await self._journal.find(self._run_id)
         if record is None:
             raise RunNotFound(f"run {self._run_id} not found", metadata={"run_id": self._run_id})
-        if record.state is RunState.RUNNING:
-            return False
-        self._done = not await self._journal.read(self._run_id, self._cursor, 1)
-        return self._done
+        if record.state is not RunState.RUNNING:
+            # Its last events may have come between the two looks; for one who has seen them, nothing more can.
+            self._is_done = not await self._journal.read(self._run_id, self._cursor, 1)
+            return None
+        await anext(self._hints)
+        if not self._heartbeat.is_due:
+            return None
+        self._heartbeat.begin()
+        return ()
 
-    async def _hints(self) -> AsyncGenerator[bool, None]:
-        """Yield at once and whenever there may be news; True when a heartbeat time has gone by."""
-        yield False
-        loop = asyncio.get_running_loop()
-        beat = loop.time()
-        async with aclosing(self._journal.follow(self._run_id)) as follow:
-            async for _ in follow:
-                is_quiet = loop.time() - beat >= self._heartbeat_s
-                beat = loop.time() if is_quiet else beat
-                yield is_quiet
+    async def _stop_following(self) -> None:
+        if self._hints is not None:
+            hints, self._hints = self._hints, None
+            await hints.aclose()
+
+
+class Heartbeat:
+    """Knows when nothing has been heard for a time; one timer serves many waits, which are often short."""
+
+    __slots__ = ("_began", "_every_s", "_is_due", "_loop", "_timer", "_wake")
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._is_due = False
+        self._wake: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the time has gone by since the last wait began."""
+        return self._is_due or self._loop.time() - self._began >= self._every_s
+
+    def begin(self, wake: Callable[[], None] | None = None) -> None:
+        """Begin to wait anew; ``wake`` is called when the time has gone by."""
+        self._began = self._loop.time()
+        self._is_due = False
+        self._wake = wake
+        if wake is not None and self._timer is None:
+            self._timer = self._loop.call_later(self._every_s, self._look)
+
+    def close(self) -> None:
+        """Wake nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        left_s = self._began + self._every_s - self._loop.time()
+        if left_s <= 0:
+            self._is_due = True
+            if self._wake is not None:
+                self._wake()
+            left_s = self._every_s
+        self._timer = self._loop.call_later(left_s, self._look)

@@ -8,12 +8,15 @@ import structlog
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import SHOWN_AT_ONCE
+from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Append, Journal, Written
 from moa_server.engine.records.run_log import RunLog
 
 _RETRY_S = 0.2
 _CURRENT_SHARE = 0.8
 """No paid call starts when the last renewal is older than this share of the ownership time."""
+_COMPANY_S = 0.001
+"""How long events wait for others where a commit is dear: not in the memory of the process."""
 _COMPANY_A_RUN = 0.5
 _MOST_COMPANY_S = 0.03
 """Many runs wait for one another a little longer, so that they take no more commits than a few do."""
@@ -25,27 +28,16 @@ _logger = structlog.get_logger(__name__)
 class Writer:
     """The one writer of this server's runs."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        owner: str,
-        *,
-        ownership_s: float,
-        lazy_s: float,
-        company_s: float,
-        on_written: Callable[[Written], None],
-    ) -> None:
-        """Write for ``owner``, whose ownership lasts ``ownership_s`` after each write.
+    def __init__(self, journal: Journal, ownership: Ownership, on_written: Callable[[Written], None]) -> None:
+        """Write for the owner, whose ownership lasts for its time after each write.
 
-        Events that were shown already wait up to ``lazy_s`` for company, the others for ``company_s`` or, where there
-        are many runs, a little longer, so that what is brought forth at once takes one commit; ``on_written`` hears of
-        runs that were lost or are to be cancelled.
+        Events that were shown already wait a while for company, the others a moment or, where there are many runs, a
+        little longer, so that what is brought forth at once takes one commit; ``on_written`` hears of runs that were
+        lost or are to be cancelled.
         """
         self._journal = journal
-        self._owner = owner
-        self._ownership_s = ownership_s
-        self._lazy_s = lazy_s
-        self._company_s = company_s
+        self._ownership = ownership
+        self._company_s = _COMPANY_S if journal.is_shared else 0.0
         self._on_written = on_written
         self._logs: dict[str, RunLog] = {}
         self._dirty: dict[str, RunLog] = {}
@@ -72,23 +64,28 @@ class Writer:
         if urgent:
             self._urgent.set()
         elif self._lazy is None:
-            self._lazy = asyncio.get_running_loop().call_later(self._lazy_s, self._urgent.set)
+            self._lazy = asyncio.get_running_loop().call_later(self._ownership.lazy_s, self._urgent.set)
 
     @property
-    def is_current(self) -> bool:
-        """Whether the ownership was renewed so lately that no other server can have claimed the runs."""
+    def may_spend(self) -> bool:
+        """Whether the ownership was renewed so lately that no other server can have claimed the runs.
+
+        Where the journal is not shared, nobody can.
+        """
+        if not self._journal.is_shared:
+            return True
         age = asyncio.get_running_loop().time() - self._renewed
-        return age < self._ownership_s * _CURRENT_SHARE
+        return age < self._ownership.ownership_s * _CURRENT_SHARE
+
+    async def until_it_may_spend(self) -> None:
+        """Wait until no other server can have claimed the runs."""
+        while not self.may_spend:
+            await self._renewal.wait()
 
     @property
     def least_renewal_s(self) -> float:
         """After which the ownership is renewed at the latest, also by a submission."""
-        return self._ownership_s / _RENEWALS
-
-    async def until_current(self) -> None:
-        """Wait until the ownership was renewed lately."""
-        while not self.is_current:
-            await self._renewal.wait()
+        return self._ownership.ownership_s / _RENEWALS
 
     def renewed(self, at: float) -> None:
         """Note that the ownership was renewed no earlier than at that moment."""
@@ -140,7 +137,7 @@ class Writer:
         dirty, self._dirty = self._dirty, {}
         batch = [(log, Append(log.run_id, log.epoch, log.pending())) for log in self._asked_for(dirty, began)]
         try:
-            written = await self._journal.write(self._owner, [append for _, append in batch])
+            written = await self._journal.write(self._ownership.owner, [append for _, append in batch])
         except BaseException:
             self._dirty = {**dirty, **self._dirty}
             self._asked = float("-inf")

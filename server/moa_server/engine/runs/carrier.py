@@ -8,22 +8,16 @@ from opentelemetry import trace
 from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import DeadlineExceeded
-from moa_server.domain.event import (
-    DecisionMade,
-    LayerClosed,
-    LayerStarted,
-    RunSucceeded,
-)
+from moa_server.domain.event import DecisionMade, LayerClosed, LayerStarted, RunSucceeded
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
 from moa_server.domain.proposal import AgentFailure, Answer, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
-from moa_server.domain.usage import Usage
 from moa_server.engine.plans.worst_case import to_come
 from moa_server.engine.records.history import History
-from moa_server.engine.runs.answer_fallback import StandIn, answer_layer
-from moa_server.engine.runs.layer import OpenLayer, quorum_of
-from moa_server.engine.runs.quorum import check_layer
+from moa_server.engine.runs.answer_fallback import answer_layer, best_stand_in
+from moa_server.engine.runs.layer import OpenLayer
+from moa_server.engine.runs.quorum import check_layer, quorum_of
 from moa_server.engine.runs.response_schema import mismatch, repair_request
 from moa_server.engine.runs.run_context import RunContext
 from moa_server.telemetry import names
@@ -35,15 +29,14 @@ _LAST_WORD_SHARE = 0.05
 
 @dataclass(slots=True)
 class Carrier:
-    """A run that is being carried out."""
+    """Carries one run out."""
 
-    setting: RunContext
+    run: RunContext
     strategy: Strategy
     history: History
     index: int = 0
     """Of the layer that comes next."""
     decisions: int = 0
-
     failures: tuple[AgentFailure, ...] = ()
     """Of the layer that closed last."""
     degradations: list[Degradation] = field(default_factory=list)
@@ -55,17 +48,16 @@ class Carrier:
             RunError, LimitError: it cannot be.
         """
         answer = await self._held_to_schema(await self._answer())
-        if not self.setting.answer.text:
-            self.setting.write_answer(answer.text)
+        if not self.run.answer_text:
+            self.run.write_answer(answer.text)  # nobody's stream was the answer
         if answer.finish_reason is FinishReason.LENGTH:
             self._degrade(DegradationReason.ANSWER_TRUNCATED, "the answer ends where its token limit cut it")
-        answer = replace(
-            answer, degradations=(*self.setting.plan.degradations, *answer.degradations, *self.degradations)
-        )
-        return RunSucceeded(answer, self.setting.purse.spent)
+        all_of_them = (*self.run.plan.degradations, *answer.degradations, *self.degradations)
+        return RunSucceeded(replace(answer, degradations=all_of_them), self.run.spending.spent)
 
     async def _answer(self) -> Answer:
-        rule = self.strategy.run(self.setting.plan)
+        """Drive the rule: give it what its layers came to, until it returns the answer."""
+        rule = self.strategy.run(self.run.plan)
         given: LayerResult | None = None
         while True:
             try:
@@ -73,18 +65,20 @@ class Carrier:
             except StopIteration as done:
                 answer: Answer = done.value
                 return answer
+            given = None
             match step:
                 case Layer():
-                    given = await self._layer(step)
+                    given = await self._result_of(step)
                     if step.answers and not given.proposals and not step.hands_back(given):
-                        return self._best_of(step)
+                        return self._stand_in(step)
                     if step.answers and given.proposals:
                         _tell_length(step, given.proposals[0])
                 case Decision():
-                    given = None
-                    self._decide(step)
+                    # A run that was taken over makes the same decisions again, and they are told already.
+                    self.decisions += 1
+                    if self.decisions > self.history.decisions:
+                        self.run.tell(DecisionMade(step))
                 case Degradation():
-                    given = None
                     self.degradations.append(step)
 
     async def _held_to_schema(self, answer: Answer) -> Answer:
@@ -93,7 +87,7 @@ class Carrier:
         Raises:
             AnswerMismatch: it does not, even then.
         """
-        plan = self.setting.plan
+        plan = self.run.plan
         schema = plan.response_schema
         complaint = mismatch(answer.text, schema) if schema is not None else None
         if schema is None or complaint is None:
@@ -102,42 +96,43 @@ class Carrier:
         if agent is None:
             raise complaint
         asked = repair_request(plan.messages, answer.text, complaint, schema)
-        result = await self._layer(Layer((Call(agent, messages=asked, response_schema=schema),)))
+        result = await self._result_of(Layer((Call(agent, messages=asked, response_schema=schema),)))
         repaired = Answer.of(result.proposals[0], answer.votes)
         still = mismatch(repaired.text, schema)
         if still is not None:
             raise still
         return repaired
 
-    async def _layer(self, layer: Layer) -> LayerResult:
+    async def _result_of(self, layer: Layer) -> LayerResult:
+        """Return what a layer came to: as it is kept, where the run has it behind it, else by asking its agents."""
         index, self.index = self.index, self.index + 1
-        result = self._replayed(index) or await self._opened(layer, index)
+        closed = self.history.closed
+        result = closed[index] if index < len(closed) else await self._carried_out(layer, index)
         self.degradations += result.degradations
         self.failures = result.failures
-        self.degradations += check_layer(layer, result, self.setting.plan.rules)
+        self.degradations += check_layer(layer, result, self.run.plan.rules)
         return result
 
-    def _replayed(self, index: int) -> LayerResult | None:
-        closed = self.history.closed
-        return closed[index] if index < len(closed) else None
-
-    async def _opened(self, layer: Layer, index: int) -> LayerResult:
-        setting = self.setting
-        if setting.deadline <= asyncio.get_running_loop().time():
+    async def _carried_out(self, layer: Layer, index: int) -> LayerResult:
+        run, rules = self.run, self.run.plan.rules
+        if run.deadline <= asyncio.get_running_loop().time():
             raise DeadlineExceeded("no time was left for the next layer")
-        setting.purse.keep(self._to_come(index))
-        setting.tell(LayerStarted(self._planned(layer, index)))
+        self._keep_for_later(index)
+        agents = tuple(call.agent for call in layer.calls)
+        quorum = quorum_of(layer, rules.quorum) or len(agents)
+        run.tell(LayerStarted(PlannedLayer(index, agents, quorum, rules.grace_s, layer.answers)))
+        # Proposals of the layer that was open when its owner was lost are not asked for again.
         given = self.history.given if index == len(self.history.closed) else {}
         deadline = self._deadline(layer, index)
         if layer.answers:
-            result, error = await answer_layer(setting, layer, index, deadline, given)
+            result, error = await answer_layer(run, layer, index, deadline, given)
             if error is not None:
                 self.failures = result.failures
                 raise error
         else:
-            result = await OpenLayer(setting, layer, index, deadline, given).result()
-        setting.tell(LayerClosed(result))
-        await setting.log.durable()
+            result = await OpenLayer(run, layer, index, deadline, given).result()
+        run.tell(LayerClosed(result))
+        await run.log.durable()  # before the next layer spends
         return result
 
     def _deadline(self, layer: Layer, index: int) -> float:
@@ -146,35 +141,26 @@ class Carrier:
         Of what is left, a layer has its own share of the run over those of all that are to come: what one does not use
         goes to the others, and what all of them use up is never the answering agent's.
         """
-        plan, now = self.setting.plan, asyncio.get_running_loop().time()
+        plan, now = self.run.plan, asyncio.get_running_loop().time()
+        left = self.run.deadline - now
         ends = next((one.index for one in plan.layers[index:] if one.answers), len(plan.layers) - 1)
         if layer.answers or index >= ends:
-            return self.setting.deadline - min(_LAST_WORD_S, (self.setting.deadline - now) * _LAST_WORD_SHARE)
+            return self.run.deadline - min(_LAST_WORD_S, left * _LAST_WORD_SHARE)
         own = (1 - plan.rules.answer_share) / ends
-        return now + (self.setting.deadline - now) * own / (plan.rules.answer_share + own * (ends - index))
+        return now + left * own / (plan.rules.answer_share + own * (ends - index))
 
-    def _to_come(self, index: int) -> Usage:
-        plan, strategy = self.setting.plan, self.strategy
-        if plan.budget == Budget(time_s=plan.budget.time_s):
-            return Usage()
-        stages = strategy.stages(plan.roster, strategy.read(plan.options), plan.rules)
-        return to_come(plan, stages, index, self.setting.models)
+    def _keep_for_later(self, index: int) -> None:
+        """Keep what the layers after this one can use, where anything but time is limited."""
+        plan, strategy = self.run.plan, self.strategy
+        if plan.budget != Budget(time_s=plan.budget.time_s):
+            stages = strategy.stages(plan.roster, strategy.read(plan.options), plan.rules)
+            self.run.spending.keep(to_come(plan, stages, index, self.run.models))
 
-    def _planned(self, layer: Layer, index: int) -> PlannedLayer:
-        rules = self.setting.plan.rules
-        agents = tuple(call.agent for call in layer.calls)
-        return PlannedLayer(index, agents, quorum_of(layer, rules.quorum) or len(agents), rules.grace_s, layer.answers)
-
-    def _best_of(self, layer: Layer) -> Answer:
+    def _stand_in(self, layer: Layer) -> Answer:
         """Return the best proposal, since the answering agent has failed before its first word."""
-        rung = StandIn.of(layer)
-        self._degrade(DegradationReason.AGGREGATOR_FAILED, f"{rung.failed} failed; the answer is {rung.best.agent}'s")
-        return Answer.of(rung.best)
-
-    def _decide(self, decision: Decision) -> None:
-        self.decisions += 1
-        if self.decisions > self.history.decisions:
-            self.setting.tell(DecisionMade(decision))
+        best, failed = best_stand_in(layer), layer.calls[0].agent.name
+        self._degrade(DegradationReason.AGGREGATOR_FAILED, f"{failed} failed; the answer is {best.agent}'s")
+        return Answer.of(best)
 
     def _degrade(self, reason: DegradationReason, detail: str) -> None:
         self.degradations.append(Degradation(reason, detail))

@@ -1,18 +1,16 @@
 """A run that this server owns: supervises its carrying-out and writes its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import Span, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from moa_server.domain.errors import DeadlineExceeded, InternalError, MoaError, RunAbandoned
+from moa_server.domain.errors import DeadlineExceeded, InternalError, MoaError
 from moa_server.domain.event import RunCancelled, RunFailed, RunSucceeded, Terminal
-from moa_server.domain.proposal import AgentFailure
 from moa_server.domain.run import RunRecord
 from moa_server.engine.runs.carrier import Carrier
 from moa_server.engine.runs.run_context import RunContext
@@ -28,15 +26,15 @@ class OpenRun:
     """A run under way."""
 
     record: RunRecord
-    setting: RunContext
-    carrying: Carrier
+    context: RunContext
+    work: Carrier | MoaError
+    """What carries it out; or why it is not carried out at all, and ends at once."""
     on_end: Callable[["OpenRun", Terminal | None], None]
     """Called once, with the end, or with None when the run is no longer this server's."""
-    at_once: Terminal | None = None
-    """The end of a run that is not carried out at all."""
+    _group: asyncio.TaskGroup | None = None
     _task: asyncio.Task[None] | None = None
     _cancelled_by: str = ""
-    _given_up: bool = False
+    _is_given_up: bool = False
     _has_begun: bool = False
     _is_decided: bool = False
     """Whether its end is known, and only has to be written."""
@@ -44,7 +42,13 @@ class OpenRun:
 
     def begin(self, group: asyncio.TaskGroup) -> None:
         """Carry the run out as a task of the group."""
+        self._group = group
         self._task = group.create_task(self._supervise(), name=f"run {self.record.run_id}")
+
+    def beside(self, work: Coroutine[None, None, None]) -> None:
+        """Have something done beside the run, by the group that carries it."""
+        if self._group is not None:
+            self._group.create_task(work, name=f"beside run {self.record.run_id}")
 
     def cancel(self, by: str) -> None:
         """Cancel everything under the run, and end it as cancelled, unless it has come to its end already."""
@@ -54,33 +58,17 @@ class OpenRun:
 
     def give_up(self) -> None:
         """Cancel everything under the run and write nothing more: it has another owner, or is to get one."""
-        self._given_up = True
+        self._is_given_up = True
         self._stop()
 
     def _stop(self) -> None:
-        """A task that has not begun yet sees for itself that it is to stop."""
+        # A task that has not begun yet sees for itself that it is to stop; cancelled, it would end without a word.
         if self._has_begun and self._task is not None:
             self._task.cancel()
 
     async def _supervise(self) -> None:
-        structlog.contextvars.bind_contextvars(run_id=self.record.run_id, mixture=self.record.plan.mixture)
-        end: Terminal | None = None
-        self._has_begun = True
-        try:
-            end = await self._spanned()
-            self._is_decided = True
-            self.setting.tell(end)
-            await self.setting.log.durable()
-        except asyncio.CancelledError:
-            if not self._given_up:
-                raise
-            end = None
-        finally:
-            self.on_end(self, end)
-            self.ended.set()
-
-    async def _spanned(self) -> Terminal:
         plan = self.record.plan
+        structlog.contextvars.bind_contextvars(run_id=self.record.run_id, mixture=plan.mixture)
         attributes: dict[str, str | int] = {
             names.OPERATION_NAME: names.INVOKE_WORKFLOW,
             names.WORKFLOW_NAME: plan.mixture,
@@ -88,27 +76,32 @@ class OpenRun:
             names.RUN_EPOCH: self.record.epoch,
             names.STRATEGY: plan.strategy,
         }
-        parent = self._trace_of_the_asker() if self.record.epoch > 1 else None
-        with _tracer.start_as_current_span(names.run_span(plan.mixture), parent, attributes=attributes) as span:
-            end = await self._end()
-            if isinstance(end, RunFailed):
-                span.set_status(StatusCode.ERROR, end.reason)
-                span.set_attribute(names.ERROR_TYPE, end.reason)
-            if isinstance(end, RunSucceeded) and end.answer.degradations:
-                reasons = sorted({str(degradation.reason) for degradation in end.answer.degradations})
-                span.set_attribute(names.DEGRADATIONS, reasons)
-            return end
+        # A run that was taken over stays in the trace it was begun in.
+        taken_over = self.record.epoch > 1
+        parent = _traces.extract({"traceparent": self.record.ticket.traceparent}) if taken_over else None
+        end: Terminal | None = None
+        self._has_begun = True
+        try:
+            with _tracer.start_as_current_span(names.run_span(plan.mixture), parent, attributes=attributes) as span:
+                end = await self._carry_out()
+                _show_end(span, end)
+            self._is_decided = True
+            self.context.tell(end)
+            await self.context.log.durable()
+        except asyncio.CancelledError:
+            if not self._is_given_up:
+                raise
+            end = None
+        finally:
+            self.on_end(self, end)
+            self.ended.set()
 
-    def _trace_of_the_asker(self) -> Context:
-        """A run that was taken over stays in the trace it was begun in."""
-        return _traces.extract({"traceparent": self.record.ticket.traceparent})
-
-    async def _end(self) -> Terminal:
+    async def _carry_out(self) -> Terminal:
         """Carry the run out, and make its end a fact."""
-        limit = asyncio.timeout_at(self.setting.deadline)
+        limit = asyncio.timeout_at(self.context.deadline)
         try:
             async with limit:
-                return self._end_before_the_start() or await self.carrying.to_the_end()
+                return await self._do_work()
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -117,42 +110,42 @@ class OpenRun:
             return self._failed(error)
         except asyncio.CancelledError as error:
             error.__traceback__ = None  # its frames hold the error in turn: 50 KiB that only the collector would find
-            return self._after_cancel()
+            task = asyncio.current_task()
+            if self._is_given_up or not self._cancelled_by or task is None:
+                raise asyncio.CancelledError from None
+            task.uncancel()
+            return self._cancelled()
         except Exception:
             _logger.exception("run.broke")
             return self._failed(InternalError("the server failed while it carried the run out"))
 
-    def _end_before_the_start(self) -> Terminal | None:
-        if self._given_up:
+    async def _do_work(self) -> Terminal:
+        # What was asked before the task had begun has cancelled nothing yet.
+        if self._is_given_up:
             raise asyncio.CancelledError
         if self._cancelled_by:
-            return RunCancelled(self._cancelled_by, self.setting.purse.spent)
-        return self.at_once
+            return self._cancelled()
+        if isinstance(self.work, MoaError):
+            raise self.work
+        return await self.work.to_the_end()
 
-    def _after_cancel(self) -> Terminal:
-        task = asyncio.current_task()
-        if self._given_up or not self._cancelled_by or task is None:
-            raise asyncio.CancelledError
-        task.uncancel()
-        return RunCancelled(self._cancelled_by, self.setting.purse.spent)
+    def _cancelled(self) -> RunCancelled:
+        return RunCancelled(self._cancelled_by, self.context.spending.spent)
 
     def _failed(self, error: MoaError) -> RunFailed:
-        return failed(error, self.carrying.failures, self.setting)
+        return RunFailed(
+            error.reason(),
+            error.detail,
+            self.work.failures if isinstance(self.work, Carrier) else (),
+            self.context.answer_text,
+            self.context.spending.spent,
+            tuple(error.metadata.items()),
+        )
 
 
-def failed(error: MoaError, failures: tuple[AgentFailure, ...], setting: RunContext) -> RunFailed:
-    """Return an error as the end of a run."""
-    return RunFailed(
-        error.reason(),
-        error.detail,
-        failures,
-        setting.answer.text,
-        setting.purse.spent,
-        tuple(error.metadata.items()),
-    )
-
-
-def abandoned(record: RunRecord, setting: RunContext) -> RunFailed:
-    """Return the end of a run that has lost too many owners."""
-    error = RunAbandoned("the run has lost too many owners", metadata={"epoch": str(record.epoch)})
-    return failed(error, (), setting)
+def _show_end(span: Span, end: Terminal) -> None:
+    if isinstance(end, RunFailed):
+        span.set_status(StatusCode.ERROR, end.reason)
+        span.set_attribute(names.ERROR_TYPE, end.reason)
+    if isinstance(end, RunSucceeded) and end.answer.degradations:
+        span.set_attribute(names.DEGRADATIONS, sorted({str(one.reason) for one in end.answer.degradations}))

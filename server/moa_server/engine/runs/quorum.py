@@ -1,23 +1,29 @@
 """Says what a layer's outcome means for its run: go on, go on degraded, or end."""
 
+from moa_server.domain import errors
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import (
-    BudgetExceeded,
-    DeadlineExceeded,
-    JournalUnavailable,
-    MoaError,
-    NoProposals,
-    QuorumMissed,
-)
+from moa_server.domain.errors import MoaError, NoProposals, QuorumMissed
 from moa_server.domain.mixture import Rules
 from moa_server.domain.proposal import AgentFailure, LayerResult
 from moa_server.domain.strategy import Layer
-from moa_server.engine.runs.layer import quorum_of
 
-_WHOLE_RUN: dict[str, type[MoaError]] = {
-    error.reason(): error for error in (BudgetExceeded, DeadlineExceeded, JournalUnavailable)
+_OF_THE_RUN: dict[str, type[MoaError]] = {
+    error.reason(): error for error in (errors.BudgetExceeded, errors.DeadlineExceeded, errors.JournalUnavailable)
 }
 """Failures that are not a model's: when every agent has the same one, it is the run's."""
+
+_DEGRADATIONS = {
+    errors.StragglerCut.reason(): DegradationReason.STRAGGLER_CUT,
+    errors.ModelRefused.reason(): DegradationReason.AGENT_REFUSED,
+}
+
+
+def quorum_of(layer: Layer, planned: int | None) -> int | None:
+    """Return how many proposals close a layer; None means that all its agents are waited for."""
+    wanted = layer.quorum if layer.quorum is not None else planned
+    if wanted is None or layer.answers:
+        return None
+    return min(wanted, len(layer.calls))
 
 
 def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degradation]:
@@ -30,7 +36,10 @@ def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degrada
     if layer.answers or layer.excused:
         return []
     if not result.proposals:
-        raise nobody_answered(result)
+        raise limit_of(result.failures) or NoProposals(
+            f"every agent of layer {result.index} failed",
+            metadata={"layer": str(result.index), **causes(result.failures)},
+        )
     wanted = quorum_of(layer, rules.quorum)
     if wanted is None or len(result.proposals) >= wanted or layer.enough is not None:
         return []
@@ -41,21 +50,19 @@ def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degrada
     return [Degradation(DegradationReason.QUORUM_MISSED, detail, result.index)]
 
 
-def nobody_answered(result: LayerResult) -> MoaError:
-    """Return one error that carries every agent's cause."""
-    return limit_of(result.failures) or NoProposals(
-        f"every agent of layer {result.index} failed",
-        metadata={"layer": str(result.index), **causes(result.failures)},
-    )
-
-
 def limit_of(failures: tuple[AgentFailure, ...]) -> MoaError | None:
     """Return the run's own limit if that is what every one of these failures comes from."""
     reasons = {failure.reason for failure in failures}
-    whole = _WHOLE_RUN.get(next(iter(reasons))) if len(reasons) == 1 else None
+    whole = _OF_THE_RUN.get(next(iter(reasons))) if len(reasons) == 1 else None
     return whole(failures[0].detail) if whole else None
 
 
 def causes(failures: tuple[AgentFailure, ...]) -> dict[str, str]:
     """Return each agent's reason, as metadata."""
     return {f"agent.{failure.agent}": failure.reason for failure in failures}
+
+
+def degradation_of(failure: AgentFailure, layer: int) -> Degradation:
+    """Return a failure as a reason why the answer is less than planned."""
+    reason = _DEGRADATIONS.get(failure.reason, DegradationReason.AGENT_FAILED)
+    return Degradation(reason, failure.detail, layer, failure.agent)

@@ -1,8 +1,26 @@
-"""Keeps a run within its budget: what was used, and what the calls under way could use at the most."""
+"""Keeps a run within its budget: what was used, what the calls under way could use at the most, and who made them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from moa_server.domain.budget import Budget
-from moa_server.domain.errors import BudgetExceeded
+from moa_server.domain.errors import BudgetExceeded, DeadlineExceeded, JournalUnavailable, ModelError
+from moa_server.domain.model import AttemptKind, ModelSpec, Prompt
+from moa_server.domain.ports import Clock
+from moa_server.domain.proposal import Attempt
 from moa_server.domain.usage import Certainty, Usage
+from moa_server.engine.plans.worst_case import priced, worst_call
+
+_SHORTEST_CALL_S = 0.01
+"""No endpoint answers within less; a call with less time left is not made."""
+_SMALLEST = 0.5
+_LARGEST = 4.0
+_EASING = 0.1
+"""How quickly a correction goes down again; it goes up at once, since an estimate must not be too low."""
+_TELLING = 64
+"""Prompts below so many tokens tell too little."""
 
 
 class Spending:
@@ -19,7 +37,7 @@ class Spending:
     @property
     def spent(self) -> Usage:
         """What all calls that are over have used; of lost ones, only their number is known."""
-        return self._spent + unknown(self._lost.calls)
+        return self._spent + Usage.unknown(self._lost.calls)
 
     def keep(self, planned: Usage) -> None:
         """Keep what the layers to come can use, so that no retry, hedge or stand-in takes it from them."""
@@ -51,9 +69,89 @@ class Spending:
         self._spent += actual
 
 
-def unknown(calls: int) -> Usage:
-    """Return calls that were made, and of which nobody knows what they used."""
-    return Usage(calls=calls, certainty=Certainty.UNKNOWN, cost_nanousd=None) if calls else Usage()
+class TurnAccount:
+    """The attempts of one agent's turn."""
+
+    def __init__(self, spending: Spending, clock: Clock, deadline: float, may_spend: Callable[[], bool]) -> None:
+        self._spending = spending
+        self._clock = clock
+        self._deadline = deadline
+        self._may_spend = may_spend
+        self.attempts: list[Attempt] = []
+
+    @property
+    def usage(self) -> Usage:
+        """What the attempts that are over have used."""
+        return sum((attempt.usage for attempt in self.attempts), Usage())
+
+    def open(self, spec: ModelSpec, kind: AttemptKind, prompt: Prompt) -> "TurnEntry":
+        """Enter a call that is about to be made."""
+        if self._deadline - asyncio.get_running_loop().time() < _SHORTEST_CALL_S:
+            raise DeadlineExceeded(f"no time is left to call {spec.name}")
+        if not self._may_spend():
+            raise JournalUnavailable("no call is paid for while the ownership of the run is in doubt")
+        worst = worst_call(spec, prompt)
+        self._spending.reserve(worst, extra=kind is not AttemptKind.FIRST)
+        return TurnEntry(self, spec, kind, worst, self._clock.now())
+
+    def enter(self, entry: "TurnEntry", attempt: Attempt) -> None:
+        """Take a call that is over into the account."""
+        self._spending.settle(entry.worst, attempt.usage)
+        self.attempts.append(attempt)
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        return self._clock.now()
+
+
+class TurnEntry:
+    """A call that is under way."""
+
+    def __init__(
+        self, account: TurnAccount, spec: ModelSpec, kind: AttemptKind, worst: Usage, started: datetime
+    ) -> None:
+        self.worst = worst
+        self._account = account
+        self._spec = spec
+        self._kind = kind
+        self._started = started
+        self._first_token: datetime | None = None
+
+    def first_token(self) -> None:
+        if self._first_token is None:
+            self._first_token = self._account.now()
+
+    def close(self, usage: Usage, *, served_model: str = "", failure: ModelError | None = None) -> None:
+        attempt = Attempt(
+            self._spec.name,
+            self._kind,
+            self._started,
+            self._account.now(),
+            self._first_token,
+            served_model,
+            failure.reason() if failure else "",
+            priced(usage, self._spec),
+        )
+        self._account.enter(self, attempt)
+
+
+@dataclass(slots=True)
+class Estimates:
+    """What to multiply an estimate by, for each model."""
+
+    _corrections: dict[str, float] = field(default_factory=dict)
+
+    def corrected(self, model: str, estimate: int) -> int:
+        """Return an estimate as it should be for this model."""
+        return int(estimate * self._corrections.get(model, 1.0))
+
+    def learn(self, model: str, estimate: int, reported: int) -> None:
+        """Take in what an endpoint counted where so much had been estimated."""
+        if estimate < _TELLING or reported <= 0:
+            return
+        seen = min(max(reported / estimate, _SMALLEST), _LARGEST)
+        known = self._corrections.get(model, 1.0)
+        self._corrections[model] = seen if seen > known else known + (seen - known) * _EASING
 
 
 def _check(name: str, total: int, allowed: int | None) -> None:

@@ -7,24 +7,17 @@ from dataclasses import dataclass, replace
 from opentelemetry import trace
 from structlog.contextvars import bind_contextvars
 
-from moa_server.domain import tokens
+from moa_server.domain import errors, tokens
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import (
-    JournalUnavailable,
-    MoaError,
-    ModelTimeout,
-    ModelUnknown,
-    ModelWindowExceeded,
-    StragglerCut,
-)
+from moa_server.domain.errors import JournalUnavailable, MoaError, ModelTimeout, ModelWindowExceeded
 from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.proposal import AgentFailure, Proposal
 from moa_server.domain.strategy import Call
 from moa_server.domain.usage import Certainty
-from moa_server.engine.runs.account import TurnAccount
 from moa_server.engine.runs.references import show
 from moa_server.engine.runs.run_context import RunContext
+from moa_server.engine.runs.spending import TurnAccount
 from moa_server.telemetry import names
 
 _tracer = trace.get_tracer("moa_server.engine")
@@ -48,29 +41,36 @@ class Place:
 class Turn:
     """One agent, asked once."""
 
-    def __init__(
-        self, setting: RunContext, call: Call, place: Place, hear: Callable[[str], None], gather_s: float
-    ) -> None:
-        self._setting = setting
+    def __init__(self, run: RunContext, call: Call, place: Place, hear: Callable[[str], None], gather_s: float) -> None:
+        self._run = run
         self._call = call
         self._place = place
         self._hear = hear
         self._gather_s = gather_s
-        self._account = TurnAccount(setting.purse, setting.clock, place.deadline, setting.may_spend)
-        self._heard = False
+        writer = run.server.writer
+        self._account = TurnAccount(run.spending, run.server.clock, place.deadline, lambda: writer.may_spend)
+        self._has_spoken = False
         self._sent = 0
+        """Estimated tokens of the last prompt."""
         self._in_doubt = False
+        """Whether it waits to know that no other server has the run."""
         self.degradations: list[Degradation] = []
 
     async def take(self) -> Outcome:
         """Ask the agent. Failing is an outcome; only a cancellation is raised."""
-        bind_contextvars(layer=self._place.layer, agent=self._call.agent.name)
-        with _tracer.start_as_current_span(
-            names.agent_span(self._call.agent.name), attributes=self._attributes()
-        ) as span:
+        agent = self._call.agent
+        bind_contextvars(layer=self._place.layer, agent=agent.name)
+        attributes: dict[str, str | int] = {
+            names.OPERATION_NAME: names.INVOKE_AGENT,
+            names.AGENT_NAME: agent.name,
+            names.MODEL: agent.model,
+            names.LAYER_INDEX: self._place.layer,
+            names.AGENT_POSITION: self._place.position,
+        }
+        with _tracer.start_as_current_span(names.agent_span(agent.name), attributes=attributes) as span:
             try:
                 async with asyncio.timeout_at(self._place.deadline):
-                    outcome: Outcome = self._proposal(await self._speak_when_sure())
+                    outcome: Outcome = self._proposal(await self._reply())
             except TimeoutError:
                 outcome = self.failure(self._too_late())
             except MoaError as error:
@@ -81,7 +81,7 @@ class Turn:
 
     def cut(self) -> AgentFailure:
         """Return the failure of an agent whose layer has closed without it."""
-        return self.failure(StragglerCut(f"the layer closed before {self._call.agent.name} had finished"))
+        return self.failure(errors.StragglerCut(f"the layer closed before {self._call.agent.name} had finished"))
 
     def failure(self, error: MoaError) -> AgentFailure:
         """Return an error as this agent's failure."""
@@ -100,47 +100,47 @@ class Turn:
             return JournalUnavailable("the ownership of the run was in doubt until there was no time for a call")
         return ModelTimeout(f"{self._call.agent.name} was still speaking at its deadline")
 
-    async def _speak_when_sure(self) -> Reply:
-        """Ask once no other server can have claimed the run: while the journal is out, nothing is paid for twice."""
+    async def _reply(self) -> Reply:
+        """Ask once no other server can have claimed the run, and once more where the prompt was too long after all."""
+        model = self._run.models.get(self._call.agent.model)
+        if model is None:
+            raise errors.ModelUnknown(f"model {self._call.agent.model} is not configured on this server")
+        writer, room, is_tight = self._run.server.writer, self._room(model), False
         while True:
+            # While the journal is out another server may have the run: nothing is paid for twice.
             self._in_doubt = True
-            await self._setting.until_it_may()
+            await writer.until_it_may_spend()
             self._in_doubt = False
             try:
-                return await self._speak()
+                return await self._ask(model, room)
             except JournalUnavailable:
-                if self._heard or self._setting.may_spend():
+                if self._has_spoken or writer.may_spend:
                     raise
-
-    async def _speak(self) -> Reply:
-        model = self._setting.models.get(self._call.agent.model)
-        if model is None:
-            raise ModelUnknown(f"model {self._call.agent.model} is not configured on this server")
-        room = self._room(model)
-        try:
-            return await self._ask(model, room)
-        except ModelWindowExceeded:
-            if self._heard or not self._account.attempts or not self._call.shown:
-                raise
-            self.degradations.clear()
-            return await self._ask(model, int((room if self._sent > room * _TIGHTER else self._sent) * _TIGHTER))
+            except ModelWindowExceeded:
+                if is_tight or self._has_spoken or not self._account.attempts or not self._call.shown:
+                    raise
+                self.degradations.clear()
+                room, is_tight = int((room if self._sent > room * _TIGHTER else self._sent) * _TIGHTER), True
 
     async def _ask(self, model: Model, room: int) -> Reply:
-        shown = show(self._call, self._setting.plan.messages, model.spec, room)
+        call, run = self._call, self._run
+        shown = show(call, run.plan.messages, model.spec, room)
         for agent in shown.trimmed:
             self._degrade(DegradationReason.REFERENCES_TRIMMED, f"what {agent} proposed was shortened to fit")
-        sampling = replace(self._call.agent.sampling, max_tokens=self._max_output(model))
+        sampling = replace(call.agent.sampling, max_tokens=self._max_output(model))
         self._sent = tokens.of_messages(shown.messages)
-        prompt = Prompt(shown.messages, sampling, self._call.response_schema, self._call.logprobs)
+        prompt = Prompt(shown.messages, sampling, call.response_schema, call.logprobs)
         terms = CallTerms(
-            self._listen, self._account, self._place.deadline, gather_s=self._gather_s, run_id=self._setting.run_id
+            self._listen, self._account, self._place.deadline, gather_s=self._gather_s, run_id=run.log.run_id
         )
         reply = await model.speak(prompt, terms)
-        self._learn(model, reply)
+        # What a stand-in counted says nothing of the model that was asked for.
+        if reply.usage.certainty is Certainty.KNOWN and self._served_by() == model.spec.name:
+            run.server.estimates.learn(model.spec.name, self._sent, reply.usage.input_tokens)
         return reply
 
     def _listen(self, piece: str) -> None:
-        self._heard = True
+        self._has_spoken = True
         self._hear(piece)
 
     def _max_output(self, model: Model) -> int:
@@ -149,26 +149,22 @@ class Turn:
     def _room(self, model: Model) -> int:
         """Return how many estimated tokens of this model's window a prompt may take."""
         whole = max(model.spec.window - self._max_output(model), 0)
-        return whole * whole // max(self._setting.estimates.corrected(model.spec.name, whole), 1)
-
-    def _learn(self, model: Model, reply: Reply) -> None:
-        if reply.usage.certainty is Certainty.KNOWN and self._served_by() == model.spec.name:
-            self._setting.estimates.learn(model.spec.name, self._sent, reply.usage.input_tokens)
+        return whole * whole // max(self._run.server.estimates.corrected(model.spec.name, whole), 1)
 
     def _proposal(self, reply: Reply) -> Proposal:
-        served = self._served_by()
-        if served != self._call.agent.model:
-            self._degrade(DegradationReason.FALLBACK_SERVED, f"{served} served in place of {self._call.agent.model}")
+        agent, served = self._call.agent, self._served_by()
+        if served != agent.model:
+            self._degrade(DegradationReason.FALLBACK_SERVED, f"{served} served in place of {agent.model}")
         return Proposal(
-            self._call.agent.name,
+            agent.name,
             self._place.position,
-            self._call.agent.model,
+            agent.model,
             served,
             reply.text,
             reply.finish_reason,
             tuple(self._account.attempts),
             self._account.usage,
-            self._call.agent.weight,
+            agent.weight,
             reply.mean_logprob,
         )
 
@@ -178,12 +174,3 @@ class Turn:
 
     def _degrade(self, reason: DegradationReason, detail: str) -> None:
         self.degradations.append(Degradation(reason, detail, self._place.layer, self._call.agent.name))
-
-    def _attributes(self) -> dict[str, str | int]:
-        return {
-            names.OPERATION_NAME: names.INVOKE_AGENT,
-            names.AGENT_NAME: self._call.agent.name,
-            names.MODEL: self._call.agent.model,
-            names.LAYER_INDEX: self._place.layer,
-            names.AGENT_POSITION: self._place.position,
-        }

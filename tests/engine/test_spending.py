@@ -13,36 +13,36 @@ WORST = Usage(calls=1, input_tokens=10, output_tokens=10, cost_nanousd=100)
 
 
 def test_what_is_reserved_counts_until_it_is_settled() -> None:
-    purse = Spending(Budget(tokens=30))
-    purse.reserve(WORST)
+    spending = Spending(Budget(tokens=30))
+    spending.reserve(WORST)
     with pytest.raises(BudgetExceeded):
-        purse.reserve(WORST)
-    purse.settle(WORST, Usage(calls=1, input_tokens=5, output_tokens=5, cost_nanousd=50))
-    purse.reserve(WORST)
-    assert purse.spent == Usage(calls=1, input_tokens=5, output_tokens=5, cost_nanousd=50)
+        spending.reserve(WORST)
+    spending.settle(WORST, Usage(calls=1, input_tokens=5, output_tokens=5, cost_nanousd=50))
+    spending.reserve(WORST)
+    assert spending.spent == Usage(calls=1, input_tokens=5, output_tokens=5, cost_nanousd=50)
 
 
 def test_what_a_call_may_have_used_beyond_its_estimate_stays_set_aside() -> None:
-    purse = Spending(Budget(tokens=50, cost_nanousd=250))
-    purse.reserve(WORST)
-    purse.settle(WORST, Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60))
-    assert purse.spent == Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60)
-    purse.reserve(WORST)
-    purse.settle(WORST, Usage(calls=1, input_tokens=1, cost_nanousd=10))
-    purse.reserve(WORST)
+    spending = Spending(Budget(tokens=50, cost_nanousd=250))
+    spending.reserve(WORST)
+    spending.settle(WORST, Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60))
+    assert spending.spent == Usage(1, 10, 2, certainty=Certainty.ESTIMATED, cost_nanousd=60)
+    spending.reserve(WORST)
+    spending.settle(WORST, Usage(calls=1, input_tokens=1, cost_nanousd=10))
+    spending.reserve(WORST)
     with pytest.raises(BudgetExceeded):
-        purse.reserve(Usage(calls=1, input_tokens=10))
+        spending.reserve(Usage(calls=1, input_tokens=10))
 
 
 def test_what_is_kept_for_planned_calls_is_not_had_by_others() -> None:
-    purse = Spending(Budget(calls=3, tokens=60))
-    purse.keep(Usage(calls=1, input_tokens=20))
-    purse.reserve(WORST, extra=True)
-    purse.settle(WORST, Usage(calls=1, input_tokens=10, output_tokens=10))
-    purse.reserve(WORST, extra=True)
+    spending = Spending(Budget(calls=3, tokens=60))
+    spending.keep(Usage(calls=1, input_tokens=20))
+    spending.reserve(WORST, extra=True)
+    spending.settle(WORST, Usage(calls=1, input_tokens=10, output_tokens=10))
+    spending.reserve(WORST, extra=True)
     with pytest.raises(BudgetExceeded):
-        purse.reserve(WORST, extra=True)
-    purse.reserve(WORST)
+        spending.reserve(WORST, extra=True)
+    spending.reserve(WORST)
 
 
 def test_a_call_of_unknown_price_cannot_be_kept_within_a_limit_of_money() -> None:
@@ -60,17 +60,17 @@ def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.booleans()), max_size=30),
 )
 def test_spending_never_exceeds_the_budget(limit: int, calls: list[tuple[int, int, int, bool]]) -> None:
-    purse, waiting = Spending(Budget(tokens=limit)), []
+    spending, waiting = Spending(Budget(tokens=limit)), []
     for worst_input, worst_output, used, settle in calls:
         worst = Usage(1, worst_input, worst_output)
         try:
-            purse.reserve(worst)
+            spending.reserve(worst)
         except BudgetExceeded:
             continue
         waiting.append((worst, Usage(1, min(used, worst_input), min(used, worst_output))))
         if settle:
-            purse.settle(*waiting.pop(0))
-        assert purse.spent.tokens <= limit
+            spending.settle(*waiting.pop(0))
+        assert spending.spent.tokens <= limit
     for worst, actual in waiting:
-        purse.settle(worst, actual)
-    assert purse.spent.tokens <= limit
+        spending.settle(worst, actual)
+    assert spending.spent.tokens <= limit
