@@ -25,42 +25,38 @@ def set_up_logs(settings: Logging, stream: BinaryIO | None = None) -> None:
     file = sys.stderr.buffer if stream is None else stream
     is_json = settings.log_form == "json" or (settings.log_form == "auto" and not file.isatty())
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    last = _json() if is_json else _readable(in_colour=file.isatty())
-    processors = [*_first(record_texts=settings.record_texts), *last]
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_trace,
+    ]
+    if not settings.record_texts:
+        processors.append(_without_texts)
+    if is_json:
+        # The ready-made transformer logs local variables, and with them what was asked and answered.
+        processors.append(structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)))
+        processors.append(structlog.processors.JSONRenderer(serializer=_dumped))
+    else:
+        processors.append(_readable(in_colour=file.isatty()))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(file),
         cache_logger_on_first_use=True,
     )
-    _route_others(file, level, processors)
+    # What libraries log the standard way goes through the same processors.
+    root = logging.getLogger()
+    root.handlers = [other for other in root.handlers if not isinstance(other, _Routed)]
+    root.addHandler(_Routed(file, processors))
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
-def _first(*, record_texts: bool) -> list[Processor]:
-    hide: list[Processor] = [] if record_texts else [_without_texts]
-    return [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _with_trace,
-        *hide,
-    ]
+def _readable(*, in_colour: bool) -> Processor:
+    render = structlog.dev.ConsoleRenderer(colors=in_colour, exception_formatter=structlog.dev.plain_traceback)
 
-
-def _json() -> list[Processor]:
-    # The ready-made transformer logs local variables, and with them what was asked and answered.
-    return [
-        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-        structlog.processors.JSONRenderer(serializer=_dumped),
-    ]
-
-
-def _readable(*, in_colour: bool) -> list[Processor]:
-    plain = structlog.dev.ConsoleRenderer(colors=in_colour, exception_formatter=structlog.dev.plain_traceback)
-    return [_encoded(plain)]
-
-
-def _encoded(render: Callable[[WrappedLogger, str, EventDict], str]) -> Processor:
     def encode(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
         return render(logger, method, event).encode(errors="backslashreplace")
 
@@ -87,16 +83,6 @@ def _without_texts(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     for key in names.LOG_TEXTS & event.keys():
         event[key] = _HIDDEN
     return event
-
-
-def _route_others(file: BinaryIO, level: int, processors: list[Processor]) -> None:
-    """Send what libraries log the standard way through the same processors."""
-    root = logging.getLogger()
-    root.handlers = [other for other in root.handlers if not isinstance(other, _Routed)]
-    root.addHandler(_Routed(file, processors))
-    root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
 class _Routed(logging.Handler):

@@ -1,4 +1,7 @@
-"""The names of spans, attributes and metrics, in one place: the conventions for generative models still move."""
+"""The names of spans, attributes and metrics, in one place: the conventions for generative models still move.
+
+With them the bounds of the histograms that bear these names.
+"""
 
 from typing import Final
 
@@ -62,6 +65,11 @@ MODEL_TOKENS: Final = "gen_ai.client.token.usage"
 COST: Final = "moa.cost"
 DEGRADED: Final = "moa.degradations.count"
 BREAKER: Final = "moa.model.breaker"
+
+# The bounds of histograms: a run takes far longer than a usual call.
+RPC_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+MODEL_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 300.0)
+TOKENS: Final = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0)
 
 # Keys that are bound to every line of a log.
 LOG_TRACE_ID: Final = "trace_id"

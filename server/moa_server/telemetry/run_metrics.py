@@ -6,14 +6,11 @@ from typing import Final
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from moa_server.domain.degradation import Degradation
-from moa_server.domain.event import Fact, LayerClosed, RunCancelled, RunFailed, RunSucceeded
-from moa_server.domain.proposal import AgentFailure, Attempt, LayerResult, Proposal
-from moa_server.domain.usage import Usage
+from moa_server.domain.event import AnswerDelta, Fact, LayerClosed, ProposalDelta, RunCancelled, RunFailed, RunSucceeded
+from moa_server.domain.proposal import AgentFailure, Attempt, Proposal
 from moa_server.telemetry import names
-from moa_server.telemetry.buckets import MODEL_SECONDS, TOKENS
 
-_COUNTED: Final = (LayerClosed, RunSucceeded, RunFailed, RunCancelled)
+_PIECES: Final = (AnswerDelta, ProposalDelta)
 _BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -22,7 +19,7 @@ class RunMetrics:
 
     def __init__(self) -> None:
         meter = metrics.get_meter(names.METRICS_SCOPE)
-        seconds, tokens = MODEL_SECONDS, TOKENS
+        seconds, tokens = names.MODEL_SECONDS, names.TOKENS
         self._ended = meter.create_counter(names.RUNS_ENDED, "{run}", "Runs that ended, by how")
         self._degraded = meter.create_counter(names.DEGRADED, "{degradation}", "Reasons why answers were less")
         self._cost = meter.create_counter(names.COST, "{nanousd}", "Money, as far as prices are known")
@@ -41,29 +38,23 @@ class RunMetrics:
 
     def see(self, mixture: str, fact: Fact) -> None:
         """Count a fact about a run of a mixture; a fact is counted once, where it happened."""
-        if not isinstance(fact, _COUNTED):
+        if isinstance(fact, _PIECES):
             return
         of = {names.MIXTURE: mixture}
         match fact:
-            case LayerClosed(layer=layer):
-                self._see_layer(layer, of)
-            case RunSucceeded(answer=answer):
+            case LayerClosed(layer):
+                for proposal in layer.proposals:
+                    self._see_agent(proposal, of)
+                for failure in layer.failures:
+                    self._see_agent(failure, of)
+            case RunSucceeded(answer):
                 self._ended.add(1, {**of, names.RUN_STATE: "succeeded"})
-                self._see_degradations(answer.degradations, of)
-            case RunFailed(reason=reason):
+                for degradation in answer.degradations:
+                    self._degraded.add(1, {**of, names.DEGRADATION_REASON: str(degradation.reason)})
+            case RunFailed(reason):
                 self._ended.add(1, {**of, names.RUN_STATE: "failed", names.ERROR_TYPE: reason})
             case RunCancelled():
                 self._ended.add(1, {**of, names.RUN_STATE: "cancelled"})
-
-    def _see_degradations(self, degradations: Iterable[Degradation], of: Mapping[str, str]) -> None:
-        for degradation in degradations:
-            self._degraded.add(1, {**of, names.DEGRADATION_REASON: str(degradation.reason)})
-
-    def _see_layer(self, layer: LayerResult, of: Mapping[str, str]) -> None:
-        for proposal in layer.proposals:
-            self._see_agent(proposal, of)
-        for failure in layer.failures:
-            self._see_agent(failure, of)
 
     def _see_agent(self, given: Proposal | AgentFailure, of: Mapping[str, str]) -> None:
         if not given.attempts:
@@ -78,16 +69,13 @@ class RunMetrics:
     def _see_attempt(self, attempt: Attempt, of: Mapping[str, str]) -> None:
         kind = {**of, names.OPERATION_NAME: names.CHAT, names.MODEL: attempt.model}
         error = {names.ERROR_TYPE: attempt.failure} if attempt.failure else {}
-        took = (attempt.ended - attempt.started).total_seconds()
+        took, usage = (attempt.ended - attempt.started).total_seconds(), attempt.usage
         self._model.record(took, {**kind, names.ATTEMPT_KIND: str(attempt.kind), **error})
         if attempt.first_token is not None:
             self._first_token.record((attempt.first_token - attempt.started).total_seconds(), kind)
-        self._see_usage(attempt.usage, kind)
-
-    def _see_usage(self, usage: Usage, kind: Mapping[str, str]) -> None:
         self._tokens.record(usage.input_tokens, {**kind, names.TOKEN_TYPE: "input"})
         self._tokens.record(usage.output_tokens, {**kind, names.TOKEN_TYPE: "output"})
-        if usage.cost_nanousd:
+        if usage.cost_nanousd:  # one that is unknown adds nothing, so that the sum is never made up
             self._cost.add(usage.cost_nanousd, kind)
 
 
@@ -106,7 +94,7 @@ def observe_breakers(states: Callable[[], Mapping[str, str]]) -> None:
 
     def read(_options: CallbackOptions) -> Iterable[Observation]:
         for model, state in states().items():
-            yield Observation(_BREAKER.get(state, 0), {names.MODEL: model})
+            yield Observation(_BREAKER[state], {names.MODEL: model})
 
     meter = metrics.get_meter(names.METRICS_SCOPE)
     meter.create_observable_gauge(names.BREAKER, [read], "1", "Whether models may be called")
