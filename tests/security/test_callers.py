@@ -1,8 +1,7 @@
 import pytest
 
 from moa_server.domain.errors import PermissionDenied, Unauthenticated
-from moa_server.security.caller import ANONYMOUS, Caller
-from moa_server.security.callers import Callers, Evidence, KnownCaller
+from moa_server.security import ANONYMOUS, Caller, Callers, Evidence, KnownCaller
 
 
 class Kept:

@@ -1,17 +1,44 @@
-"""Tells callers apart by their tokens and certificates."""
+"""Tells who calls, by their tokens and certificates, and what they may do."""
 
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from moa_server.domain.errors import Unauthenticated
+from moa_server.domain.errors import PermissionDenied, Unauthenticated
 from moa_server.domain.model import Secret
-from moa_server.security.caller import ANONYMOUS, Caller
 
 _BEARER = "bearer "
 _MOST_TOKEN_CHARACTERS = 8192
 _MOST_NAME_CHARACTERS = 256
+_MOST_SHOWN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One who calls."""
+
+    name: str
+    mixtures: frozenset[str] | None = None
+    """The mixtures it may use; None means all."""
+
+    def may_use(self, mixture: str) -> bool:
+        """Return whether it may use a mixture."""
+        return self.mixtures is None or mixture in self.mixtures
+
+    def check_mixture(self, mixture: str) -> None:
+        """Let it use a mixture.
+
+        Raises:
+            PermissionDenied: it may not, whether there is such a mixture or not.
+        """
+        if not self.may_use(mixture):
+            shown = mixture if len(mixture) <= _MOST_SHOWN else f"{mixture[:_MOST_SHOWN]}…"
+            raise PermissionDenied(f"{self.name} may not use the mixture {shown}", metadata={"mixture": shown})
+
+
+ANONYMOUS = Caller("anonymous")
+"""Anyone, where the operator names no callers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,8 @@ class Callers:
             Unauthenticated: callers are named, and this is none of them.
         """
         if not self._known:
-            return _unnamed(evidence)
+            named = next(filter(None, evidence.certificate_names), "")
+            return Caller(named[:_MOST_NAME_CHARACTERS]) if named else ANONYMOUS
         if evidence.authorization is not None:
             return self._of_token(evidence.authorization)
         for name in evidence.certificate_names:
@@ -75,11 +103,6 @@ class Callers:
         if found is None:
             raise Unauthenticated("the token is not that of a known caller")
         return found
-
-
-def _unnamed(evidence: Evidence) -> Caller:
-    names = [name for name in evidence.certificate_names if name]
-    return Caller(names[0][:_MOST_NAME_CHARACTERS]) if names else ANONYMOUS
 
 
 def _digest(token: str) -> bytes:
