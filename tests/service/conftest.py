@@ -18,7 +18,7 @@ from moa_server.domain.operation import Listening
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
-from moa_server.security.callers import Callers
+from moa_server.security import Callers
 from moa_server.service.server import Serving, serving
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec

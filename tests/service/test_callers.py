@@ -4,8 +4,7 @@ import grpc
 import pytest
 
 from moa.v1 import moa_service_pb2 as pb
-from moa_server.security.caller import Caller
-from moa_server.security.callers import Callers, KnownCaller
+from moa_server.security import Caller, Callers, KnownCaller
 from tests.service.conftest import Serve, Served, ask, query
 from tests.service.refusals import refusal, refusal_of_stream
 

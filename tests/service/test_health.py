@@ -6,8 +6,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from moa_server.security.caller import Caller
-from moa_server.security.callers import Callers, KnownCaller
+from moa_server.security import Caller, Callers, KnownCaller
 from tests.service.conftest import NO_GRACE, Serve
 from tests.service.scripted import ScriptedEngine
 

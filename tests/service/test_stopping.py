@@ -9,10 +9,9 @@ import pytest
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
-from moa_server.security.callers import Callers
-from moa_server.service.loop import loop_factory
+from moa_server.security import Callers
+from moa_server.service.event_loop import loop_factory, stop_signals
 from moa_server.service.server import serving
-from moa_server.service.stop_signals import stop_signals
 from tests.engine.fakes import FakeModel, once, silent, spec
 from tests.service.conftest import NO_GRACE, ask, engine_of, synthesize
 from tests.service.refusals import refusal

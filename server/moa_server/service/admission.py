@@ -1,20 +1,31 @@
-"""Lets calls in up to a limit, and tells the others when to come again."""
+"""Lets calls in: those whose caller is known, and no more at a time than the server can carry."""
 
 import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from moa_server.domain.errors import Overloaded
+from moa_server.security import Callers, Evidence
+from moa_server.service.call import RpcCall
 
-_RETRY_S = (0.5, 1.5)
+_RETRY_S: Final = (0.5, 1.5)
 """Spread, so that those who were sent away do not all come back together."""
+_NAMES: Final = ("peer_spiffe_id", "x509_subject_alternative_name", "x509_common_name")
+"""Where a certificate's names are, the most telling first."""
 
 
 class Admission:
-    """The calls that are open."""
+    """The callers that may call, and the calls that are open."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, callers: Callers, *, most: int, certificates: bool = False) -> None:
+        """Know ``callers``, and look at ``certificates`` where they have to bring verified ones.
+
+        ``most`` is how many calls may be open at a time.
+        """
+        self._callers = callers
+        self._certificates = certificates
         self._most = most
         self._open = 0
         self._emptied = asyncio.Event()
@@ -24,6 +35,16 @@ class Admission:
     def open_calls(self) -> int:
         """How many calls are open."""
         return self._open
+
+    def identify(self, call: RpcCall) -> None:
+        """Note who makes a call.
+
+        Raises:
+            Unauthenticated: nobody that may.
+        """
+        shown = call.context.auth_context() if self._certificates else {}
+        names = tuple(name.decode(errors="replace") for key in _NAMES for name in shown.get(key, ()))
+        call.caller = self._callers.identify(Evidence(call.metadata().get("authorization"), names))
 
     @contextmanager
     def admitted(self) -> Iterator[None]:

@@ -1,7 +1,6 @@
 """Keeps the server's certificate as it is in its files, also when these are replaced."""
 
 import ssl
-from pathlib import Path
 
 import grpc
 import structlog
@@ -55,15 +54,25 @@ class Certificates:
         return read
 
     def _stamp(self) -> _State:
-        return tuple(_stamp_of(path) for path in self._paths())
-
-    def _paths(self) -> tuple[Path, ...]:
         files = (self._files.cert, self._files.key, self._files.client_ca)
-        return tuple(path for path in files if path is not None)
+        try:
+            found = [path.stat() for path in files if path is not None]
+        except OSError as error:
+            raise CertificateRefused(f"{error.filename} cannot be read: {error.strerror}") from None
+        # The inode too: files that are moved into place may bear any time.
+        return tuple((one.st_mtime_ns, one.st_ino, one.st_size) for one in found)
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         files = self._files
-        _check_together(files)
+        try:
+            # See that they belong together, as they do not when only one of two files has been replaced yet.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(files.cert, files.key, password=_no_password)
+            if files.client_ca is not None:
+                context.load_verify_locations(files.client_ca)
+        except (OSError, ValueError) as error:  # ssl.SSLError is one of the former
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise CertificateRefused(f"{files.cert} and {files.key} cannot be used: {why}") from None
         try:
             pair = (files.key.read_bytes(), files.cert.read_bytes())
             roots = files.client_ca.read_bytes() if files.client_ca else None
@@ -72,28 +81,6 @@ class Certificates:
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
 
 
-def _stamp_of(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise CertificateRefused(f"{path} cannot be read: {error.strerror}") from None
-    return (found.st_mtime_ns, found.st_ino, found.st_size)
-
-
-def _check_together(files: Tls) -> None:
-    """See that the key belongs to the certificate, as when only one of two files has been replaced yet."""
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(files.cert, files.key, password=_no_password)
-        if files.client_ca is not None:
-            context.load_verify_locations(files.client_ca)
-    except (OSError, ValueError) as error:  # ssl.SSLError is one of the former
-        raise CertificateRefused(f"{files.cert} and {files.key} cannot be used: {_why(error)}") from None
-
-
 def _no_password() -> str:
+    # OpenSSL would ask for it on the terminal.
     raise ValueError("the key is protected by a password")
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, Final
 
 import grpc
 import structlog
+from grpc_health.v1 import health as library_health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from moa.v1.moa_service_pb2_grpc import add_MoaServiceServicer_to_server
 from moa_server.domain.limits import Limits
@@ -17,14 +20,14 @@ from moa_server.security import Callers
 from moa_server.service.admission import Admission
 from moa_server.service.certificates import Certificates
 from moa_server.service.handlers import Handlers
-from moa_server.service.health import Health
-from moa_server.service.identity import Identity
+from moa_server.service.health import SERVICE, Health
 from moa_server.service.interceptor import Interceptor
-from moa_server.service.reflection import add_reflection
-from moa_server.service.server_options import options
 
-_LAST_EVENTS_S = 5.0
+_LAST_EVENTS_S: Final = 5.0
 """How long callers have to read the end of their runs, once these have ended."""
+_MEBIBYTE: Final = 1024 * 1024
+_NEVER: Final = 2**31 - 1
+_REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 _logger = structlog.get_logger(__name__)
 
 
@@ -53,22 +56,22 @@ async def serving(
         AddressUnavailable: the port is taken, or the address is not this machine's.
         CertificateRefused: the certificate cannot be used.
     """
-    health, admission = Health(), Admission(listening.most_open_calls)
+    tls = listening.tls
+    health = Health()
     health.set_ready(ready)
-    interceptor = Interceptor(
-        Identity(callers, certificates=_demands_certificates(listening)),
-        admission,
-        longest_write_s=listening.longest_write_s,
+    admission = Admission(
+        callers, most=listening.most_open_calls, certificates=tls is not None and tls.client_ca is not None
     )
-    server = grpc.aio.server(interceptors=[interceptor], options=options(listening, limits))
+    interceptor = Interceptor(admission, longest_write_s=listening.longest_write_s)
+    server = grpc.aio.server(interceptors=[interceptor], options=_options(listening, limits))
     add_MoaServiceServicer_to_server(Handlers(engine, limits), server)
     add_HealthServicer_to_server(health, server)
     if listening.reflection:
-        add_reflection(server)
+        _add_reflection(server)
     async with _probed(listening, health, limits) as health_port:
-        port = _bind(server, listening)
+        port = _listen(server, listening.listen, None if tls is None else Certificates(tls))
         await server.start()
-        _logger.info("server.started", address=listening.listen, port=port, tls=listening.tls is not None)
+        _logger.info("server.started", address=listening.listen, port=port, tls=tls is not None)
         try:
             yield Serving(port, health, health_port)
         finally:
@@ -81,7 +84,7 @@ async def _probed(listening: Listening, health: Health, limits: Limits) -> Async
     if listening.health_listen is None:
         yield None
         return
-    server = grpc.aio.server(options=options(listening, limits))
+    server = grpc.aio.server(options=_options(listening, limits))
     add_HealthServicer_to_server(health, server)
     port = _listen(server, listening.health_listen, None)
     await server.start()
@@ -99,28 +102,57 @@ async def _stop(server: grpc.aio.Server, engine: Engine, health: Health, admissi
     with suppress(TimeoutError):
         async with asyncio.timeout(_LAST_EVENTS_S):
             await admission.emptied()
+    # Not before: probes that watch are to see it alive while it drains.
     health.close()
     await server.stop(0.1)
     _logger.info("server.stopped")
 
 
-def _bind(server: grpc.aio.Server, listening: Listening) -> int:
-    certificates = None if listening.tls is None else Certificates(listening.tls)
-    return _listen(server, listening.listen, certificates)
-
-
 def _listen(server: grpc.aio.Server, address: str, certificates: Certificates | None) -> int:
     try:
         if certificates is None:
-            port = server.add_insecure_port(address)
-        else:
-            port = server.add_secure_port(address, certificates.credentials())
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, certificates.credentials())
     except RuntimeError:
-        port = 0
-    if not port:
-        raise AddressUnavailable(f"cannot listen on {address}; another process does, or it is not this machine's")
-    return port
+        message = f"cannot listen on {address}; another process does, or it is not this machine's"
+        raise AddressUnavailable(message) from None
 
 
-def _demands_certificates(listening: Listening) -> bool:
-    return listening.tls is not None and listening.tls.client_ca is not None
+def _options(listening: Listening, limits: Limits) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 0),  # else a second server takes the same port, and half of the callers
+        # The default of 1,000 refuses bursts at random.
+        ("grpc.server.max_pending_requests", 2 * listening.most_open_calls),
+        ("grpc.server.max_pending_requests_hard_limit", 4 * listening.most_open_calls),
+        # Twice the request: what is a little too large gets a typed refusal, what is far too large is not even read.
+        ("grpc.max_receive_message_length", 2 * limits.request_size),
+        ("grpc.max_send_message_length", 64 * _MEBIBYTE),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.max_connection_age_ms", _milliseconds(listening.max_connection_age_s)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(listening.max_connection_age_grace_s)),
+        ("grpc.enable_http_proxy", 0),
+    ]
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return _NEVER if seconds is None else min(_NEVER, round(seconds * 1000))
+
+
+def _add_reflection(server: grpc.aio.Server) -> None:
+    """Show the contract to tools that ask for it, in both versions of the protocol."""
+    names = (SERVICE, library_health.SERVICE_NAME, reflection.SERVICE_NAME, _REFLECTION_V1)
+    servicer = reflection.aio.ReflectionServicer(service_names=names)
+    # The messages of v1 are those of v1alpha under another name; the library serves only the older one.
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    methods = {"ServerReflectionInfo": handler}
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(name, methods) for name in (reflection.SERVICE_NAME, _REFLECTION_V1)]
+    )

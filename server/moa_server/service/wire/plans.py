@@ -1,21 +1,21 @@
-"""Writes plans and mixtures for the wire."""
+"""Writes plans and mixtures for the wire, and how far an answer fell short of its plan."""
 
 from collections.abc import Iterable
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
+
 from moa.v1 import plan_pb2 as pb
-from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
-from moa_server.domain.degradation import Degradation
+from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.sampling import Sampling
 from moa_server.engine import MixtureView, ModelView
-from moa_server.service.wire.times import write_duration
 
-_BREAKERS: Final = {
-    "closed": pb.BREAKER_STATE_CLOSED,
-    "open": pb.BREAKER_STATE_OPEN,
-    "half_open": pb.BREAKER_STATE_HALF_OPEN,
+_MILLION: Final = 1_000_000
+# Made of the members themselves: one that the contract does not have fails here, when the server starts.
+_REASONS: Final = {
+    reason: pb.DegradationReason.Value(f"DEGRADATION_REASON_{reason.name}") for reason in DegradationReason
 }
 
 
@@ -25,8 +25,8 @@ def write_plan(plan: Plan) -> pb.Plan:
         mixture=plan.mixture,
         strategy=plan.strategy,
         layers=[write_planned_layer(layer) for layer in plan.layers],
-        worst_case=_worst_case(plan.worst_case),
-        budget=_budget(plan.budget),
+        worst_case=write_worst_case(plan.worst_case),
+        budget=write_budget(plan.budget),
         degradations=write_degradations(plan.degradations),
     )
 
@@ -35,7 +35,10 @@ def write_planned_layer(layer: PlannedLayer) -> pb.PlannedLayer:
     """Return a layer that is to be carried out."""
     return pb.PlannedLayer(
         index=layer.index,
-        agents=[_agent(agent) for agent in layer.agents],
+        agents=[
+            pb.PlannedAgent(name=one.name, model=one.model, sampling=write_sampling(one.sampling), weight=one.weight)
+            for one in layer.agents
+        ],
         quorum=layer.quorum,
         grace=write_duration(layer.grace_s),
         answers=layer.answers,
@@ -44,39 +47,8 @@ def write_planned_layer(layer: PlannedLayer) -> pb.PlannedLayer:
     )
 
 
-def write_mixture(view: MixtureView) -> pb.Mixture:
-    """Return a mixture as it is offered."""
-    return pb.Mixture(
-        name=view.name,
-        description=view.description,
-        strategy=view.strategy,
-        layers=[write_planned_layer(layer) for layer in view.layers],
-        worst_case=_worst_case(view.worst_case),
-        models=[_model(model) for model in view.models],
-        is_default=view.is_default,
-    )
-
-
-def write_degradation(degradation: Degradation) -> pb.Degradation:
-    """Return one thing that is less than planned."""
-    return pb.Degradation(
-        reason=pb.DegradationReason.Value(f"DEGRADATION_REASON_{degradation.reason.name}"),
-        layer=degradation.layer,
-        agent=degradation.agent,
-        detail=degradation.detail,
-    )
-
-
-def write_degradations(degradations: Iterable[Degradation]) -> list[pb.Degradation]:
-    """Return everything that is less than planned."""
-    return [write_degradation(degradation) for degradation in degradations]
-
-
-def _agent(agent: Agent) -> pb.PlannedAgent:
-    return pb.PlannedAgent(name=agent.name, model=agent.model, sampling=_sampling(agent.sampling), weight=agent.weight)
-
-
-def _sampling(sampling: Sampling) -> pb.Sampling:
+def write_sampling(sampling: Sampling) -> pb.Sampling:
+    """Return how an agent draws its words; what nobody says stays unset."""
     return pb.Sampling(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -88,11 +60,13 @@ def _sampling(sampling: Sampling) -> pb.Sampling:
     )
 
 
-def _worst_case(worst: WorstCase) -> pb.WorstCase:
+def write_worst_case(worst: WorstCase) -> pb.WorstCase:
+    """Return the most a plan can use."""
     return pb.WorstCase(calls=worst.calls, tokens=worst.tokens, cost_nanousd=worst.cost_nanousd)
 
 
-def _budget(budget: Budget) -> pb.Budget:
+def write_budget(budget: Budget) -> pb.Budget:
+    """Return the limits of a plan; what has none stays unset."""
     return pb.Budget(
         calls=budget.calls,
         tokens=budget.tokens,
@@ -101,6 +75,41 @@ def _budget(budget: Budget) -> pb.Budget:
     )
 
 
-def _model(model: ModelView) -> pb.ModelStatus:
-    breaker = _BREAKERS.get(model.breaker or "", pb.BREAKER_STATE_UNSPECIFIED)
-    return pb.ModelStatus(name=model.name, breaker=breaker)
+def write_mixture(view: MixtureView) -> pb.Mixture:
+    """Return a mixture as it is offered."""
+    return pb.Mixture(
+        name=view.name,
+        description=view.description,
+        strategy=view.strategy,
+        layers=[write_planned_layer(layer) for layer in view.layers],
+        worst_case=write_worst_case(view.worst_case),
+        models=[write_model(model) for model in view.models],
+        is_default=view.is_default,
+    )
+
+
+def write_model(model: ModelView) -> pb.ModelStatus:
+    """Return whether a model may be called; unspecified where nothing keeps it from being."""
+    state = "unspecified" if model.breaker is None else model.breaker
+    return pb.ModelStatus(name=model.name, breaker=pb.BreakerState.Value(f"BREAKER_STATE_{state.upper()}"))
+
+
+def write_degradation(degradation: Degradation) -> pb.Degradation:
+    """Return one thing that is less than planned."""
+    return pb.Degradation(
+        reason=_REASONS[degradation.reason],
+        layer=degradation.layer,
+        agent=degradation.agent,
+        detail=degradation.detail,
+    )
+
+
+def write_degradations(degradations: Iterable[Degradation]) -> list[pb.Degradation]:
+    """Return everything that is less than planned."""
+    return [write_degradation(degradation) for degradation in degradations]
+
+
+def write_duration(seconds: float) -> Duration:
+    """Return a length of time as the wire has it."""
+    whole, microseconds = divmod(round(seconds * _MILLION), _MILLION)
+    return Duration(seconds=whole, nanos=microseconds * 1000)

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from google.protobuf.message import Message
-
 from moa.v1 import moa_service_pb2 as pb
 from moa.v1 import plan_pb2, run_pb2
 from moa_server.domain.event import BEGINNING, Cursor
 from moa_server.domain.limits import Limits
 from moa_server.domain.query import Query
-from moa_server.service.wire.conversation import read_conversation
-from moa_server.service.wire.findings import Findings
-from moa_server.service.wire.overrides import read_duration, read_name, read_overrides
+from moa_server.service.wire.queries import (
+    Violations,
+    read_conversation,
+    read_duration,
+    read_name,
+    read_overrides,
+)
 
 _MOST_ID_CHARACTERS: Final = 128
 
@@ -54,13 +56,13 @@ def read_ask(request: pb.QueryRequest | pb.SynthesizeRequest, limits: Limits) ->
     Raises:
         InvalidRequest: it breaks rules of the contract.
     """
-    findings = Findings()
-    query = _query(request, limits, findings)
-    request_id = _id(request.request_id, "request_id", findings)
+    violations = Violations()
+    query = _query(request, limits, violations)
+    request_id = _id(request.request_id, "request_id", violations)
     after, deltas = BEGINNING, False
     if isinstance(request, pb.SynthesizeRequest):
-        after, deltas = _cursor(request, "after", findings), request.proposal_deltas
-    findings.raise_any()
+        after, deltas = _cursor(request, "after", violations), request.proposal_deltas
+    violations.raise_any()
     return Asked(query, request_id, fingerprint(request.query), request.detached, deltas, after)
 
 
@@ -70,9 +72,9 @@ def read_query(request: pb.ExplainPlanRequest, limits: Limits) -> Query:
     Raises:
         InvalidRequest: it breaks rules of the contract.
     """
-    findings = Findings()
-    query = _query(request, limits, findings)
-    findings.raise_any()
+    violations = Violations()
+    query = _query(request, limits, violations)
+    violations.raise_any()
     return query
 
 
@@ -82,13 +84,13 @@ def read_name_of_run(request: pb.WatchRunRequest | pb.CancelRunRequest) -> Named
     Raises:
         InvalidRequest: it breaks rules of the contract.
     """
-    findings = Findings()
+    violations = Violations()
     which = request.WhichOneof("run")
-    given = _id(getattr(request, which), which, findings) if which else ""
+    given = _id(getattr(request, which), which, violations) if which else ""
     if which is None or not getattr(request, which):
-        findings.add(which or "run_id", "is not given; name the run by its run_id or its request_id")
-    after = _cursor(request, "after", findings) if isinstance(request, pb.WatchRunRequest) else BEGINNING
-    findings.raise_any()
+        violations.add(which or "run_id", "is not given; name the run by its run_id or its request_id")
+    after = _cursor(request, "after", violations) if isinstance(request, pb.WatchRunRequest) else BEGINNING
+    violations.raise_any()
     return Named(given, "", after) if which == "run_id" else Named("", given, after)
 
 
@@ -98,12 +100,12 @@ def read_layer(request: pb.LayerResultRequest) -> LayerAsked:
     Raises:
         InvalidRequest: it breaks rules of the contract.
     """
-    findings = Findings()
-    run_id = _id(request.run_id, "run_id", findings)
-    findings.check(request.run_id != "", "run_id", "is not given; name the run")
-    findings.check(request.index >= 0, "index", f"is {request.index}; layers are numbered from 0")
-    wait_s = read_duration(request.wait, "wait", findings) if request.HasField("wait") else 0.0
-    findings.raise_any()
+    violations = Violations()
+    run_id = _id(request.run_id, "run_id", violations)
+    violations.check(request.run_id != "", "run_id", "is not given; name the run")
+    violations.check(request.index >= 0, "index", f"is {request.index}; layers are numbered from 0")
+    wait_s = read_duration(request.wait, "wait", violations) if request.HasField("wait") else 0.0
+    violations.raise_any()
     return LayerAsked(run_id, request.index, wait_s)
 
 
@@ -113,38 +115,35 @@ def fingerprint(query: plan_pb2.Query) -> str:
 
 
 def _query(
-    request: pb.QueryRequest | pb.SynthesizeRequest | pb.ExplainPlanRequest, limits: Limits, findings: Findings
+    request: pb.QueryRequest | pb.SynthesizeRequest | pb.ExplainPlanRequest, limits: Limits, violations: Violations
 ) -> Query:
     if not request.HasField("query"):
-        findings.add("query", "is not given")
+        violations.add("query", "is not given")
         return Query(())
-    if not _fits(request, limits, findings):
+    size, most = request.ByteSize(), limits.request_size
+    # What is too large is not looked into: reading it is what the limit spares the loop.
+    if not violations.check(size <= most, "query", f"makes a request of {size} bytes; it may have {most}"):
         return Query(())
     query = request.query
     return Query(
-        read_conversation(query.messages, "query.messages", limits, findings),
-        read_name(query.mixture, "query.mixture", findings),
-        read_overrides(query.overrides, "query.overrides", limits, findings),
+        read_conversation(query.messages, "query.messages", limits, violations),
+        read_name(query.mixture, "query.mixture", violations),
+        read_overrides(query.overrides, "query.overrides", limits, violations),
     )
 
 
-def _fits(request: Message, limits: Limits, findings: Findings) -> bool:
-    size, most = request.ByteSize(), limits.request_size
-    return findings.check(size <= most, "query", f"makes a request of {size} bytes; it may have {most}")
-
-
-def _id(given: str, field: str, findings: Findings) -> str:
+def _id(given: str, field: str, violations: Violations) -> str:
     fits = len(given) <= _MOST_ID_CHARACTERS and (not given or (given.isascii() and given.isprintable()))
-    findings.check(fits, field, f"must be at most {_MOST_ID_CHARACTERS} printable ASCII characters")
+    violations.check(fits, field, f"must be at most {_MOST_ID_CHARACTERS} printable ASCII characters")
     return given if fits else ""
 
 
-def _cursor(request: pb.SynthesizeRequest | pb.WatchRunRequest, field: str, findings: Findings) -> Cursor:
+def _cursor(request: pb.SynthesizeRequest | pb.WatchRunRequest, field: str, violations: Violations) -> Cursor:
     if not request.HasField("after"):
         return BEGINNING
     after: run_pb2.Cursor = request.after
-    findings.check(after.epoch >= 0, f"{field}.epoch", f"is {after.epoch}; epochs are numbered from 1")
-    findings.check(after.sequence >= 0, f"{field}.sequence", f"is {after.sequence}; it must not be negative")
+    violations.check(after.epoch >= 0, f"{field}.epoch", f"is {after.epoch}; epochs are numbered from 1")
+    violations.check(after.sequence >= 0, f"{field}.sequence", f"is {after.sequence}; it must not be negative")
     beginning = after.epoch == 0 and after.sequence > 0
-    findings.check(not beginning, f"{field}.epoch", "is not given; a sequence is that of an epoch")
+    violations.check(not beginning, f"{field}.epoch", "is not given; a sequence is that of an epoch")
     return Cursor(after.epoch, after.sequence)

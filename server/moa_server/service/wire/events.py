@@ -1,0 +1,76 @@
+"""Writes events for the wire. A piece of the answer, of which there are many, takes the shortest way."""
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+from moa.v1 import event_pb2 as pb
+from moa_server.domain import event as facts
+from moa_server.domain.event import Cursor, Event
+from moa_server.domain.strategy import Decision
+from moa_server.service.wire.plans import write_degradation, write_plan, write_planned_layer
+from moa_server.service.wire.runs import (
+    write_answer,
+    write_failure,
+    write_layer,
+    write_moment,
+    write_proposal,
+    write_run_failure,
+    write_usage,
+)
+
+
+def write_event(event: Event, into: pb.Event) -> None:  # noqa: C901, PLR0912 - one case a fact
+    """Write an event into its place in a response, which saves copying it there."""
+    into.run_id, into.epoch, into.sequence = event.run_id, event.epoch, event.sequence
+    write_moment(event.time, into.event_time)
+    fact = event.fact
+    # Cases are tried in order: the pieces of texts come first, since nearly all events are such.
+    match fact:
+        case facts.AnswerDelta():
+            into.answer_delta.text = fact.text
+        case facts.ProposalDelta(layer, agent, position, text):
+            into.proposal_delta.CopyFrom(pb.ProposalDelta(layer=layer, agent=agent, position=position, text=text))
+        case facts.RunStarted(request_id, plan):
+            into.run_started.CopyFrom(pb.RunStarted(request_id=request_id, plan=write_plan(plan)))
+        case facts.RunAdopted(layers_closed):
+            into.run_adopted.CopyFrom(pb.RunAdopted(layers_closed=layers_closed))
+        case facts.LayerStarted(layer):
+            into.layer_started.CopyFrom(pb.LayerStarted(layer=write_planned_layer(layer)))
+        case facts.AgentStarted(layer, agent, position, model):
+            into.agent_started.CopyFrom(pb.AgentStarted(layer=layer, agent=agent, position=position, model=model))
+        case facts.ProposalReceived(layer, proposal):
+            into.proposal_received.CopyFrom(pb.ProposalReceived(layer=layer, proposal=write_proposal(proposal)))
+        case facts.AgentFailed(layer, failure):
+            into.agent_failed.CopyFrom(pb.AgentFailed(layer=layer, failure=write_failure(failure)))
+        case facts.LayerClosed(layer):
+            into.layer_closed.CopyFrom(pb.LayerClosed(layer=write_layer(layer)))
+        case facts.DecisionMade(decision):
+            into.decision_made.CopyFrom(write_decision(decision))
+        case facts.AnswerRestarted(degradation):
+            into.answer_restarted.CopyFrom(pb.AnswerRestarted(degradation=write_degradation(degradation)))
+        case facts.RunSucceeded(answer, usage):
+            into.run_succeeded.CopyFrom(pb.RunSucceeded(answer=write_answer(answer), usage=write_usage(usage)))
+        case facts.RunFailed():
+            into.run_failed.CopyFrom(pb.RunFailed(failure=write_run_failure(fact), usage=write_usage(fact.usage)))
+        case facts.RunCancelled(by, usage):
+            into.run_cancelled.CopyFrom(pb.RunCancelled(by=by, usage=write_usage(usage)))
+        case _:
+            assert_never(fact)
+
+
+def write_heartbeat(run_id: str, last: Cursor, into: pb.Event) -> None:
+    """Write the news that a run is alive; it bears the number of the event before it."""
+    into.run_id, into.epoch, into.sequence = run_id, last.epoch, last.sequence
+    write_moment(datetime.now(UTC), into.event_time)
+    into.heartbeat.SetInParent()
+
+
+def write_decision(decision: Decision) -> pb.DecisionMade:
+    """Return what a strategy chose, and why."""
+    return pb.DecisionMade(
+        subject=decision.subject,
+        chosen=decision.chosen,
+        detail=decision.detail,
+        calls_saved=decision.calls_saved,
+        shadow=decision.shadow,
+    )

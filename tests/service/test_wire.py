@@ -1,0 +1,145 @@
+"""What the house tells and what the contract has are the same, member by member."""
+
+import re
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, get_args
+
+import pytest
+
+from moa.v1 import event_pb2, plan_pb2, run_pb2
+from moa_server.domain import event as facts
+from moa_server.domain.conversation import Message, Part, Role
+from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.limits import Limits
+from moa_server.domain.model import AttemptKind, FinishReason
+from moa_server.domain.plan import PlannedLayer
+from moa_server.domain.proposal import AgentFailure, Answer, Attempt, LayerResult, Proposal
+from moa_server.domain.run import RunRecord, RunState, Ticket
+from moa_server.domain.strategy import Decision
+from moa_server.domain.usage import Certainty, Usage
+from moa_server.engine import ModelView, RunStatus
+from moa_server.models import BreakerState
+from moa_server.service.wire import events, plans, queries, runs
+from tests.service.scripted import NOW, event, plan
+
+DEGRADED = Degradation(DegradationReason.AGENT_FAILED, "one failed", 0, "one")
+PROPOSAL = Proposal("one", 0, "m", "m", "text")
+FAILURE = AgentFailure("two", 1, "m", "MODEL_TIMEOUT", "was silent")
+ANSWER = Answer("text", "boss", "m", "m")
+FACTS: dict[str, facts.Fact] = {
+    "run_started": facts.RunStarted("", plan()),
+    "run_adopted": facts.RunAdopted(0),
+    "layer_started": facts.LayerStarted(PlannedLayer(0, (), 1, 0.0)),
+    "agent_started": facts.AgentStarted(0, "one", 0, "m"),
+    "proposal_delta": facts.ProposalDelta(0, "one", 0, "te"),
+    "proposal_received": facts.ProposalReceived(0, PROPOSAL),
+    "agent_failed": facts.AgentFailed(0, FAILURE),
+    "layer_closed": facts.LayerClosed(LayerResult(0, (PROPOSAL,), (FAILURE,))),
+    "decision_made": facts.DecisionMade(Decision("stop", ("one",), "agreed", 2, shadow=True)),
+    "answer_delta": facts.AnswerDelta("te"),
+    "answer_restarted": facts.AnswerRestarted(DEGRADED),
+    "run_succeeded": facts.RunSucceeded(ANSWER, Usage(1)),
+    "run_failed": facts.RunFailed("NO_PROPOSALS", "none", (FAILURE,), "", Usage(1)),
+    "run_cancelled": facts.RunCancelled("caller", Usage(1)),
+}
+
+
+def written(fact: facts.Fact) -> event_pb2.Event:
+    into = event_pb2.Event()
+    events.write_event(event(7, fact), into)
+    return into
+
+
+def test_every_fact_of_the_house_is_one_of_the_contract_and_the_other_way_round() -> None:
+    assert {type(fact) for fact in FACTS.values()} == set(get_args(facts.Fact))
+    told = {field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["fact"].fields}
+    assert told == FACTS.keys() | {"heartbeat"}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_fact_is_written_under_its_own_name_with_all_that_it_says(name: str) -> None:
+    into = written(FACTS[name])
+    assert (into.run_id, into.epoch, into.sequence) == ("run", 1, 7)
+    assert into.event_time.ToDatetime(UTC) == NOW
+    assert into.WhichOneof("fact") == name
+    said, fact = getattr(into, name), FACTS[name]
+    for field in said.DESCRIPTOR.fields:
+        plain = getattr(fact, field.name, None)
+        if isinstance(plain, str | int):
+            assert getattr(said, field.name) == plain
+        elif field.message_type:
+            assert said.HasField(field.name)
+
+
+def test_a_decision_is_told_whole() -> None:
+    said = written(FACTS["decision_made"]).decision_made
+    assert (said.subject, [*said.chosen], said.detail, said.calls_saved) == ("stop", ["one"], "agreed", 2)
+    assert said.shadow
+
+
+ENUMS: dict[str, type[Enum]] = {
+    "FinishReason": FinishReason,
+    "AttemptKind": AttemptKind,
+    "Certainty": Certainty,
+    "RunState": RunState,
+    "DegradationReason": DegradationReason,
+    "BreakerState": BreakerState,
+    "Role": Role,
+}
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_the_members_of_the_house_are_those_of_the_contract(name: str) -> None:
+    said = {**plan_pb2.DESCRIPTOR.enum_types_by_name, **run_pb2.DESCRIPTOR.enum_types_by_name}[name]
+    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
+    house = {f"{prefix}_{member.name}" for member in ENUMS[name]}
+    assert house | {f"{prefix}_UNSPECIFIED"} == {value.name for value in said.values}
+
+
+def test_every_member_is_written_as_its_own_name() -> None:
+    for finish in FinishReason:
+        said = runs.write_answer(Answer("text", "boss", "m", "m", finish)).finish_reason
+        assert run_pb2.FinishReason.Name(said) == f"FINISH_REASON_{finish.name}"
+    for kind in AttemptKind:
+        [attempt] = runs.write_attempts([Attempt("m", kind, NOW, NOW)])
+        assert run_pb2.AttemptKind.Name(attempt.kind) == f"ATTEMPT_KIND_{kind.name}"
+    for certainty in Certainty:
+        usage = runs.write_usage(Usage(1, certainty=certainty))
+        assert run_pb2.Certainty.Name(usage.certainty) == f"CERTAINTY_{certainty.name}"
+    for reason in DegradationReason:
+        degradation = plans.write_degradation(Degradation(reason, "less"))
+        assert plan_pb2.DegradationReason.Name(degradation.reason) == f"DEGRADATION_REASON_{reason.name}"
+    for state in BreakerState:
+        model = plans.write_model(ModelView("m", state))
+        assert plan_pb2.BreakerState.Name(model.breaker) == f"BREAKER_STATE_{state.name}"
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_the_state_of_a_run_is_that_of_its_record_until_its_end_is_known(state: RunState) -> None:
+    record = RunRecord("run", Ticket("me", "", ""), plan(), state, 1, NOW)
+    said = runs.write_run(RunStatus(record, facts.BEGINNING, Usage(), None)).state
+    assert run_pb2.RunState.Name(said) == f"RUN_STATE_{state.name}"
+    for name in ("run_succeeded", "run_failed", "run_cancelled"):
+        end: Any = FACTS[name]
+        said = runs.write_run(RunStatus(record, facts.BEGINNING, Usage(), end)).state
+        assert run_pb2.RunState.Name(said) == name.replace("run_", "run_state_").upper()
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_is_read(role: Role) -> None:
+    said = [
+        plan_pb2.Message(role=plan_pb2.Role.Value(f"ROLE_{one.name}"), parts=[plan_pb2.Part(text="x")])
+        for one in (role, Role.USER)
+    ]
+    violations = queries.Violations()
+    assert queries.read_conversation(said, "messages", Limits(), violations)[0] == Message(role, (Part("x"),))
+    violations.raise_any()
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 999_999])
+def test_a_moment_is_written_to_the_microsecond(microsecond: int) -> None:
+    moment = datetime(2026, 12, 31, 23, 59, 59, microsecond, UTC)
+    [attempt] = runs.write_attempts([Attempt("m", AttemptKind.FIRST, moment, moment)])
+    assert attempt.start_time.ToDatetime(UTC) == moment
+    assert not attempt.HasField("first_token_time")
