@@ -19,7 +19,7 @@ class Late:
         return self._left
 
 
-@pytest.mark.parametrize("left", [0.0, -3.0])
+@pytest.mark.parametrize("left", [0.0, -3.0, 0.0009])
 async def test_nothing_is_started_for_a_call_whose_time_is_over(left: float) -> None:
     engine, context = ScriptedEngine(), Late(left)
     calls.enter(RpcCall("moa.v1.MoaService/Query", context))  # type: ignore[arg-type]

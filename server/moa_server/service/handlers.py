@@ -20,6 +20,8 @@ from moa_server.service.wire.requests import Asked, Named, read_ask, read_layer,
 from moa_server.service.wire.runs import write_answer, write_layer, write_run
 
 _BY_CALLER: Final = "caller"
+_ROUNDING_S: Final = 0.001
+"""The transport counts in milliseconds and rounds up: a deadline that is past arrives with as much as this left."""
 
 Response = TypeVar("Response", pb.SynthesizeResponse, pb.WatchRunResponse)
 
@@ -120,7 +122,7 @@ class Handlers(MoaServiceServicer):
         call = current()
         self._check_mixture(asked.query.mixture)
         left = call.time_left
-        if left is not None and left <= 0:
+        if left is not None and left <= _ROUNDING_S:
             raise DeadlineExceeded("the deadline was over before the run could start")
         ticket = Ticket(
             caller=call.caller.name,
