@@ -142,7 +142,7 @@ def test_a_deadline_that_is_past_starts_nothing(tool: Reflected, house: Upstream
 
 
 def refusal_of_code(tool: Reflected, method: str) -> grpc.StatusCode:
-    """The client's own core ends such a call, so that there are no details to read."""
+    """The client's own core ends most such calls, so that there may be no details to read."""
     with pytest.raises(grpc.RpcError) as refused:
         tool.call(method, {"query": asking()}, timeout=0)
     call: Any = refused.value

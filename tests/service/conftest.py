@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -23,6 +23,9 @@ from moa_server.service.server import Serving, serving
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec
 
+if TYPE_CHECKING:
+    from moa.v1.moa_service_pb2_grpc import MoaServiceAsyncStub
+
 LIMITS = Limits(messages=5, message_size=1000, request_size=10_000)
 NO_GRACE = Listening("127.0.0.1:0", drain_grace_s=0.0)
 
@@ -33,11 +36,11 @@ class Served:
 
     serving: Serving
     engine: Any
-    models: dict[str, FakeModel] = field(default_factory=dict)
-    channel: Any = None
+    models: dict[str, FakeModel]
+    channel: grpc.aio.Channel
 
     @property
-    def stub(self) -> MoaServiceStub:
+    def stub(self) -> "MoaServiceAsyncStub":
         return MoaServiceStub(self.channel)
 
     @property
@@ -92,3 +95,9 @@ def ask(text: str = "hello", **more: Any) -> pb.QueryRequest:  # noqa: ANN401
 
 def synthesize(text: str = "hello", **more: Any) -> pb.SynthesizeRequest:  # noqa: ANN401
     return pb.SynthesizeRequest(query=query(text), **more)
+
+
+async def rest(stream: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - of either method
+    """Read what is left of a stream that was read from by hand."""
+    while (response := await stream.read()) is not grpc.aio.EOF:
+        yield response

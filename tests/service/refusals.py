@@ -46,9 +46,8 @@ def unpacked(code: grpc.StatusCode, sentence: str, packed: bytes, trailers: dict
     found: dict[str, list[Any]] = {}
     for detail in status.details:
         for kind in (ErrorInfo, BadRequest, RetryInfo, RunFailure):
-            if detail.Is(kind.DESCRIPTOR):
-                message = kind()
-                detail.Unpack(message)
+            message: Any = kind()
+            if detail.Unpack(message):
                 found.setdefault(kind.__name__, []).append(message)
     retry = found.get("RetryInfo", [None])[0]
     return Refusal(

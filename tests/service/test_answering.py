@@ -8,7 +8,7 @@ from moa_server.domain.errors import ModelTimeout, ModelUnavailable
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
 from tests.engine.fakes import FakeModel, failing, saying, silent, spec
-from tests.service.conftest import Serve, ask, query, synthesize
+from tests.service.conftest import Serve, ask, query, rest, synthesize
 from tests.service.refusals import refusal, refusal_of_stream
 
 
@@ -91,15 +91,10 @@ async def test_a_run_is_cancelled_by_its_caller(serve: Serve) -> None:
     await stream.read()
     cancelled = await served.stub.CancelRun(pb.CancelRunRequest(request_id="r"))
     assert cancelled.run.state == run_pb2.RUN_STATE_CANCELLED
-    events = [response.event async for response in _rest(stream)]
+    events = [response.event async for response in rest(stream)]
     assert events[-1].run_cancelled.by == "caller"
     refused = await refusal(served.stub.Query(ask(request_id="r")))
     assert (refused.code, refused.reason) == (grpc.StatusCode.CANCELLED, "RUN_CANCELLED")
-
-
-async def _rest(stream):  # noqa: ANN001, ANN202
-    while (response := await stream.read()) is not grpc.aio.EOF:
-        yield response
 
 
 async def test_a_plan_is_explained_and_nothing_is_called(serve: Serve) -> None:

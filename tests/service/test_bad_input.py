@@ -216,10 +216,12 @@ async def test_a_request_far_over_its_limit_is_not_even_read(served: Served) -> 
 
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff", b"\x0a\x05abc", b"\x12\x02\xff\xfe"])
 async def test_bytes_that_are_no_request_are_refused(served: Served, raw: bytes) -> None:
-    for method in ("Query", "LayerResult"):
-        refused = await refusal(served.channel.unary_unary(f"/moa.v1.MoaService/{method}")(raw))
+    for name in ("Query", "LayerResult"):
+        method: Any = served.channel.unary_unary(f"/moa.v1.MoaService/{name}")
+        refused = await refusal(method(raw))
         assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-    refused = await refusal_of_stream(served.channel.unary_stream("/moa.v1.MoaService/Synthesize")(raw))
+    stream: Any = served.channel.unary_stream("/moa.v1.MoaService/Synthesize")
+    refused = await refusal_of_stream(stream(raw))
     assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
@@ -229,7 +231,7 @@ async def test_an_override_that_is_not_allowed_is_refused(served: Served) -> Non
     assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "OVERRIDE_REFUSED")
 
 
-HOSTILE = {
+HOSTILE: dict[str, tuple[tuple[str, str | bytes], ...]] = {
     "garbage": (("traceparent", "~ garbage"), ("tracestate", "=,=,==")),
     "zeros": (("traceparent", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"),),
     "binary": (("traceparent-bin", b"\xff\x00\xfe"), ("grpc-trace-bin", b"\x00" * 40)),

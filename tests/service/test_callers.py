@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import pytest
@@ -52,7 +53,7 @@ async def test_who_is_not_known_gets_nothing(served: Served, metadata: tuple[tup
         assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
     refused = await refusal_of_stream(stub.WatchRun(pb.WatchRunRequest(), metadata=metadata))
     assert refused.code is grpc.StatusCode.UNAUTHENTICATED
-    reflection = served.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+    reflection: Any = served.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
     refused = await refusal_of_stream(reflection(iter([b""]), metadata=metadata))
     assert refused.code is grpc.StatusCode.UNAUTHENTICATED
 

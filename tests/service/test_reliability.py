@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import grpc
-
 from moa.v1 import moa_service_pb2 as pb
 from moa.v1 import plan_pb2
 from moa_server.domain.agent import Agent
@@ -21,7 +19,7 @@ from moa_server.strategies import STRATEGIES
 from moa_server.telemetry import names
 from moa_server.telemetry.run_metrics import RunMetrics
 from tests.models.fakes import PLAIN, Caller, Scripted, scripted, spec
-from tests.service.conftest import Serve, ask, synthesize
+from tests.service.conftest import Serve, ask, rest, synthesize
 from tests.telemetry.spans import measure, measured, recorded
 
 DOWN = ModelUnavailable("500")
@@ -52,7 +50,7 @@ async def test_degradations_are_in_the_answer_in_events_on_the_span_and_counted(
     with recorded() as spans:
         async with offering("degraded", *voices, rules=Rules(restart_answer=True)) as engine:
             served = await serve(engine=engine)
-            events = [response.event async for response in _all(served.stub.Synthesize(synthesize()))]
+            events = [response.event async for response in rest(served.stub.Synthesize(synthesize()))]
     answer = events[-1].run_succeeded.answer
     reasons = [plan_pb2.DegradationReason.Name(one.reason) for one in answer.degradations]
     assert reasons == [
@@ -71,11 +69,6 @@ async def test_degradations_are_in_the_answer_in_events_on_the_span_and_counted(
         if attributes[names.MIXTURE] == "degraded"
     }
     assert counted == {"agent_failed": 1, "answer_restarted": 1, "fallback_served": 1}
-
-
-async def _all(stream):  # noqa: ANN001, ANN202 - as grpc has them
-    while (response := await stream.read()) is not grpc.aio.EOF:
-        yield response
 
 
 async def test_the_wire_tells_who_was_asked_and_who_served(serve: Serve) -> None:

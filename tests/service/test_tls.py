@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -13,6 +14,9 @@ from moa_server.service.certificates import CertificateRefused
 from tests.service.conftest import NO_GRACE, Serve, Served, ask
 from tests.service.refusals import refusal
 from tests.service.scripted import ScriptedEngine, cut
+
+if TYPE_CHECKING:
+    from moa.v1.moa_service_pb2_grpc import MoaServiceAsyncStub
 
 
 class Authority:
@@ -44,7 +48,7 @@ def listening(files: Tls) -> Listening:
 @asynccontextmanager
 async def connected(
     served: Served, roots: bytes, key: bytes | None = None, chain: bytes | None = None
-) -> AsyncIterator[MoaServiceStub]:
+) -> AsyncIterator["MoaServiceAsyncStub"]:
     credentials = grpc.ssl_channel_credentials(roots, key, chain)
     # A channel of its own for each: gRPC shares connections between channels that look alike.
     options = [("grpc.use_local_subchannel_pool", 1)]

@@ -87,7 +87,8 @@ async def test_a_caller_that_vanishes_while_it_is_written_to_leaves_nothing_behi
     engine = ScriptedEngine(endless)
     served = await serve(engine=engine)
     async with grpc.aio.insecure_channel(served.target) as channel:
-        call = channel.unary_stream("/moa.v1.MoaService/Synthesize")(synthesize().SerializeToString())
+        method: Any = channel.unary_stream("/moa.v1.MoaService/Synthesize")
+        call = method(synthesize().SerializeToString())
         await call.read()
     await asyncio.wait_for(engine.left.wait(), 10)
     assert engine.watching == 0
@@ -183,7 +184,7 @@ async def test_more_calls_than_may_be_open_are_shed_and_probes_are_not(serve: Se
     refused = await refusal(served.stub.ListMixtures(pb.ListMixturesRequest()))
     assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "OVERLOADED")
     assert int(refused.trailers["grpc-retry-pushback-ms"]) >= 500
-    probe = health_pb2_grpc.HealthStub(served.channel)
+    probe: Any = health_pb2_grpc.HealthStub(served.channel)
     assert (await probe.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
     call.cancel()
     await asyncio.wait_for(engine.left.wait(), 10)

@@ -36,7 +36,7 @@ def collecting() -> Iterator[Collector]:
             ("trace.v1.Trace", trace_pb.ExportTraceServiceRequest, collector.export_traces),
             ("metrics.v1.Metrics", metrics_pb.ExportMetricsServiceRequest, collector.export_metrics),
         ):
-            handler = grpc.unary_unary_rpc_method_handler(
+            handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
                 answer, request_deserializer=request.FromString, response_serializer=lambda r: r.SerializeToString()
             )
             name = f"opentelemetry.proto.collector.{signal}Service"

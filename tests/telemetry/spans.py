@@ -25,9 +25,9 @@ class Spans:
         return [span for span in self.all() if span.name == name]
 
     def children_of(self, parent: ReadableSpan) -> list[str]:
-        return sorted(
-            span.name for span in self.all() if span.parent and span.parent.span_id == parent.get_span_context().span_id
-        )
+        context = parent.get_span_context()
+        assert context is not None
+        return sorted(span.name for span in self.all() if span.parent and span.parent.span_id == context.span_id)
 
 
 @contextmanager

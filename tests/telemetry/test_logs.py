@@ -21,7 +21,8 @@ def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
     yield
-    root.handlers, _ = handlers, root.setLevel(level)
+    root.handlers = handlers
+    root.setLevel(level)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
