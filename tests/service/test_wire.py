@@ -72,6 +72,13 @@ def test_a_fact_is_written_under_its_own_name_with_all_that_it_says(name: str) -
             assert said.HasField(field.name)
 
 
+@pytest.mark.parametrize(
+    ("name", "empty"), [("answer_delta", facts.AnswerDelta("")), ("proposal_delta", facts.ProposalDelta(0, "", 0, ""))]
+)
+def test_an_empty_piece_is_a_fact_all_the_same(name: str, empty: facts.Fact) -> None:
+    assert written(empty).WhichOneof("fact") == name
+
+
 def test_a_decision_is_told_whole() -> None:
     said = written(FACTS["decision_made"]).decision_made
     assert (said.subject, [*said.chosen], said.detail, said.calls_saved) == ("stop", ["one"], "agreed", 2)

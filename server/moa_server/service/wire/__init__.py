@@ -1,1 +1,1 @@
-"""Translates between the messages of the contract and the words of the house: reads requests, writes what comes of them."""
+"""Translates between the messages of the contract and the words of the house; it asks nobody and does nothing."""

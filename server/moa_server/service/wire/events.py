@@ -28,8 +28,9 @@ def write_event(event: Event, into: pb.Event) -> None:  # noqa: C901, PLR0912 - 
     match fact:
         case facts.AnswerDelta():
             into.answer_delta.text = fact.text
-        case facts.ProposalDelta(layer, agent, position, text):
-            into.proposal_delta.CopyFrom(pb.ProposalDelta(layer=layer, agent=agent, position=position, text=text))
+        case facts.ProposalDelta():
+            delta = into.proposal_delta
+            delta.layer, delta.agent, delta.position, delta.text = fact.layer, fact.agent, fact.position, fact.text
         case facts.RunStarted(request_id, plan):
             into.run_started.CopyFrom(pb.RunStarted(request_id=request_id, plan=write_plan(plan)))
         case facts.RunAdopted(layers_closed):
