@@ -23,7 +23,7 @@ _MOST_STOP_CHARACTERS: Final = 256
 _MOST_NAME_CHARACTERS: Final = 128
 _SMALLEST: Final = 5e-324
 _CENTURY_S: Final = 36_525 * 86_400.0
-"""The longest length of time that makes sense; beyond it, deadlines would overflow."""
+"""The longest length of time that is taken for one."""
 
 
 class Violations:
@@ -105,7 +105,7 @@ def _read_parts(parts: Iterable[pb.Part], field: str, violations: Violations) ->
                 yield Part(part.text)
             case "image":
                 path, kind, data = f"{field}[{place}].image", part.image.media_type, part.image.data
-                # It goes into requests to endpoints as it is: a line break in it would be theirs to read.
+                # It becomes part of a data URL as it is.
                 is_image = kind.startswith("image/") and kind.isascii() and kind.isprintable()
                 violations.check(is_image, f"{path}.media_type", "is no media type of an image, such as image/png")
                 violations.check(bool(data), f"{path}.data", "is empty")
