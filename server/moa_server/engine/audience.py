@@ -67,18 +67,17 @@ class Audience:
         timer = self._timers.get(run_id)
         if timer is None:  # a watcher came between the timer and this task
             return
-        left_s = await self._left_of_grace(run_id) if self._journal.is_shared else 0.0
+        left_s = 0.0
+        if self._journal.is_shared:
+            try:
+                record = await self._journal.find(run_id)
+            except JournalUnavailable:
+                left_s = self._grace_s  # in doubt somebody watches
+            else:
+                left_s = self._grace_s - record.unwatched_s if record is not None else 0.0
         if self._find(run_id) is not run or self._timers.get(run_id) is not timer:
             return
         if left_s > 0:
             self._look_in(min(left_s, self._grace_s), run)
         else:
             run.cancel(_BY)
-
-    async def _left_of_grace(self, run_id: str) -> float:
-        """Return how long a run may wait for a watcher yet, by what other servers have noted."""
-        try:
-            record = await self._journal.find(run_id)
-        except JournalUnavailable:
-            return self._grace_s  # in doubt somebody watches
-        return 0.0 if record is None else self._grace_s - record.unwatched_s

@@ -111,7 +111,23 @@ class Engine:
 
     def mixtures(self) -> Sequence[MixtureView]:
         """Return what this server offers, in the operator's order."""
-        return [self._view(name) for name in self.catalogue.mixtures]
+        planner = Planner(self.catalogue, self._limits)
+        views = []
+        for mixture in self.catalogue.mixtures.values():
+            plan = planner.describe(mixture)
+            models = ((name, self.catalogue.models[name]) for name in self.catalogue.models_of(plan.layers))
+            views.append(
+                MixtureView(
+                    mixture.name,
+                    mixture.description,
+                    mixture.strategy,
+                    plan.layers,
+                    plan.worst_case,
+                    tuple(ModelView(name, self._breaker_of(model)) for name, model in models),
+                    is_default=mixture.name == self.catalogue.default_mixture,
+                )
+            )
+        return views
 
     def open_runs(self) -> int:
         """Return how many runs this server is carrying out."""
@@ -128,8 +144,9 @@ class Engine:
         try:
             submission = self._submission(query, ticket, time_s)
         except MoaError:
-            existing = await self._existing(ticket)
-            if existing is None:
+            # The run of a repeated request may be had even when a new one may not.
+            existing = await self._journal.find_request(ticket.caller, ticket.request_id) if ticket.request_id else None
+            if existing is None or existing.ticket.fingerprint != ticket.fingerprint:
                 raise
             return existing
         # A submission may find that the ownership was renewed a little earlier, and leave it so.
@@ -179,16 +196,26 @@ class Engine:
         """
         metadata = {"run_id": run_id, "layer": str(index)}
         try:
-            async with asyncio.timeout(min(wait_s, self._limits.layer_wait_s) if wait_s > 0 else None):
-                found = await self._closed_layer(run_id, index, wait=wait_s > 0)
+            if wait_s <= 0:
+                found = await closed_layer(run_id, index, self._journal)
+            else:
+                async with asyncio.timeout(min(wait_s, self._limits.layer_wait_s)):
+                    found = await self._layer_when_closed(run_id, index)
         except TimeoutError:
             found = None
-        if found is None:
-            record = await self._journal.find(run_id)
-            if record is not None and record.state is RunState.RUNNING:
-                raise LayerOpen(f"layer {index} of run {run_id} is still open", metadata=metadata)
-            raise LayerNotFound(f"run {run_id} has no closed layer {index}", metadata=metadata)
-        return found
+        if found is not None:
+            return found
+        record = await self._journal.find(run_id)
+        if record is not None and record.state is RunState.RUNNING:
+            raise LayerOpen(f"layer {index} of run {run_id} is still open", metadata=metadata)
+        raise LayerNotFound(f"run {run_id} has no closed layer {index}", metadata=metadata)
+
+    async def _layer_when_closed(self, run_id: str, index: int) -> LayerResult | None:
+        async with aclosing(self.watch(run_id)) as events:
+            async for event in events:
+                if event is not None and isinstance(event.fact, LayerClosed) and event.fact.layer.index == index:
+                    return event.fact.layer
+        return None
 
     async def cancel(self, run_id: str, by: str) -> None:
         """Cancel a run, wherever it is open, and wait a little for it to end."""
@@ -200,14 +227,11 @@ class Engine:
                     await run.ended.wait()
                 else:
                     await self._journal.cancel(run_id, by)
-                    await self._end_of(run_id)
+                    async with aclosing(self.watch(run_id)) as events:
+                        async for _ in events:
+                            pass
         except TimeoutError:
             return
-
-    async def _end_of(self, run_id: str) -> None:
-        async with aclosing(self.watch(run_id)) as events:
-            async for _ in events:
-                pass
 
     async def status(self, run_id: str) -> RunStatus:
         """Return how far a run is.
@@ -226,20 +250,21 @@ class Engine:
             async with asyncio.timeout(grace_s):
                 await self._registry.emptied()
         except TimeoutError:
-            await self._part()
+            if self._journal.is_shared:
+                await self._hand_over()
+            else:
+                self._registry.cancel_all("operator")
+                await self._registry.emptied()
         await self._release(self._takeover.left())
 
-    async def _part(self) -> None:
-        if self._journal.is_shared:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS_S):
-                    await self._registry.writer.flush()
-            left = self._registry.let_go()
-            await self._registry.emptied()
-            await self._release(left)
-        else:
-            self._registry.cancel_all("operator")
-            await self._registry.emptied()
+    async def _hand_over(self) -> None:
+        """Let other servers go on with the runs, from what the journal has of them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._registry.writer.flush()
+        left = self._registry.let_go()
+        await self._registry.emptied()
+        await self._release(left)
 
     async def _release(self, run_ids: list[str]) -> None:
         if not run_ids:
@@ -258,45 +283,11 @@ class Engine:
                 metadata={"limit": "open_runs"},
                 retry_after_s=_RETRY_AFTER_S,
             )
-        plan = self.explain(query)
-        budget = replace(plan.budget, time_s=self._time_for(plan, None if ticket.detached else time_s))
+        plan, run_time = self.explain(query), self._limits.run_time
+        limits = (plan.budget.time_s, None if ticket.detached else time_s)
+        wanted = [limit for limit in limits if limit is not None]
+        budget = replace(plan.budget, time_s=min([*wanted, run_time.maximum_s]) if wanted else run_time.default_s)
         return Submission(secrets.token_hex(_ID_BYTES), ticket, replace(plan, budget=budget))
-
-    def _time_for(self, plan: Plan, time_s: float | None) -> float:
-        wanted = [limit for limit in (plan.budget.time_s, time_s) if limit is not None]
-        return min([*wanted, self._limits.run_time.maximum_s] if wanted else [self._limits.run_time.default_s])
-
-    async def _existing(self, ticket: Ticket) -> RunRecord | None:
-        """Return the run of a repeated request, which may be had even when a new one may not."""
-        if not ticket.request_id:
-            return None
-        found = await self._journal.find_request(ticket.caller, ticket.request_id)
-        return found if found is not None and found.ticket.fingerprint == ticket.fingerprint else None
-
-    async def _closed_layer(self, run_id: str, index: int, *, wait: bool) -> LayerResult | None:
-        if not wait:
-            return await closed_layer(run_id, index, self._journal)
-        async with aclosing(self.watch(run_id)) as events:
-            async for event in events:
-                if event is not None and isinstance(event.fact, LayerClosed) and event.fact.layer.index == index:
-                    return event.fact.layer
-        return None
 
     def _room(self) -> int:
         return self._limits.open_runs - len(self._registry) - self._submitting
-
-    def _view(self, name: str) -> MixtureView:
-        mixture = self.catalogue.mixtures[name]
-        plan = Planner(self.catalogue, self._limits).describe(mixture)
-        return MixtureView(
-            name,
-            mixture.description,
-            mixture.strategy,
-            plan.layers,
-            plan.worst_case,
-            tuple(
-                ModelView(model, self._breaker_of(self.catalogue.models[model]))
-                for model in self.catalogue.models_of(plan.layers)
-            ),
-            is_default=name == self.catalogue.default_mixture,
-        )

@@ -29,7 +29,10 @@ def fit(plan: Plan, strategy: Strategy, resolve: Callable[[Roster], Plan]) -> Pl
             cut = resolve(roster)
             if not excess(cut.worst_case, plan.budget):
                 return replace(cut, degradations=dropped(plan.roster, roster))
-    raise _too_small(over)
+    raise BudgetTooSmall(
+        f"the plan's worst case needs {over['needed']} {over['limit']}, and the budget allows {over['allowed']}",
+        metadata=over,
+    )
 
 
 def excess(worst: WorstCase, budget: Budget) -> dict[str, str]:
@@ -70,10 +73,3 @@ def dropped(before: Roster, after: Roster) -> tuple[Degradation, ...]:
             detail = f"{agent.name} left out to fit the budget"
             found.append(Degradation(DegradationReason.AGENTS_DROPPED, detail, index, agent.name))
     return tuple(found)
-
-
-def _too_small(over: dict[str, str]) -> BudgetTooSmall:
-    return BudgetTooSmall(
-        f"the plan's worst case needs {over['needed']} {over['limit']}, and the budget allows {over['allowed']}",
-        metadata=over,
-    )

@@ -7,7 +7,7 @@ from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.query import Query
-from moa_server.domain.strategy import OutlinedLayer, Strategy
+from moa_server.domain.strategy import Strategy
 from moa_server.engine.plans.budget_cuts import fit
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.engine.plans.overrides import overridden
@@ -74,15 +74,14 @@ class Planner:
 
     def _resolved(self, plan: Plan, strategy: Strategy, roster: Roster) -> Plan:
         stages = strategy.stages(roster, strategy.read(plan.options), plan.rules)
-        layers = tuple(_planned(index, stage, plan) for index, stage in enumerate(stages))
+        quorum, layers = plan.rules.quorum, []
+        for index, layer in enumerate(stages):
+            count = len(layer.agents[: layer.most])
+            needed = count if quorum is None or layer.answers else min(quorum, count)
+            grace_s = plan.rules.grace_s
+            layers.append(PlannedLayer(index, layer.agents, needed, grace_s, layer.answers, count, layer.folds))
         priced = worst_case(stages, plan.messages, self.catalogue.models)
         if plan.response_schema is not None:
             agents = tuple(roster.agents())
             priced = with_repair(priced, agents, plan.response_schema, plan.messages, self.catalogue.models)
-        return replace(plan, roster=roster, layers=layers, worst_case=priced)
-
-
-def _planned(index: int, stage: OutlinedLayer, plan: Plan) -> PlannedLayer:
-    count = len(stage.agents[: stage.most])
-    quorum = count if plan.rules.quorum is None or stage.answers else min(plan.rules.quorum, count)
-    return PlannedLayer(index, stage.agents, quorum, plan.rules.grace_s, stage.answers, count, stage.folds)
+        return replace(plan, roster=roster, layers=tuple(layers), worst_case=priced)

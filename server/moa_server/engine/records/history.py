@@ -37,7 +37,21 @@ class History:
         """Read a run's events, in order."""
         history = cls()
         for event in events:
-            history._take(event)
+            match event.fact:
+                case RunStarted():
+                    history.started = True
+                case AgentStarted(layer, agent, position):
+                    history._calling.setdefault((layer, position), []).append(agent)
+                case ProposalReceived(layer, proposal):
+                    history._end_call(layer, proposal.position, proposal.usage)
+                    history.given[proposal.position] = proposal
+                case AgentFailed(layer, failure):
+                    history._end_call(layer, failure.position, failure.usage)
+                case LayerClosed(layer_result):
+                    history.closed.append(layer_result)
+                    history.given.clear()
+                case DecisionMade():
+                    history.decisions += 1
         return history
 
     @property
@@ -49,23 +63,6 @@ class History:
     def spent(self) -> Usage:
         """What all calls have used, as far as it is known."""
         return self.known + Usage.unknown(len(self.lost))
-
-    def _take(self, event: Event) -> None:
-        match event.fact:
-            case RunStarted():
-                self.started = True
-            case AgentStarted(layer, agent, position):
-                self._calling.setdefault((layer, position), []).append(agent)
-            case ProposalReceived(layer, proposal):
-                self._end_call(layer, proposal.position, proposal.usage)
-                self.given[proposal.position] = proposal
-            case AgentFailed(layer, failure):
-                self._end_call(layer, failure.position, failure.usage)
-            case LayerClosed(layer_result):
-                self.closed.append(layer_result)
-                self.given.clear()
-            case DecisionMade():
-                self.decisions += 1
 
     def _end_call(self, layer: int, position: int, usage: Usage) -> None:
         self.known += usage

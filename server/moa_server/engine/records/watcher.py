@@ -62,13 +62,11 @@ class Watcher:
             RunNotFound: there is no such run.
         """
         log = self._local(self._run_id)
-        if log is None or self._lacks_earlier_owners(log):
+        # A watcher may still lack events of an earlier owner, or know of a later one than is here.
+        is_of_its_epoch = log is not None and log.epoch == max(self._cursor.epoch, 1)
+        if log is None or not is_of_its_epoch:
             return await self._news_of_journal()
         return await self._news_of_log(log)
-
-    def _lacks_earlier_owners(self, log: RunLog) -> bool:
-        """Whether the watcher still lacks events of an earlier owner, or knows of a later one."""
-        return self._cursor.epoch != log.epoch and not (log.epoch == 1 and self._cursor.epoch == 0)
 
     async def _news_of_log(self, log: RunLog) -> Sequence[Event] | None:
         await self._stop_following()

@@ -1,7 +1,7 @@
 """Writes the events of all runs of this server into the journal, in group commits that also renew its ownership."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -147,14 +147,16 @@ class Writer:
         for log, append in batch:
             if append.events and log.run_id not in refused:
                 log.settle(append.events[-1].sequence)
-        self._send_again(written.behind)
-        lost = self._still_open(log for log, _ in batch if log.run_id in written.lost)
+        for run_id, sequence in written.behind:  # what a store has lost in a failover is sent once more
+            behind = self._logs.get(run_id)
+            if behind is not None:
+                behind.rewind(sequence)
+                self.note(behind, urgent=True)
+        # Of a run that has come back meanwhile, an earlier epoch was lost.
+        lost_logs = (log for log, _ in batch if log.run_id in written.lost)
+        lost = frozenset(log.run_id for log in lost_logs if self._logs.get(log.run_id) is log)
         if lost or written.cancelled:
             self._on_written(replace(written, lost=lost))
-
-    def _still_open(self, lost: Iterable[RunLog]) -> frozenset[str]:
-        """Return the runs of these logs, but for those that have come back meanwhile: an earlier epoch was lost."""
-        return frozenset(log.run_id for log in lost if self._logs.get(log.run_id) is log)
 
     def _asked_for(self, dirty: dict[str, RunLog], now: float) -> list[RunLog]:
         """Return whose events are written; now and then all, since a run without news may have been lost too."""
@@ -162,14 +164,6 @@ class Writer:
             return [*dirty.values()]
         self._asked = now
         return [*{**self._logs, **dirty}.values()]
-
-    def _send_again(self, behind: tuple[tuple[str, int], ...]) -> None:
-        """Write once more what a store has lost in a failover."""
-        for run_id, sequence in behind:
-            log = self._logs.get(run_id)
-            if log is not None:
-                log.rewind(sequence)
-                self.note(log, urgent=True)
 
 
 def is_urgent(fact: object) -> bool:

@@ -70,7 +70,11 @@ class Carrier:
                 case Layer():
                     given = await self._result_of(step)
                     if step.answers and not given.proposals and not step.hands_back(given):
-                        return self._stand_in(step)
+                        # It has failed before its first word, and the best proposal may stand in for it.
+                        best, failed = best_stand_in(step), step.calls[0].agent.name
+                        detail = f"{failed} failed; the answer is {best.agent}'s"
+                        self._degrade(DegradationReason.AGGREGATOR_FAILED, detail)
+                        return Answer.of(best)
                     if step.answers and given.proposals:
                         _tell_length(step, given.proposals[0])
                 case Decision():
@@ -155,12 +159,6 @@ class Carrier:
         if plan.budget != Budget(time_s=plan.budget.time_s):
             stages = strategy.stages(plan.roster, strategy.read(plan.options), plan.rules)
             self.run.spending.keep(to_come(plan, stages, index, self.run.models))
-
-    def _stand_in(self, layer: Layer) -> Answer:
-        """Return the best proposal, since the answering agent has failed before its first word."""
-        best, failed = best_stand_in(layer), layer.calls[0].agent.name
-        self._degrade(DegradationReason.AGGREGATOR_FAILED, f"{failed} failed; the answer is {best.agent}'s")
-        return Answer.of(best)
 
     def _degrade(self, reason: DegradationReason, detail: str) -> None:
         self.degradations.append(Degradation(reason, detail))

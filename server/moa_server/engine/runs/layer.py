@@ -66,6 +66,9 @@ class OpenLayer:
         # An answer that declines is the answer; of references, refusals are left out while enough others hold.
         kept, declined = sift(proposals, len(proposals) if self._layer.answers else self._quorum or 1)
         failures = (*failures, *declined)
+        missed = [degradation_of(failure, self._index) for failure in failures]
+        if self._is_settled():  # then a call that was cut was not missed
+            missed = [one for one in missed if one.reason is not DegradationReason.STRAGGLER_CUT]
         return LayerResult(
             self._index,
             kept,
@@ -74,7 +77,7 @@ class OpenLayer:
             self._run.server.clock.now(),
             self._layer.answers,
             tuple(self._arrival),
-            (*self._missed(failures), *self._degradations),
+            (*missed, *self._degradations),
         )
 
     async def _until_closed(self, tasks: set[asyncio.Task[None]]) -> None:
@@ -134,13 +137,6 @@ class OpenLayer:
     def _proposals(self) -> tuple[Proposal, ...]:
         ordered = (self._outcomes[position] for position in sorted(self._outcomes))
         return tuple(outcome for outcome in ordered if isinstance(outcome, Proposal))
-
-    def _missed(self, failures: tuple[AgentFailure, ...]) -> list[Degradation]:
-        """Return who failed; a call that was cut because the matter was settled was not missed."""
-        found = [degradation_of(failure, self._index) for failure in failures]
-        if self._is_settled():
-            return [one for one in found if one.reason is not DegradationReason.STRAGGLER_CUT]
-        return found
 
 
 def _unheard(_text: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace import StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from moa_server.domain.errors import DeadlineExceeded, InternalError, MoaError
@@ -84,7 +84,12 @@ class OpenRun:
         try:
             with _tracer.start_as_current_span(names.run_span(plan.mixture), parent, attributes=attributes) as span:
                 end = await self._carry_out()
-                _show_end(span, end)
+                if isinstance(end, RunFailed):
+                    span.set_status(StatusCode.ERROR, end.reason)
+                    span.set_attribute(names.ERROR_TYPE, end.reason)
+                if isinstance(end, RunSucceeded) and end.answer.degradations:
+                    reasons = sorted({str(degradation.reason) for degradation in end.answer.degradations})
+                    span.set_attribute(names.DEGRADATIONS, reasons)
             self._is_decided = True
             self.context.tell(end)
             await self.context.log.durable()
@@ -141,11 +146,3 @@ class OpenRun:
             self.context.spending.spent,
             tuple(error.metadata.items()),
         )
-
-
-def _show_end(span: Span, end: Terminal) -> None:
-    if isinstance(end, RunFailed):
-        span.set_status(StatusCode.ERROR, end.reason)
-        span.set_attribute(names.ERROR_TYPE, end.reason)
-    if isinstance(end, RunSucceeded) and end.answer.degradations:
-        span.set_attribute(names.DEGRADATIONS, sorted({str(one.reason) for one in end.answer.degradations}))

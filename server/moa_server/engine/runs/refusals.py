@@ -38,16 +38,16 @@ def sift(proposals: Sequence[Proposal], needed: int) -> tuple[tuple[Proposal, ..
     kept = [proposal for proposal in proposals if proposal not in refused]
     if len(kept) < max(needed, 1):
         return tuple(proposals), ()
-    return tuple(kept), tuple(_declined(proposal) for proposal in refused)
-
-
-def _declined(proposal: Proposal) -> AgentFailure:
-    return AgentFailure(
-        proposal.agent,
-        proposal.position,
-        proposal.model,
-        ModelRefused.reason(),
-        f"{proposal.agent} declined to answer",
-        proposal.attempts,
-        proposal.usage,
+    declined = (
+        AgentFailure(
+            proposal.agent,
+            proposal.position,
+            proposal.model,
+            ModelRefused.reason(),
+            f"{proposal.agent} declined to answer",
+            proposal.attempts,
+            proposal.usage,
+        )
+        for proposal in refused
     )
+    return tuple(kept), tuple(declined)

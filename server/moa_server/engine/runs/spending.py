@@ -63,9 +63,9 @@ class Spending:
 
         Of a call whose use is not known for certain, the rest stays set aside: the endpoint may bill it.
         """
-        self._reserved = _without(self._reserved, worst)
+        self._reserved = _less(self._reserved, worst)
         if actual.certainty is not Certainty.KNOWN:
-            self._reserved += _rest(worst, actual)
+            self._reserved += _less(worst, actual)
         self._spent += actual
 
 
@@ -162,19 +162,11 @@ def _check(name: str, total: int, allowed: int | None) -> None:
         )
 
 
-def _rest(worst: Usage, actual: Usage) -> Usage:
-    """Return what a call could have used beyond what is taken for its use."""
+def _less(one: Usage, other: Usage) -> Usage:
+    """Return what is left of one when the other is taken from it; never less than nothing."""
     return Usage(
-        input_tokens=max(worst.input_tokens - actual.input_tokens, 0),
-        output_tokens=max(worst.output_tokens - actual.output_tokens, 0),
-        cost_nanousd=max((worst.cost_nanousd or 0) - (actual.cost_nanousd or 0), 0),
-    )
-
-
-def _without(reserved: Usage, worst: Usage) -> Usage:
-    return Usage(
-        calls=reserved.calls - worst.calls,
-        input_tokens=reserved.input_tokens - worst.input_tokens,
-        output_tokens=reserved.output_tokens - worst.output_tokens,
-        cost_nanousd=(reserved.cost_nanousd or 0) - (worst.cost_nanousd or 0),
+        calls=max(one.calls - other.calls, 0),
+        input_tokens=max(one.input_tokens - other.input_tokens, 0),
+        output_tokens=max(one.output_tokens - other.output_tokens, 0),
+        cost_nanousd=max((one.cost_nanousd or 0) - (other.cost_nanousd or 0), 0),
     )

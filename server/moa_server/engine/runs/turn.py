@@ -72,7 +72,10 @@ class Turn:
                 async with asyncio.timeout_at(self._place.deadline):
                     outcome: Outcome = self._proposal(await self._reply())
             except TimeoutError:
-                outcome = self.failure(self._too_late())
+                in_doubt = "the ownership of the run was in doubt until there was no time for a call"
+                still_speaking = f"{agent.name} was still speaking at its deadline"
+                late = JournalUnavailable(in_doubt) if self._in_doubt else ModelTimeout(still_speaking)
+                outcome = self.failure(late)
             except MoaError as error:
                 outcome = self.failure(error)
             if isinstance(outcome, AgentFailure):
@@ -94,11 +97,6 @@ class Turn:
             tuple(self._account.attempts),
             self._account.usage,
         )
-
-    def _too_late(self) -> MoaError:
-        if self._in_doubt:
-            return JournalUnavailable("the ownership of the run was in doubt until there was no time for a call")
-        return ModelTimeout(f"{self._call.agent.name} was still speaking at its deadline")
 
     async def _reply(self) -> Reply:
         """Ask once no other server can have claimed the run, and once more where the prompt was too long after all."""
