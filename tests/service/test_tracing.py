@@ -31,7 +31,7 @@ async def test_the_callers_trace_goes_on_through_the_run_to_its_agents(serve: Se
     served = await serve()
     await served.stub.Query(ask(), metadata=(("traceparent", f"00-{TRACE}-{SPAN}-01"),))
     await served.channel.close()
-    (server,) = spans.named(QUERY)
+    (server,) = await spans.ended(QUERY)
     assert server.kind is SpanKind.SERVER
     assert server.parent is not None
     assert f"{server.parent.span_id:016x}" == SPAN
@@ -58,7 +58,7 @@ async def test_a_runs_span_tells_how_long_the_answer_is_beside_what_it_was_writt
 async def test_a_call_is_described_as_the_conventions_have_it(serve: Serve, spans: Spans) -> None:
     served = await serve()
     await served.stub.Query(ask())
-    (server,) = spans.named(QUERY)
+    (server,) = await spans.ended(QUERY)
     assert dict(server.attributes or {}) == {
         names.RPC_SYSTEM: "grpc",
         names.RPC_METHOD: QUERY,
@@ -72,7 +72,7 @@ async def test_a_refusal_is_the_callers_and_a_failure_is_ours(serve: Serve, span
     served = await serve({"one": FakeModel(spec("one"), failing(ModelTimeout("x"))), "boss": FakeModel(spec("boss"))})
     await refusal(served.stub.Query(pb.QueryRequest()))
     await refusal(served.stub.Query(ask()))
-    refused, failed = spans.named(QUERY)
+    refused, failed = await spans.ended(QUERY, 2)
     assert (refused.attributes or {})[names.ERROR_TYPE] == "INVALID_ARGUMENT"
     assert refused.status.status_code is StatusCode.UNSET
     assert (failed.attributes or {})[names.ERROR_TYPE] == "UNAVAILABLE"
@@ -83,7 +83,7 @@ async def test_a_fault_is_quoted_by_its_trace_and_its_text_is_in_no_span(serve: 
     served = await serve(engine=ScriptedEngine(refuse=RuntimeError("secret-42")))
     refused = await refusal(served.stub.Query(ask(), metadata=(("traceparent", f"00-{TRACE}-{SPAN}-01"),)))
     assert refused.metadata["trace_id"] == TRACE
-    (server,) = spans.named(QUERY)
+    (server,) = await spans.ended(QUERY)
     assert "secret" not in server.to_json()
 
 
@@ -94,7 +94,7 @@ async def test_a_caller_that_left_is_seen(serve: Serve, spans: Spans) -> None:
     await call.read()
     call.cancel()
     await asyncio.wait_for(engine.left.wait(), 10)
-    (server,) = spans.named("moa.v1.MoaService/Synthesize")
+    (server,) = await spans.ended("moa.v1.MoaService/Synthesize")
     assert (server.attributes or {})[names.RPC_STATUS] == "CANCELLED"
 
 
@@ -121,7 +121,7 @@ async def test_a_trace_that_its_caller_does_not_sample_is_not_sampled_here(serve
 async def test_a_trace_that_is_none_begins_anew(serve: Serve, spans: Spans, traceparent: str) -> None:
     served = await serve()
     await served.stub.Query(ask(), metadata=(("traceparent", traceparent),))
-    (server,) = spans.named(QUERY)
+    (server,) = await spans.ended(QUERY)
     assert server.parent is None
 
 

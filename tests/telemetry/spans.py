@@ -1,5 +1,6 @@
 """Keeps the spans and metrics that are made while a test runs."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,13 @@ class Spans:
 
     def named(self, name: str) -> list[ReadableSpan]:
         return [span for span in self.all() if span.name == name]
+
+    async def ended(self, name: str, count: int = 1) -> list[ReadableSpan]:
+        """Wait for the spans of a name: a caller has the end of its call a moment before its span has ended."""
+        async with asyncio.timeout(30):
+            while len(found := self.named(name)) < count:
+                await asyncio.sleep(0)
+        return found
 
     def children_of(self, parent: ReadableSpan) -> list[str]:
         context = parent.get_span_context()
