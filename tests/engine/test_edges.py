@@ -13,6 +13,7 @@ from moa_server.domain.event import (
     AgentStarted,
     AnswerDelta,
     Cursor,
+    Event,
     LayerClosed,
     ProposalReceived,
     RunFailed,
@@ -26,6 +27,13 @@ from moa_server.journal.memory import MemoryJournal
 from tests.engine.conftest import OpenHouse
 from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec, texts
 from tests.engine.journals import CutOff, SharedJournal
+
+
+class Unreadable(MemoryJournal):
+    """Takes everything, and gives nothing back."""
+
+    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+        raise JournalUnavailable("the store cannot be read")
 
 
 class Forgetful(MemoryJournal):
@@ -294,3 +302,45 @@ async def test_references_are_shown_as_they_arrive_where_the_mixture_says_so(ope
     await house.carried()
     shown = "".join(texts(boss.asked[0].prompt))
     assert shown.index("EARLY") < shown.index("LATER")
+
+
+async def test_a_watcher_that_is_slower_than_its_run_needs_no_journal_for_the_rest(open_house: OpenHouse) -> None:
+    gate = asyncio.Event()
+    models = {"boss": FakeModel(spec("boss"), once(gate, "now"))}
+    house = await open_house(models, [], journal=Unreadable())
+    run = await house.start()
+    seen: list[Event] = []
+    async with aclosing(house.engine.watch(run.run_id)) as events:
+        async for event in events:
+            if event is None:
+                continue
+            seen.append(event)
+            gate.set()
+            while house.engine.open_runs():  # noqa: ASYNC110 - the run closes while its watcher is busy with an event
+                await asyncio.sleep(0)
+    assert isinstance(seen[-1].fact, RunSucceeded)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_degradations_stand_in_configured_order_whoever_failed_first(open_house: OpenHouse) -> None:
+    gate = asyncio.Event()
+
+    async def first(_asked: Asked) -> None:
+        gate.set()
+        raise ModelUnavailable("it is down")
+
+    async def second(_asked: Asked) -> None:
+        await gate.wait()
+        raise ModelUnavailable("it is down too")
+
+    models = {
+        "a": FakeModel(spec("a"), second),
+        "b": FakeModel(spec("b"), first),
+        "c": FakeModel(spec("c")),
+        "boss": FakeModel(spec("boss")),
+    }
+    house = await open_house(models, [["a", "b", "c"]])
+    events = await house.carried()
+    end = events[-1].fact
+    assert isinstance(end, RunSucceeded)
+    assert [degradation.agent for degradation in end.answer.degradations] == ["a", "b"]

@@ -35,6 +35,8 @@ class Watcher:
         self._local = local
         self._present = present
         self._heartbeat_s = heartbeat_s
+        self._log: RunLog | None = None
+        """What it reads from while the run is, or was, open here."""
         self._hints: AsyncGenerator[None, None] | None = None
         self._is_done = False
 
@@ -61,18 +63,18 @@ class Watcher:
         Raises:
             RunNotFound: there is no such run.
         """
-        log = self._local(self._run_id)
-        # A watcher may still lack events of an earlier owner, or know of a later one than is here.
-        is_of_its_epoch = log is not None and log.epoch == max(self._cursor.epoch, 1)
-        if log is None or not is_of_its_epoch:
-            return await self._news_of_journal()
-        return await self._news_of_log(log)
-
-    async def _news_of_log(self, log: RunLog) -> Sequence[Event] | None:
-        await self._stop_following()
-        sequence = self._cursor.sequence
+        if self._log is None:
+            log = self._local(self._run_id)
+            # A watcher may still lack events of an earlier owner, or know of a later one than is here.
+            if log is None or log.epoch != max(self._cursor.epoch, 1):
+                return await self._news_of_journal()
+            await self._stop_following()
+            # It is kept to its end: a run can close before a slow watcher has seen all of it.
+            self._log = log
+        log, sequence = self._log, self._cursor.sequence
         while not log.has_shown_beyond(sequence):
             if log.is_left:
+                self._log = None
                 return None
             self._heartbeat.begin(log.wake_watchers)
             await log.news()

@@ -62,7 +62,9 @@ class OpenLayer:
                 for task in tasks:
                     task.cancel()
         proposals = self._proposals()
-        failures = tuple(outcome for outcome in self._outcomes.values() if isinstance(outcome, AgentFailure))
+        # In the configured order, whoever failed first: degradations are told in it too.
+        ordered = (self._outcomes[position] for position in sorted(self._outcomes))
+        failures = tuple(outcome for outcome in ordered if isinstance(outcome, AgentFailure))
         # An answer that declines is the answer; of references, refusals are left out while enough others hold.
         kept, declined = sift(proposals, len(proposals) if self._layer.answers else self._quorum or 1)
         failures = (*failures, *declined)
