@@ -17,7 +17,7 @@ from tests.engine.stories import SEEDS, SETTINGS, Story, billed, many
 from tests.engine.telling import Told, replayed, tell
 from tests.engine.test_properties import outcome
 from tests.engine.test_takeover import OWNERSHIP_S, SharedJournal, journaled, ownership
-from tests.strategies.driving import prompt_of
+from tests.strategies.driver import prompt_of
 
 FOLD = Rules(fold_when_too_long=True)
 LONG = "many words " * 150

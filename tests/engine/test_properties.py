@@ -28,7 +28,7 @@ from moa_server.strategies import STRATEGIES
 from tests.engine.stories import BUDGETS, SETTINGS, Story, billed, many, stories
 from tests.engine.telling import Told, replayed, tell
 from tests.models.timeless_loop import timeless
-from tests.strategies.driving import prompt_of
+from tests.strategies.driver import prompt_of
 
 PATIENCE_S = 1_000.0
 """Of a clock that jumps: nobody waits so long unless for ever."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
-from tests.strategies.driving import agent, agents
+from tests.strategies.driver import agent, agents
 
 LAST = agent("z", weight=1.5)
 POOL = tuple(agent(f"p{number}", labels=(label,)) for number, label in enumerate(("code", "law", "prose")))

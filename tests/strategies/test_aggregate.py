@@ -9,7 +9,7 @@ from moa_server.domain.mixture import PromptForm, ReferenceOrder, Roster, Rules
 from moa_server.domain.strategy import Call
 from moa_server.strategies import STRATEGIES
 from moa_server.strategies.aggregate import AGGREGATE
-from tests.strategies.driving import ASKED, agent, agents, drive, last_text, plan_of
+from tests.strategies.driver import ASKED, agent, agents, drive, last_text, plan_of
 
 LAST = agent("z")
 NAMED = Roster((agents(3), agents(3, "b")), LAST)

@@ -6,7 +6,7 @@ from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.strategy import Call
 from moa_server.strategies import STRATEGIES
-from tests.strategies.driving import agent, agents, drive, last_text, plan_of
+from tests.strategies.driver import agent, agents, drive, last_text, plan_of
 
 LAST = agent("z")
 COUNCIL = Roster((agents(3),), LAST)

@@ -8,8 +8,8 @@ from moa_server.domain.conversation import Message, Role
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.strategy import Call
 from moa_server.strategies import STRATEGIES
-from moa_server.strategies.parts.division import Unusable, divided
-from tests.strategies.driving import MARK, Says, agent, agents, drive, last_text, plan_of
+from moa_server.strategies.coordinate import Unusable, divided
+from tests.strategies.driver import MARK, Says, agent, agents, drive, last_text, plan_of
 from tests.strategies.rosters import POOL, ROLES
 
 LAST = agent("z")

@@ -5,7 +5,7 @@ import pytest
 from moa_server.domain.mixture import Roster
 from moa_server.domain.strategy import Call
 from moa_server.strategies.debate import DEBATE
-from tests.strategies.driving import agent, agents, drive, last_text, plan_of
+from tests.strategies.driver import agent, agents, drive, last_text, plan_of
 
 FOUR = Roster((agents(4),))
 LETTERS = {"extract": "choice_letter"}

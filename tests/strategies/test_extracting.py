@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.strategies.parts import ballots, patterns
+from moa_server.domain.mixture import Roster
+from moa_server.strategies.parts import patterns
 from moa_server.strategies.parts.ballots import choice_letter, json_field, last_number, normalised_text
 from moa_server.strategies.parts.patterns import last_match
-from moa_server.strategies.vote import Options
+from moa_server.strategies.vote import VOTE
+from tests.strategies.driver import agents
 
 
 @pytest.mark.parametrize(
@@ -118,4 +120,5 @@ def test_a_pattern_that_is_allowed_ends(pattern: str, text: str) -> None:
     ],
 )
 def test_ballots_that_cannot_be_read_are_told(options: dict[str, str], found: str) -> None:
-    assert found in next(ballots.problems(Options(**options)))
+    voters = Roster((agents(2),))
+    assert found in next(VOTE.problems(voters, VOTE.read(options)))

@@ -5,7 +5,7 @@ import pytest
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.strategy import Call
 from moa_server.strategies import STRATEGIES
-from tests.strategies.driving import Driven, agent, agents, drive, last_text, plan_of
+from tests.strategies.driver import Driven, agent, agents, drive, last_text, plan_of
 from tests.strategies.rosters import ROLES, SETTINGS
 
 LAST = agent("z")

@@ -10,8 +10,8 @@ from moa_server.domain import tokens
 from moa_server.domain.conversation import Conversation, Image, Message, Part, Role
 from moa_server.domain.mixture import PromptForm, Roster, Rules
 from moa_server.strategies.prompts import brief, fenced, paper
-from moa_server.strategies.prompts.fencing import Fence
-from tests.strategies.driving import ASKED, MARK, agent, plan_of
+from moa_server.strategies.prompts.fenced import Fence
+from tests.strategies.driver import ASKED, MARK, agent, plan_of
 
 SOLO = Roster(aggregator=agent("z"))
 PLAN = plan_of("aggregate", SOLO)

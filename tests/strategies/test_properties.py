@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from moa_server.domain.mixture import PromptForm, ReferenceOrder, Rules
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, as_asked
 from moa_server.strategies import STRATEGIES
-from tests.strategies.driving import ASKED, MARK, Driven, Says, drive, plan_of, replay
+from tests.strategies.driver import ASKED, MARK, Driven, Says, drive, plan_of, replay
 from tests.strategies.rosters import SAYINGS, SETTINGS, Setting
 
 RULES = st.builds(
@@ -61,7 +61,7 @@ def test_every_strategy_is_tried() -> None:
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda one: f"{one.strategy}-{one.calls}")
 def test_the_outline_is_the_table(setting: Setting) -> None:
     strategy = STRATEGIES[setting.strategy]
-    stages = strategy.stages(setting.roster, strategy.read(setting.options), Rules())
+    stages = strategy.outlined(setting.roster, strategy.read(setting.options), Rules())
     assert len(stages) == setting.layers
     assert sum(len(stage.agents) if stage.most is None else stage.most for stage in stages) == setting.calls
 
@@ -70,7 +70,7 @@ def test_the_outline_is_the_table(setting: Setting) -> None:
 def test_a_rule_stays_within_its_outline(script: Script) -> None:
     driven = carried(script)
     strategy = STRATEGIES[driven.plan.strategy]
-    stages = strategy.stages(driven.plan.roster, strategy.read(driven.plan.options), driven.plan.rules)
+    stages = strategy.outlined(driven.plan.roster, strategy.read(driven.plan.options), driven.plan.rules)
     assert embedded(driven.layers, stages)
 
 
@@ -78,7 +78,7 @@ def test_a_rule_stays_within_its_outline(script: Script) -> None:
 def test_references_come_from_no_further_back_than_the_outline_says(script: Script) -> None:
     driven = carried(script)
     strategy = STRATEGIES[driven.plan.strategy]
-    outlined = strategy.stages(driven.plan.roster, strategy.read(driven.plan.options), driven.plan.rules)
+    outlined = strategy.outlined(driven.plan.roster, strategy.read(driven.plan.options), driven.plan.rules)
     stages = iter(enumerate(outlined))
     said_in: dict[int, OutlinedLayer] = {}
     for layer, result in zip(driven.layers, driven.results, strict=True):

@@ -7,7 +7,7 @@ import pytest
 from moa_server.domain.mixture import Roster
 from moa_server.domain.strategy import Call
 from moa_server.strategies.rank import RANK, read_scores
-from tests.strategies.driving import Says, agent, agents, drive, last_text, plan_of
+from tests.strategies.driver import Says, agent, agents, drive, last_text, plan_of
 
 ROSTER = Roster((agents(3),), None, {"judge": agent("judge")})
 TEXTS = ("first ", "second\n", "third")

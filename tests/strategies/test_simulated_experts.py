@@ -8,7 +8,7 @@ import pytest
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.strategy import Call
-from tests.strategies.driving import agents, drive, plan_of
+from tests.strategies.driver import agents, drive, plan_of
 
 QUERIES = 2_000
 RIGHT = 0.7

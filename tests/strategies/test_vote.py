@@ -8,9 +8,9 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.model import FinishReason
 from moa_server.domain.sampling import Sampling
 from moa_server.strategies.parts.ballots import normalised_text
-from moa_server.strategies.parts.tally import Counting, settled
-from moa_server.strategies.vote import VOTE, Options
-from tests.strategies.driving import Driven, Says, agent, agents, drive, plan_of, proposal
+from moa_server.strategies.parts.election import Counting, settled
+from moa_server.strategies.vote import VOTE
+from tests.strategies.driver import Driven, Says, agent, agents, drive, plan_of, proposal
 
 WEIGHTS = st.sampled_from([0.0, 0.1, 0.2, 0.3, 1.0, 2.5])
 COUNTING = Counting(normalised_text, "first", 7)
@@ -126,4 +126,4 @@ def test_no_rounding_breaks_a_tie(ballots: list[tuple[str, float]]) -> None:
     ],
 )
 def test_what_cannot_be_is_told(roster: Roster, options: dict[str, object], found: str) -> None:
-    assert found in next(iter(VOTE.problems(roster, Options(**options))))  # type: ignore[arg-type]
+    assert found in next(iter(VOTE.problems(roster, VOTE.read(options))))

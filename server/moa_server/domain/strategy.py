@@ -5,9 +5,11 @@ to have it recorded, and receives None; it returns the `Answer`. It does no I/O,
 only from the plan's seed, and so gives the same layers and the same answer whenever it is fed the same results.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from itertools import chain
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Conversation
@@ -15,6 +17,9 @@ from moa_server.domain.degradation import Degradation
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, LayerResult, Proposal
+
+Options = TypeVar("Options")
+"""What can be said about a strategy, a dataclass of its own."""
 
 Brief = Callable[[Conversation, tuple[str, ...]], Conversation]
 """Puts the texts of references, numbered as they come, into a conversation; without any, it stays as it is."""
@@ -98,23 +103,54 @@ class OutlinedLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(Generic[Options]):
     """A rule and what must be known of it before it runs."""
 
     name: str
-    run: Callable[[Plan], Rule]
-    outline: Callable[[Roster, Any], tuple[OutlinedLayer, ...]]
+    rule: Callable[[Plan, Options], Rule]
+    """Begins a run, given the plan's options."""
+    outline: Callable[[Roster, Options], tuple[OutlinedLayer, ...]]
     """The most layers and calls the rule can ask for, given its options."""
-    problems: Callable[[Roster, Any], Iterable[str]]
-    """What makes a roster or its options impossible, one sentence each."""
-    options: type[Any]
-    """A frozen dataclass of plain fields: numbers, texts, truths, and tuples of these."""
+    checks: Callable[[Roster, Options], Iterable[str]]
+    """What makes a roster or its options impossible, one sentence each; words of a `Literal` are checked already."""
+    options: type[Options]
+    """A frozen dataclass of plain fields: numbers, texts, truths, words of a `Literal`, and tuples of these."""
 
-    def stages(self, roster: Roster, options: Any, rules: Rules) -> tuple[OutlinedLayer, ...]:  # noqa: ANN401 - as below
+    def run(self, plan: Plan) -> Rule:
+        """Begin a run."""
+        return self.rule(plan, self.read(plan.options))
+
+    def outlined(self, roster: Roster, options: Options, rules: Rules) -> tuple[OutlinedLayer, ...]:
         """Return the worst case by a mixture's rules."""
         found = self.outline(roster, options)
-        return tuple(stage for stage in found if rules.fold_when_too_long or not stage.folds)
+        return tuple(layer for layer in found if rules.fold_when_too_long or not layer.folds)
 
-    def read(self, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - each strategy has a type of its own
+    def problems(self, roster: Roster, options: Options) -> Iterator[str]:
+        """Tell what makes a roster or its options impossible, one sentence each."""
+        kind: object = self.options
+        for option, words in _choices(kind).items():
+            value = getattr(options, option)
+            for said in (value,) if isinstance(value, str) else value:
+                if said not in words:
+                    yield f"{option} is {said!r}; it can be {', '.join(word for word in words if word)}"
+        yield from self.checks(roster, options)
+
+    def read(self, options: Mapping[str, Any]) -> Options:
         """Return the strategy's own options from plain data."""
-        return self.options(**options)
+        # A plan that comes from the journal has been JSON, which knows lists alone.
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        return self.options(**plain)
+
+
+@cache
+def _choices(options: object) -> Mapping[str, tuple[str, ...]]:
+    """Return the options that are words of a `Literal`, or tuples of such words, each with all there are."""
+    words = {name: _words_of(hint) for name, hint in get_type_hints(options).items()}
+    return {name: found for name, found in words.items() if found}
+
+
+def _words_of(hint: Any) -> tuple[str, ...]:  # noqa: ANN401 - of any type
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    parts = [_words_of(part) for part in get_args(hint) if part is not ...]
+    return tuple(chain.from_iterable(parts)) if all(parts) else ()

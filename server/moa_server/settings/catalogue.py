@@ -22,5 +22,5 @@ class Catalogue:
     """All there is to choose from."""
 
     providers: Mapping[str, KnownProvider]
-    strategies: Mapping[str, Strategy]
+    strategies: Mapping[str, Strategy[Any]]
     journals: frozenset[str] = frozenset({"memory"})

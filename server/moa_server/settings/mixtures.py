@@ -20,7 +20,7 @@ class Mixtures:
 
     def __init__(
         self,
-        strategies: Mapping[str, Strategy],
+        strategies: Mapping[str, Strategy[Any]],
         agents: Mapping[str, Agent],
         names: Collection[str],
         fit: Fit,
@@ -100,7 +100,7 @@ class Mixtures:
     def _check_roster(
         self,
         place: Place,
-        strategy: Strategy,
+        strategy: Strategy[Any],
         roster: Roster,
         told: Any,  # noqa: ANN401 - the strategy's own type
         rules: Rules,
@@ -109,7 +109,7 @@ class Mixtures:
         for sentence in impossible:
             self._findings.add(place, sentence)
         if not impossible:
-            self._fit.check(place, strategy.stages(roster, told, rules), self._findings)
+            self._fit.check(place, strategy.outlined(roster, told, rules), self._findings)
 
 
 def _rules(section: RulesSection) -> Rules:

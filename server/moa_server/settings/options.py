@@ -16,7 +16,7 @@ from moa_server.settings.problem import Place
 from moa_server.settings.section import Section
 
 
-def section_of(strategy: Strategy) -> type[Section]:
+def section_of(strategy: Strategy[Any]) -> type[Section]:
     """Return the section that a strategy's options make."""
     hints = get_type_hints(strategy.options, include_extras=True)
     texts = under_fields(strategy.options)
@@ -30,7 +30,7 @@ def section_of(strategy: Strategy) -> type[Section]:
 
 
 def options(
-    strategy: Strategy, said: Mapping[str, Any], place: Place, findings: Findings
+    strategy: Strategy[Any], said: Mapping[str, Any], place: Place, findings: Findings
 ) -> tuple[dict[str, Any], Any] | None:
     """Return the options as plain data and as the strategy reads them; None when they are wrong."""
     section = section_of(strategy)

@@ -21,7 +21,7 @@ def json_schema(catalogue: Catalogue) -> dict[str, Any]:
     return {"$schema": _DIALECT, **schema}
 
 
-def _with_options(strategy: Strategy, parts: dict[str, Any]) -> dict[str, Any]:
+def _with_options(strategy: Strategy[Any], parts: dict[str, Any]) -> dict[str, Any]:
     options = _without_nulls(section_of(strategy).model_json_schema(ref_template="#/$defs/{model}"))
     parts.update(options.pop("$defs", {}))
     key = f"Options_{strategy.name}"

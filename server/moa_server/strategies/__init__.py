@@ -1,6 +1,7 @@
 """The rules that decide who speaks next, by the names the configuration gives them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from moa_server.domain.strategy import Strategy
 from moa_server.strategies.aggregate import AGGREGATE
@@ -15,7 +16,9 @@ from moa_server.strategies.self_mixture import SELF_MIXTURE
 from moa_server.strategies.self_mixture_sequential import SELF_MIXTURE_SEQUENTIAL
 from moa_server.strategies.vote import VOTE
 
-STRATEGIES: Mapping[str, Strategy] = {
+__all__ = ["STRATEGIES"]
+
+STRATEGIES: Mapping[str, Strategy[Any]] = {
     "aggregate": AGGREGATE,
     "cascade": CASCADE,
     "coordinate": COORDINATE,

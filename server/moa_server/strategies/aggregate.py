@@ -6,18 +6,18 @@ from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import LayerResult, Proposal
+from moa_server.domain.proposal import LayerResult
 from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
-from moa_server.strategies.parts import roster_checks, selection
-from moa_server.strategies.parts.aggregation import aggregated, answering
-from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts import roster_checks
+from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
+from moa_server.strategies.parts.selection import diverse, judged, ordered
 from moa_server.strategies.parts.similarity import agreement
-from moa_server.strategies.parts.steps import NOTHING, Step, aggregator_of, ask, names, only_proposal, return_only
+from moa_server.strategies.parts.sub_rule import NOTHING, SubRule, aggregator_of, ask, names, only_proposal, return_only
 from moa_server.strategies.prompts import brief
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class AggregateOptions:
     """What can be said about an aggregation."""
 
     select: Literal["all", "judge", "diverse"] = "all"
@@ -32,29 +32,36 @@ class Options:
     """Whether agents are told what the proposals weigh, where they differ."""
 
 
-def _run(plan: Plan) -> Rule:
-    options = Options(**plan.options)
+def aggregate(plan: Plan, options: AggregateOptions) -> Rule:
+    """Have each layer read the one before it, and the aggregator the last."""
     shown = NOTHING
     watching = options.stop_on_agreement != "off"
     for index, agents in enumerate(plan.roster.layers):
         weights = tuple(proposal.weight for proposal in shown) if options.weights else ()
         result = yield from ask(Layer(tuple(Call(agent, shown, brief(plan, weights)) for agent in agents)))
-        saved = _calls_after(plan.roster, options, index)
-        agreed = watching and saved > 0 and (yield from _agreed(options, result, saved))
+        agreed = watching and (yield from _agreed(plan, options, result))
         last = index == len(plan.roster.layers) - 1 or (agreed and options.stop_on_agreement == "on")
         only = only_proposal(plan, result)
         if last and only:
             return (yield from return_only(only))
-        shown = yield from _selected(plan, options, result)
+        shown = ordered(plan, result)
+        if options.select == "judge":
+            shown = yield from judged(plan, plan.roster.roles["judge"], shown, options.keep)
+        elif options.select == "diverse":
+            shown = yield from diverse(shown, options.keep)
+        # A shadow stop is told once: layers after it would not have been carried out.
         watching = watching and not agreed
         if last:
             break
     return (yield from aggregated(plan, aggregator_of(plan.roster), shown, weigh=options.weights))
 
 
-def _agreed(options: Options, result: LayerResult, saved: int) -> Step[bool]:
-    reached = agreement([proposal.text for proposal in result.proposals])
-    if reached < options.agreement:
+def _agreed(plan: Plan, options: AggregateOptions, result: LayerResult) -> SubRule[bool]:
+    """Decide whether the layers after this one can be left out."""
+    left = plan.roster.layers[result.index + 1 :]
+    saved = sum(len(agents) + _is_judged(options, len(agents)) for agents in left)
+    reached = agreement([proposal.text for proposal in result.proposals]) if saved else 0.0
+    if not saved or reached < options.agreement:
         return False
     detail = f"the proposals of layer {result.index} agree to {reached:.2f} of the {options.agreement:g} asked for"
     shadow = options.stop_on_agreement == "shadow"
@@ -62,58 +69,38 @@ def _agreed(options: Options, result: LayerResult, saved: int) -> Step[bool]:
     return True
 
 
-def _selected(plan: Plan, options: Options, result: LayerResult) -> Step[tuple[Proposal, ...]]:
-    proposals = ordered(plan, result)
-    match options.select:
-        case "judge":
-            return (yield from selection.judged(plan, plan.roster.roles["judge"], proposals, options.keep))
-        case "diverse":
-            return (yield from selection.diverse(proposals, options.keep))
-        case _:
-            return proposals
-
-
-def _calls_after(roster: Roster, options: Options, index: int) -> int:
-    """Return how many calls the layers after this one cost."""
-    left = roster.layers[index + 1 :]
-    return sum(len(agents) + _is_judged(options, len(agents)) for agents in left)
-
-
-def _is_judged(options: Options, count: int) -> bool:
+def _is_judged(options: AggregateOptions, count: int) -> bool:
     return options.select == "judge" and count > options.keep
 
 
-def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
-    stages: list[OutlinedLayer] = []
+def outline(roster: Roster, options: AggregateOptions) -> tuple[OutlinedLayer, ...]:
+    """Return every layer, each followed by its judge, and the answer."""
+    layers: list[OutlinedLayer] = []
     looks_back = 1
     for agents in roster.layers:
-        stages.append(OutlinedLayer(agents, looks_back))
+        layers.append(OutlinedLayer(agents, looks_back))
         looks_back = 1
         if _is_judged(options, len(agents)):
-            stages.append(OutlinedLayer((roster.roles["judge"],)))
-            looks_back = 2
+            layers.append(OutlinedLayer((roster.roles["judge"],)))
+            looks_back = 2  # past the judge, to those whose proposals it picked
+    may_be_last = roster.layers[-1:]
     if options.stop_on_agreement == "on":
-        looks_back = max(len(stages), 1)  # any layer can be the last
-    return (*stages, *answering(aggregator_of(roster), _most_shown(roster, options), looks_back))
+        looks_back, may_be_last = max(len(layers), 1), roster.layers
+    # A judge that does not choose leaves all of them to be shown.
+    most = max((len(agents) for agents in may_be_last), default=0)
+    shown = min(most, options.keep) if options.select == "diverse" else most
+    return (*layers, *outlined_answer(aggregator_of(roster), shown, looks_back))
 
 
-def _most_shown(roster: Roster, options: Options) -> int:
-    """Return from how many proposals the answer is written; a judge that does not choose leaves all of them."""
-    lasts = roster.layers if options.stop_on_agreement == "on" else roster.layers[-1:]
-    most = max((len(agents) for agents in lasts), default=0)
-    return min(most, options.keep) if options.select == "diverse" else most
-
-
-def _problems(roster: Roster, options: Options) -> Iterator[str]:
+def checks(roster: Roster, options: AggregateOptions) -> Iterator[str]:
+    """Tell why such a roster cannot aggregate."""
     yield from roster_checks.layer_count(roster, 0)
     yield from roster_checks.needs_aggregator(roster)
     yield from roster_checks.sound_weights(roster)
-    yield from roster_checks.one_of("select", options.select, ("all", "judge", "diverse"))
-    yield from roster_checks.one_of("stop_on_agreement", options.stop_on_agreement, ("off", "shadow", "on"))
     yield from roster_checks.within("keep", options.keep, 1, 100)
     yield from roster_checks.within("agreement", options.agreement, 0, 1)
     if options.select == "judge":
         yield from roster_checks.needs_role(roster, "judge", "to pick the proposals that are shown onward")
 
 
-AGGREGATE = Strategy("aggregate", _run, _outline, _problems, Options)
+AGGREGATE = Strategy("aggregate", aggregate, outline, checks, AggregateOptions)

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, Proposal
+from moa_server.domain.proposal import Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
-from moa_server.strategies.parts.aggregation import aggregated, answering
-from moa_server.strategies.parts.division import Subtask, Unusable, divided
-from moa_server.strategies.parts.reference_order import ordered
-from moa_server.strategies.parts.steps import (
+from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
+from moa_server.strategies.parts.json_text import last_object
+from moa_server.strategies.parts.selection import ordered
+from moa_server.strategies.parts.sub_rule import (
     NOTHING,
-    Step,
+    SubRule,
     aggregator_of,
     answer_by,
     ask,
@@ -21,42 +22,64 @@ from moa_server.strategies.parts.steps import (
     fell_back,
     try_all,
 )
-from moa_server.strategies.prompts import coordinator as prompts
+from moa_server.strategies.prompts import assignments as prompts
+
+_MOST_BYTES = 1_000
+"""Of a subtask's text: less than what the plan counts for what an agent is told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CoordinateOptions:
     """What can be said about a coordination."""
 
     depth: int = 2
     """How many steps the specialists' work may take, one after the other."""
 
 
-def _run(plan: Plan) -> Rule:
-    options = Options(**plan.options)
+@dataclass(frozen=True, slots=True)
+class Subtask:
+    """A part of the work."""
+
+    agent: int
+    """The specialist's place."""
+    task: str
+    needs: tuple[int, ...]
+    """The places of the subtasks whose results it reads, all of them before its own."""
+    step: int
+
+
+class Unusable(Exception):
+    """A division cannot be carried out; says why, in words of ours alone."""
+
+
+def coordinate(plan: Plan, options: CoordinateOptions) -> Rule:
+    """Have the work divided, done step by step, and combined."""
+    specialists, combiner = plan.roster.layers[0], aggregator_of(plan.roster)
     subtasks = yield from _division(plan, options)
     if not subtasks:
         yield fell_back("the coordinator's plan could not be used, so that all specialists answer the whole query")
-        return (yield from _without_plan(plan))
-    specialists = plan.roster.layers[0]
+        result = yield from ask(Layer(tuple(Call(agent) for agent in specialists)))
+        return (yield from aggregated(plan, combiner, ordered(plan, result)))
     steps = 1 + max(subtask.step for subtask in subtasks)
     chosen = tuple(specialists[subtask.agent].name for subtask in subtasks)
     yield Decision("coordinate", chosen, f"{len(subtasks)} subtasks in {steps} steps")
-    results = yield from _carried_out(plan, subtasks, steps)
+    done: dict[int, Proposal] = {}
+    for step in range(steps):
+        places = [place for place, subtask in enumerate(subtasks) if subtask.step == step]
+        layer = yield from try_all(tuple(_turn(plan, subtasks[place], done) for place in places))
+        done |= {places[result.position]: result for result in layer.proposals}
+    results = tuple(done[place] for place in sorted(done))
     if not results:
         yield fell_back("no specialist did its part, so that the answer is written without them")
     told = prompts.combine(plan, len(results))
-    return (
-        yield from answer_by(
-            Call(aggregator_of(plan.roster), results, told, response_schema=plan.response_schema), NOTHING
-        )
-    )
+    # A part of the work is no answer, and so stands in for none.
+    return (yield from answer_by(Call(combiner, results, told, response_schema=plan.response_schema), NOTHING))
 
 
-def _division(plan: Plan, options: Options) -> Step[tuple[Subtask, ...]]:
+def _division(plan: Plan, options: CoordinateOptions) -> SubRule[tuple[Subtask, ...]]:
     """Return the coordinator's plan; it may mend one that cannot be used, once."""
-    coordinator, asked = plan.roster.roles["coordinator"], prompts.asked(plan, options.depth)
-    call = Call(coordinator, messages=asked, response_schema=prompts.SCHEMA)
+    coordinator, asked = plan.roster.roles["coordinator"], prompts.divide(plan, options.depth)
+    call = Call(coordinator, messages=asked, response_schema=prompts.SUBTASKS_SCHEMA)
     for last in (False, True):
         reply = yield from ask_one(call)
         if reply is None:
@@ -67,39 +90,65 @@ def _division(plan: Plan, options: Options) -> Step[tuple[Subtask, ...]]:
             if last:
                 return ()
             told = prompts.repair(plan, str(problem))
-            call = Call(coordinator, (reply,), told, messages=asked, response_schema=prompts.SCHEMA)
+            call = Call(coordinator, (reply,), told, messages=asked, response_schema=prompts.SUBTASKS_SCHEMA)
     return ()
 
 
-def _carried_out(plan: Plan, subtasks: tuple[Subtask, ...], steps: int) -> Step[tuple[Proposal, ...]]:
-    """Return the results, in the order of the subtasks; what failed is not among them."""
-    results: dict[int, Proposal] = {}
-    for step in range(steps):
-        places = [place for place, subtask in enumerate(subtasks) if subtask.step == step]
-        layer = yield from try_all(tuple(_turn(plan, subtasks[place], results) for place in places))
-        results |= {places[result.position]: result for result in layer.proposals}
-    return tuple(results[place] for place in sorted(results))
+def divided(text: str, specialists: int, depth: int) -> tuple[Subtask, ...]:
+    """Return the subtasks of a coordinator's reply, each in the first step in which it can be done.
+
+    Raises:
+        Unusable: there are none, or they make no sense.
+    """
+    listed = (last_object(text, "subtasks") or {}).get("subtasks")
+    if not isinstance(listed, list) or not listed:
+        raise Unusable("it holds no JSON object with a list of subtasks")
+    found: list[Subtask] = []
+    # One more than there is room for is enough to tell that they do not fit, however long the list.
+    for number, one in enumerate(listed[: specialists * depth + 1], 1):
+        agent, task, needs = _read(one, number, specialists)
+        busy = {earlier.step for earlier in found if earlier.agent == agent}
+        step = max((found[need].step + 1 for need in needs), default=0)
+        while step in busy:
+            step += 1
+        if step >= depth:
+            raise Unusable(f"subtask {number} does not fit into {depth} steps, with one subtask a specialist in each")
+        found.append(Subtask(agent, task, needs, step))
+    return tuple(found)
 
 
-def _turn(plan: Plan, subtask: Subtask, results: dict[int, Proposal]) -> Call:
-    shown = tuple(results[need] for need in subtask.needs if need in results)
+def _read(one: Any, number: int, specialists: int) -> tuple[int, str, tuple[int, ...]]:  # noqa: ANN401 - JSON
+    if not isinstance(one, dict):
+        raise Unusable(f"subtask {number} is no JSON object")
+    agent, task, needs = one.get("agent"), one.get("task"), one.get("needs", [])
+    if type(agent) is not int or not 1 <= agent <= specialists:
+        raise Unusable(f"subtask {number} names no specialist from 1 to {specialists}")
+    if not isinstance(task, str) or not task.strip():
+        raise Unusable(f"subtask {number} does not say what is to be done")
+    if not isinstance(needs, list) or not all(type(need) is int and 1 <= need < number for need in needs):
+        raise Unusable(f"subtask {number} needs what is no earlier subtask")
+    # By bytes, as the plan counts; what of a character is cut in two is left out.
+    short = task.strip().encode(errors="replace")[:_MOST_BYTES].decode(errors="ignore")
+    return agent - 1, short, tuple(need - 1 for need in dict.fromkeys(needs))
+
+
+def _turn(plan: Plan, subtask: Subtask, done: dict[int, Proposal]) -> Call:
+    # What failed leaves no gap: those who need it do without.
+    shown = tuple(done[need] for need in subtask.needs if need in done)
     specialist = plan.roster.layers[0][subtask.agent]
     return Call(specialist, shown, prompts.earlier(plan, len(shown)), messages=prompts.subtask(plan, subtask.task))
 
 
-def _without_plan(plan: Plan) -> Step[Answer]:
-    result = yield from ask(Layer(tuple(Call(agent) for agent in plan.roster.layers[0])))
-    return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
-
-
-def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+def outline(roster: Roster, options: CoordinateOptions) -> tuple[OutlinedLayer, ...]:
+    """Return the coordinator's two tries, every specialist in every step, and the answer."""
     coordinator = OutlinedLayer((roster.roles["coordinator"],))
     steps = tuple(OutlinedLayer(roster.layers[0], looks_back=max(step, 1)) for step in range(options.depth))
-    answer = answering(aggregator_of(roster), len(roster.layers[0]), looks_back=options.depth)
+    answer = outlined_answer(aggregator_of(roster), len(roster.layers[0]), looks_back=options.depth)
     return (coordinator, coordinator, *steps, *answer)
 
 
-def _problems(roster: Roster, options: Options) -> Iterator[str]:
+def checks(roster: Roster, options: CoordinateOptions) -> Iterator[str]:
+    """Tell why such a roster cannot divide work."""
     yield from roster_checks.layer_count(roster, 1, 1)
     yield from roster_checks.needs_aggregator(roster)
     yield from roster_checks.needs_role(roster, "coordinator", "to split the work")
@@ -108,4 +157,4 @@ def _problems(roster: Roster, options: Options) -> Iterator[str]:
     yield from roster_checks.strengths(roster.layers[0] if roster.layers else ())
 
 
-COORDINATE = Strategy("coordinate", _run, _outline, _problems, Options)
+COORDINATE = Strategy("coordinate", coordinate, outline, checks, CoordinateOptions)

@@ -9,17 +9,16 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
 from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import ballots, roster_checks
-from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.election import counting, elect
-from moa_server.strategies.parts.reference_order import ordered
+from moa_server.strategies.parts.selection import ordered
 from moa_server.strategies.parts.similarity import agreement
-from moa_server.strategies.parts.steps import Step, aggregator_of, ask, names
-from moa_server.strategies.parts.tally import TIE_RULES
-from moa_server.strategies.prompts import debater as prompts
+from moa_server.strategies.parts.sub_rule import SubRule, aggregator_of, ask, names
+from moa_server.strategies.prompts import critics as prompts
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DebateOptions:
     """What can be said about a debate."""
 
     rounds: int = 3
@@ -46,8 +45,8 @@ class Options:
     """Whether the answer is the whole text of the first who voted for it, instead of the choice alone."""
 
 
-def _run(plan: Plan) -> Rule:
-    options = Options(**plan.options)
+def debate(plan: Plan, options: DebateOptions) -> Rule:
+    """Have all answer, then again with what the others said, and end in a vote or an aggregation."""
     debaters = plan.roster.layers[0]
     schema = plan.response_schema if options.end == "vote" else None
     result = yield from ask(Layer(tuple(Call(agent, response_schema=schema) for agent in debaters)))
@@ -61,21 +60,19 @@ def _run(plan: Plan) -> Rule:
     return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
 
 
-def _turn(plan: Plan, options: Options, result: LayerResult, place: int, schema: str | None) -> Call:
+def _turn(plan: Plan, options: DebateOptions, result: LayerResult, place: int, schema: str | None) -> Call:
     debaters = plan.roster.layers[0]
-    heard = _heard(place, len(debaters), options.neighbours)
+    reach = min(options.neighbours or len(debaters), len(debaters) - 1)
+    heard = {(place + distance) % len(debaters) for distance in range(1, reach + 1)}
     own = tuple(proposal for proposal in result.proposals if proposal.position == place)
     others = tuple(proposal for proposal in ordered(plan, result) if proposal.position in heard)
-    told = prompts.brief(plan, own=bool(own), others=len(others))
+    told = prompts.debater(plan, own=bool(own), others=len(others))
     return Call(debaters[place], (*own, *others), told, response_schema=schema)
 
 
-def _heard(place: int, count: int, neighbours: int) -> set[int]:
-    reach = min(neighbours or count, count - 1)
-    return {(place + step) % count for step in range(1, reach + 1)}
-
-
-def _agreed(plan: Plan, options: Options, result: LayerResult, *, saved: int) -> Step[bool]:
+def _agreed(plan: Plan, options: DebateOptions, result: LayerResult, *, saved: int) -> SubRule[bool]:
+    """Decide whether the rounds to come can be left out."""
+    # One who answered alone has been read by nobody.
     if not options.stop_on_agreement or len(result.proposals) == 1:
         return False
     if options.end == "vote":
@@ -88,22 +85,24 @@ def _agreed(plan: Plan, options: Options, result: LayerResult, *, saved: int) ->
     return agreed
 
 
-def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+def outline(roster: Roster, options: DebateOptions) -> tuple[OutlinedLayer, ...]:
+    """Return every round, and the answer where an aggregator writes it."""
     rounds = (OutlinedLayer(roster.layers[0]),) * options.rounds
-    return rounds if options.end == "vote" else (*rounds, *answering(aggregator_of(roster), len(roster.layers[0])))
+    if options.end == "vote":
+        return rounds
+    return (*rounds, *outlined_answer(aggregator_of(roster), len(roster.layers[0])))
 
 
-def _problems(roster: Roster, options: Options) -> Iterator[str]:
+def checks(roster: Roster, options: DebateOptions) -> Iterator[str]:
+    """Tell why such a roster cannot debate."""
     yield from roster_checks.layer_count(roster, 1, 1)
     yield from roster_checks.sound_weights(roster)
     yield from roster_checks.within("rounds", options.rounds, 1, 20)
     yield from roster_checks.within("neighbours", options.neighbours, 0, 100)
     yield from roster_checks.within("agreement", options.agreement, 0, 1)
-    yield from roster_checks.one_of("end", options.end, ("vote", "aggregate"))
-    yield from roster_checks.one_of("tie", options.tie, TIE_RULES)
     yield from ballots.problems(options)
     if options.end == "aggregate":
         yield from roster_checks.needs_aggregator(roster)
 
 
-DEBATE = Strategy("debate", _run, _outline, _problems, Options)
+DEBATE = Strategy("debate", debate, outline, checks, DebateOptions)

@@ -11,11 +11,11 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
-from moa_server.strategies.parts import roster_checks, samples
+from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.election import weightiest
 from moa_server.strategies.parts.json_text import last_object
-from moa_server.strategies.parts.reference_order import ordered
-from moa_server.strategies.parts.steps import Step, ask, ask_one, fell_back, try_all
+from moa_server.strategies.parts.selection import ordered
+from moa_server.strategies.parts.sub_rule import SubRule, ask, ask_one, fell_back, sampled, try_all
 from moa_server.strategies.prompts import judge as prompts
 
 _HIGHEST = 10
@@ -23,7 +23,7 @@ _WIN, _DRAW = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RankOptions:
     """What can be said about a ranking."""
 
     method: Literal["scores", "pairwise"] = "scores"
@@ -34,9 +34,9 @@ class Options:
     """How often each agent is asked."""
 
 
-def _run(plan: Plan) -> Rule:
-    options = Options(**plan.options)
-    candidates = samples.sampled(plan.roster.layers[0], options.samples)
+def rank(plan: Plan, options: RankOptions) -> Rule:
+    """Return the proposal that the judge scores highest; of equals the weightier, then the first configured."""
+    candidates = sampled(plan.roster.layers[0], options.samples)
     calls = tuple(Call(agent, response_schema=plan.response_schema) for agent in candidates)
     result = yield from ask(Layer(calls))
     proposals = ordered(plan, result)
@@ -46,25 +46,16 @@ def _run(plan: Plan) -> Rule:
     if options.method == "pairwise":
         scores = yield from _compared(plan, judge, options, proposals)
     else:
-        scores = yield from _scored(plan, judge, options, proposals)
+        told = prompts.score(plan, options.rubric)
+        verdict = yield from ask_one(Call(judge, proposals, told, response_schema=prompts.SCORES_SCHEMA))
+        scores = read_scores(verdict.text, len(proposals)) if verdict else None
     if scores is None:
         yield fell_back("the judge gave no usable verdict, so that the weightiest proposal is the answer")
         return Answer.of(weightiest(result.proposals))
-    return (yield from _best(proposals, scores))
-
-
-def _best(proposals: tuple[Proposal, ...], scores: list[float]) -> Step[Answer]:
-    """Return the highest score; of equals the weightier, then the first in the configuration."""
     ranked = sorted(zip(proposals, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].weight, pair[0].position))
     detail = "scores " + ", ".join(f"{score:g}" for _, score in ranked)
     yield Decision("rank", tuple(proposal.agent for proposal, _ in ranked), detail)
     return Answer.of(ranked[0][0])
-
-
-def _scored(plan: Plan, judge: Agent, options: Options, proposals: tuple[Proposal, ...]) -> Step[list[float] | None]:
-    told = prompts.score(plan, tuple(options.rubric))
-    verdict = yield from ask_one(Call(judge, proposals, told, response_schema=prompts.SCORES_SCHEMA))
-    return read_scores(verdict.text, len(proposals)) if verdict else None
 
 
 def read_scores(text: str, count: int) -> list[float] | None:
@@ -77,32 +68,34 @@ def read_scores(text: str, count: int) -> list[float] | None:
     return [float(score) for score in scores]
 
 
-def _compared(plan: Plan, judge: Agent, options: Options, proposals: tuple[Proposal, ...]) -> Step[list[float] | None]:
-    told = prompts.compare(plan, tuple(options.rubric))
+def _compared(
+    plan: Plan, judge: Agent, options: RankOptions, proposals: tuple[Proposal, ...]
+) -> SubRule[list[float] | None]:
+    """Return the points that each has won against each other; None when the judge said nothing usable."""
+    told = prompts.compare(plan, options.rubric)
+    # In both orders, so that what a judge gives to the one it reads first, it gives to every one.
     pairs = list(permutations(range(len(proposals)), 2))
     calls = tuple(
         Call(judge, (proposals[one], proposals[other]), told, response_schema=prompts.BETTER_SCHEMA)
         for one, other in pairs
     )
     result = yield from try_all(calls)
-    verdicts = [(pairs[verdict.position], _better(verdict.text)) for verdict in result.proposals]
     points = [0.0] * len(proposals)
-    for pair, better in verdicts:
-        if better == 0:
-            points[pair[0]] += _DRAW
-            points[pair[1]] += _DRAW
-        elif better is not None:
-            points[pair[better - 1]] += _WIN
-    return points if any(better is not None for _, better in verdicts) else None
+    judged = False
+    for verdict in result.proposals:
+        pair = pairs[verdict.position]
+        better = (last_object(verdict.text, "better") or {}).get("better")
+        if type(better) is not int or better not in (0, 1, 2):
+            continue
+        judged = True
+        for winner in (pair[better - 1],) if better else pair:
+            points[winner] += _WIN if better else _DRAW
+    return points if judged else None
 
 
-def _better(text: str) -> int | None:
-    better = (last_object(text, "better") or {}).get("better")
-    return better if type(better) is int and better in (0, 1, 2) else None
-
-
-def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
-    candidates = samples.sampled(roster.layers[0], options.samples)
+def outline(roster: Roster, options: RankOptions) -> tuple[OutlinedLayer, ...]:
+    """Return the candidates, and what the judge is asked of them."""
+    candidates = sampled(roster.layers[0], options.samples)
     count = len(candidates)
     if count == 1:
         return (OutlinedLayer(candidates),)
@@ -110,14 +103,14 @@ def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
     return (OutlinedLayer(candidates), OutlinedLayer((roster.roles["judge"],) * calls))
 
 
-def _problems(roster: Roster, options: Options) -> Iterator[str]:
+def checks(roster: Roster, options: RankOptions) -> Iterator[str]:
+    """Tell why such a roster cannot be ranked."""
     yield from roster_checks.layer_count(roster, 1, 1)
     yield from roster_checks.needs_role(roster, "judge", "to say which proposal is best")
     yield from roster_checks.sound_weights(roster)
-    yield from roster_checks.one_of("method", options.method, ("scores", "pairwise"))
     yield from roster_checks.within("samples", options.samples, 1, 100)
-    yield from samples.problems(roster, options.samples)
+    yield from roster_checks.differing_samples(roster, options.samples)
     yield from roster_checks.short_enough("rubric", options.rubric)
 
 
-RANK = Strategy("rank", _run, _outline, _problems, Options)
+RANK = Strategy("rank", rank, outline, checks, RankOptions)

@@ -7,23 +7,25 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
-from moa_server.strategies.parts.reference_order import ordered
-from moa_server.strategies.parts.steps import aggregator_of, answer_by, ask, only_proposal, return_only, try_all
-from moa_server.strategies.prompts import reviewer as prompts
+from moa_server.strategies.parts.selection import ordered
+from moa_server.strategies.parts.sub_rule import aggregator_of, answer_by, ask, only_proposal, return_only, try_all
+from moa_server.strategies.prompts import critics as prompts
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ReviewOptions:
     """There is nothing to be said about a review."""
 
 
-def _run(plan: Plan) -> Rule:
+def review(plan: Plan, _options: ReviewOptions) -> Rule:
+    """Have all answer, all review all, and the chairman answer from both."""
     council = plan.roster.layers[0]
     result = yield from ask(Layer(tuple(Call(agent) for agent in council)))
     only = only_proposal(plan, result)
     if only:
         return (yield from return_only(only))
     answers = ordered(plan, result)
+    # Each reads its own answer among them, unmarked, so that it cannot spare or favour it knowingly.
     reviews = yield from try_all(tuple(Call(agent, answers, prompts.reviewer(plan)) for agent in council))
     told = prompts.chairman(plan, len(answers), len(reviews.proposals))
     chairman = aggregator_of(plan.roster)
@@ -31,19 +33,17 @@ def _run(plan: Plan) -> Rule:
     return (yield from answer_by(Call(chairman, shown, told, response_schema=plan.response_schema), answers))
 
 
-def _outline(roster: Roster, _options: Options) -> tuple[OutlinedLayer, ...]:
-    council = roster.layers[0]
-    return (
-        OutlinedLayer(council),
-        OutlinedLayer(council),
-        OutlinedLayer((aggregator_of(roster),), looks_back=2, answers=True),
-    )
+def outline(roster: Roster, _options: ReviewOptions) -> tuple[OutlinedLayer, ...]:
+    """Return the answers, their reviews, and the chairman."""
+    council = OutlinedLayer(roster.layers[0])
+    return (council, council, OutlinedLayer((aggregator_of(roster),), looks_back=2, answers=True))
 
 
-def _problems(roster: Roster, _options: Options) -> Iterator[str]:
+def checks(roster: Roster, _options: ReviewOptions) -> Iterator[str]:
+    """Tell why such a roster cannot review."""
     yield from roster_checks.layer_count(roster, 1, 1)
     yield from roster_checks.needs_aggregator(roster)
     yield from roster_checks.sound_weights(roster)
 
 
-REVIEW = Strategy("review", _run, _outline, _problems, Options)
+REVIEW = Strategy("review", review, outline, checks, ReviewOptions)

@@ -1,19 +1,21 @@
 """A router, or the operator's rules, picks the agents of a pool who answer this query."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.conversation import Role
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
-from moa_server.strategies.parts import roster_checks, route_rules
-from moa_server.strategies.parts.aggregation import aggregated, answering
+from moa_server.strategies.parts import roster_checks
+from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.json_text import last_object
-from moa_server.strategies.parts.reference_order import ordered
-from moa_server.strategies.parts.steps import (
-    Step,
+from moa_server.strategies.parts.selection import ordered
+from moa_server.strategies.parts.sub_rule import (
+    SubRule,
     aggregator_of,
     answer_by,
     ask,
@@ -22,13 +24,14 @@ from moa_server.strategies.parts.steps import (
     only_proposal,
     return_only,
 )
-from moa_server.strategies.prompts import router as prompts
+from moa_server.strategies.prompts import assignments as prompts
 
 _MOST_REASON = 200
+_MOST_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RouteOptions:
     """What can be said about routing."""
 
     by: Literal["model", "rules"] = "model"
@@ -43,11 +46,9 @@ class Options:
     """The label when no rule fits; empty means the first of the pool."""
 
 
-def _run(plan: Plan) -> Rule:
-    options = Options(**plan.options)
-    by_rules = options.by == "rules"
-    picked = _ruled(plan, options) if by_rules else (yield from _routed(plan, options))
-    agents, reason = picked
+def route(plan: Plan, options: RouteOptions) -> Rule:
+    """Have those who are picked answer: one alone, or an aggregator from what they say."""
+    agents, reason = by_rules(plan, options) if options.by == "rules" else (yield from _by_model(plan, options))
     yield Decision("route", tuple(agent.name for agent in agents), reason)
     if options.then == "single":
         return (yield from answer_by(Call(agents[0], response_schema=plan.response_schema)))
@@ -58,18 +59,35 @@ def _run(plan: Plan) -> Rule:
     return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
 
 
-def _ruled(plan: Plan, options: Options) -> tuple[tuple[Agent, ...], str]:
+def by_rules(plan: Plan, options: RouteOptions) -> tuple[tuple[Agent, ...], str]:
+    """Return those whom the last user message calls for, and why."""
     pool = plan.roster.layers[0]
-    label, reason = route_rules.by_rules(tuple(options.rules), options.otherwise, pool, plan.messages)
+    said = next((message.text for message in reversed(plan.messages) if message.role is Role.USER), "")
+    text = said[:_MOST_CHARACTERS].casefold()
+    label, reason = options.otherwise, "no rule fits the query"
+    for rule in options.rules:
+        words, leads_to = read_rule(rule)
+        # Not `\b`, which finds no end of a word after a mark, as in c++.
+        found = [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+        if found and any(leads_to in agent.labels for agent in pool):
+            label, reason = leads_to, f"the query holds {found[0]!r}"
+            break
     fitted = tuple(agent for agent in pool if label in agent.labels) or pool
     return fitted[: options.pick], reason
 
 
-def _routed(plan: Plan, options: Options) -> Step[tuple[tuple[Agent, ...], str]]:
+def read_rule(rule: str) -> tuple[tuple[str, ...], str]:
+    """Return the words and the label of a rule such as ``python, code -> coding``."""
+    words, _, label = rule.partition("->")
+    return tuple(word.strip().casefold() for word in words.split(",") if word.strip()), label.strip()
+
+
+def _by_model(plan: Plan, options: RouteOptions) -> SubRule[tuple[tuple[Agent, ...], str]]:
+    """Return those whom the router picks, and why; the first of the pool when it picks nobody."""
     pool = plan.roster.layers[0]
     pick = min(options.pick, len(pool))
-    asked = prompts.asked(plan, pick)
-    said = yield from ask_one(Call(plan.roster.roles["router"], messages=asked, response_schema=prompts.SCHEMA))
+    asked = prompts.route(plan, pick)
+    said = yield from ask_one(Call(plan.roster.roles["router"], messages=asked, response_schema=prompts.PICK_SCHEMA))
     places, reason = read_pick(said.text, len(pool)) if said else ([], "")
     if not places:
         yield fell_back("the router picked nobody, so that the first of the pool answer")
@@ -86,31 +104,46 @@ def read_pick(text: str, count: int) -> tuple[list[int], str]:
     return [one - 1 for one in dict.fromkeys(numbers)], " ".join(reason.split())[:_MOST_REASON]
 
 
-def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
+def outline(roster: Roster, options: RouteOptions) -> tuple[OutlinedLayer, ...]:
+    """Return the router, any of the pool whom it may pick, and the answer."""
     pool = roster.layers[0]
     single = options.then == "single"
     router = (OutlinedLayer((roster.roles["router"],)),) if options.by == "model" else ()
     picked = OutlinedLayer(pool, answers=single, most=1 if single else min(options.pick, len(pool)))
     if single:
         return (*router, picked)
-    return (*router, picked, *answering(aggregator_of(roster), len(pool[: options.pick])))
+    return (*router, picked, *outlined_answer(aggregator_of(roster), len(pool[: options.pick])))
 
 
-def _problems(roster: Roster, options: Options) -> Iterator[str]:
+def checks(roster: Roster, options: RouteOptions) -> Iterator[str]:
+    """Tell why such a roster cannot be routed to."""
     pool = roster.layers[0] if roster.layers else ()
     yield from roster_checks.layer_count(roster, 1, 1)
-    yield from roster_checks.one_of("by", options.by, ("model", "rules"))
-    yield from roster_checks.one_of("then", options.then, ("single", "aggregate"))
     yield from roster_checks.within("pick", options.pick, 1, 100)
     if options.then == "single" and options.pick != 1:
         yield f"pick is {options.pick}; a single one answers, or take then: aggregate"
     if options.then == "aggregate":
         yield from roster_checks.needs_aggregator(roster)
     if options.by == "rules":
-        yield from route_rules.problems(options.rules, options.otherwise, pool)
+        yield from _dead_ends(options, pool)
     if options.by == "model":
         yield from roster_checks.needs_role(roster, "router", "to pick the agents")
         yield from roster_checks.strengths(pool)
 
 
-ROUTE = Strategy("route", _run, _outline, _problems, Options)
+def _dead_ends(options: RouteOptions, pool: tuple[Agent, ...]) -> Iterator[str]:
+    """Tell which rules lead nowhere."""
+    known = {label for agent in pool for label in agent.labels}
+    if not options.rules:
+        yield "rules are needed, such as 'python, code -> coding'"
+    for rule in options.rules:
+        words, label = read_rule(rule)
+        if not words or not label:
+            yield f"rule {rule!r} has to be words and a label, such as 'python, code -> coding'"
+        elif label not in known:
+            yield f"rule {rule!r} leads to {label!r}; the labels of the pool are {', '.join(sorted(known)) or 'none'}"
+    if options.otherwise and options.otherwise not in known:
+        yield f"otherwise is {options.otherwise!r}; the labels of the pool are {', '.join(sorted(known)) or 'none'}"
+
+
+ROUTE = Strategy("route", route, outline, checks, RouteOptions)

@@ -7,23 +7,23 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
-from moa_server.strategies.parts import roster_checks, samples
-from moa_server.strategies.parts.aggregation import aggregated, answering
-from moa_server.strategies.parts.reference_order import ordered
-from moa_server.strategies.parts.steps import ask, only_proposal, return_only
+from moa_server.strategies.parts import roster_checks
+from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
+from moa_server.strategies.parts.selection import ordered
+from moa_server.strategies.parts.sub_rule import ask, only_proposal, return_only, sampled
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SelfMixtureOptions:
     """What can be said about a mixture of one agent with itself."""
 
     samples: int = 6
     """How often it is asked."""
 
 
-def _run(plan: Plan) -> Rule:
-    options = Options(**plan.options)
-    asked = samples.sampled(plan.roster.layers[0], options.samples)
+def self_mixture(plan: Plan, options: SelfMixtureOptions) -> Rule:
+    """Have one agent sampled, and the samples aggregated."""
+    asked = sampled(plan.roster.layers[0], options.samples)
     result = yield from ask(Layer(tuple(Call(agent) for agent in asked)))
     only = only_proposal(plan, result)
     if only:
@@ -36,9 +36,10 @@ def answerer(roster: Roster) -> Agent:
     return roster.aggregator or roster.layers[0][0]
 
 
-def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
-    asked = samples.sampled(roster.layers[0], options.samples)
-    return (OutlinedLayer(asked), *answering(answerer(roster), options.samples))
+def outline(roster: Roster, options: SelfMixtureOptions) -> tuple[OutlinedLayer, ...]:
+    """Return the samples and the answer."""
+    asked = sampled(roster.layers[0], options.samples)
+    return (OutlinedLayer(asked), *outlined_answer(answerer(roster), options.samples))
 
 
 def one_agent(roster: Roster) -> Iterator[str]:
@@ -48,10 +49,11 @@ def one_agent(roster: Roster) -> Iterator[str]:
         yield f"the layer has {len(roster.layers[0])} agents; one is asked again and again, or take `aggregate`"
 
 
-def _problems(roster: Roster, options: Options) -> Iterator[str]:
+def checks(roster: Roster, options: SelfMixtureOptions) -> Iterator[str]:
+    """Tell why such a roster is no mixture of one agent with itself."""
     yield from one_agent(roster)
     yield from roster_checks.within("samples", options.samples, 1, 100)
-    yield from samples.problems(roster, options.samples)
+    yield from roster_checks.differing_samples(roster, options.samples)
 
 
-SELF_MIXTURE = Strategy("self_mixture", _run, _outline, _problems, Options)
+SELF_MIXTURE = Strategy("self_mixture", self_mixture, outline, checks, SelfMixtureOptions)

@@ -7,14 +7,13 @@ from typing import Literal
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
-from moa_server.strategies.parts import ballots, roster_checks, samples
-from moa_server.strategies.parts.election import counting, elect, is_whole
-from moa_server.strategies.parts.steps import ask
-from moa_server.strategies.parts.tally import TIE_RULES, settled
+from moa_server.strategies.parts import ballots, roster_checks
+from moa_server.strategies.parts.election import counting, elect, is_whole, settled
+from moa_server.strategies.parts.sub_rule import ask, sampled
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class VoteOptions:
     """What can be said about a vote."""
 
     samples: int = 1
@@ -35,9 +34,9 @@ class Options:
     """Whether those who are still speaking are cancelled once they cannot change the answer."""
 
 
-def _run(plan: Plan) -> Rule:
-    options = Options(**plan.options)
-    voters = samples.sampled(plan.roster.layers[0], options.samples)
+def vote(plan: Plan, options: VoteOptions) -> Rule:
+    """Have all answer until nobody can change the majority any more, and let that decide."""
+    voters = sampled(plan.roster.layers[0], options.samples)
     calls = tuple(Call(agent, response_schema=plan.response_schema) for agent in voters)
     weights = tuple(agent.weight for agent in voters)
     decided = settled(counting(plan, options), weights, whole=is_whole(plan, options))
@@ -45,17 +44,18 @@ def _run(plan: Plan) -> Rule:
     return (yield from elect(plan, options, result))
 
 
-def _outline(roster: Roster, options: Options) -> tuple[OutlinedLayer, ...]:
-    return (OutlinedLayer(samples.sampled(roster.layers[0], options.samples)),)
+def outline(roster: Roster, options: VoteOptions) -> tuple[OutlinedLayer, ...]:
+    """Return the voters."""
+    return (OutlinedLayer(sampled(roster.layers[0], options.samples)),)
 
 
-def _problems(roster: Roster, options: Options) -> Iterator[str]:
+def checks(roster: Roster, options: VoteOptions) -> Iterator[str]:
+    """Tell why such a roster cannot vote."""
     yield from roster_checks.layer_count(roster, 1, 1)
     yield from roster_checks.sound_weights(roster)
     yield from roster_checks.within("samples", options.samples, 1, 100)
-    yield from samples.problems(roster, options.samples)
-    yield from roster_checks.one_of("tie", options.tie, TIE_RULES)
+    yield from roster_checks.differing_samples(roster, options.samples)
     yield from ballots.problems(options)
 
 
-VOTE = Strategy("vote", _run, _outline, _problems, Options)
+VOTE = Strategy("vote", vote, outline, checks, VoteOptions)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import Degradation, DegradationReason
@@ -11,7 +12,7 @@ from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.strategy import Strategy
 
 
-def fit(plan: Plan, strategy: Strategy, resolve: Callable[[Roster], Plan]) -> Plan:
+def fit(plan: Plan, strategy: Strategy[Any], resolve: Callable[[Roster], Plan]) -> Plan:
     """Return the largest plan whose worst case fits the budget.
 
     Raises:

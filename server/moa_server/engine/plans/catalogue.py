@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.errors import UnknownMixture
@@ -40,7 +41,7 @@ class Catalogue:
 
     models: Mapping[str, Model]
     mixtures: Mapping[str, Mixture]
-    strategies: Mapping[str, Strategy]
+    strategies: Mapping[str, Strategy[Any]]
     agents: Mapping[str, Agent]
     """Every configured agent, for callers who may name their own layers."""
     default_mixture: str

@@ -1,6 +1,7 @@
 """Lays a caller's overrides over a mixture, as far as the mixture allows."""
 
 from dataclasses import replace
+from typing import Any
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.errors import MoaError, OverrideRefused, Violation
@@ -15,7 +16,7 @@ _PATH = "query.overrides"
 
 
 def overridden(
-    mixture: Mixture, overrides: Overrides, strategy: Strategy, catalogue: Catalogue, limits: Limits
+    mixture: Mixture, overrides: Overrides, strategy: Strategy[Any], catalogue: Catalogue, limits: Limits
 ) -> Roster:
     """Return the mixture's roster as the caller wants it.
 

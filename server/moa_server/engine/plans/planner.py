@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, replace
+from typing import Any
 
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster
@@ -72,8 +73,8 @@ class Planner:
         )
         return self._resolved(bare, strategy, mixture.roster)
 
-    def _resolved(self, plan: Plan, strategy: Strategy, roster: Roster) -> Plan:
-        stages = strategy.stages(roster, strategy.read(plan.options), plan.rules)
+    def _resolved(self, plan: Plan, strategy: Strategy[Any], roster: Roster) -> Plan:
+        stages = strategy.outlined(roster, strategy.read(plan.options), plan.rules)
         quorum, layers = plan.rules.quorum, []
         for index, layer in enumerate(stages):
             count = len(layer.agents[: layer.most])

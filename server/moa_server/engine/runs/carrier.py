@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from opentelemetry import trace
 
@@ -32,7 +33,7 @@ class Carrier:
     """Carries one run out."""
 
     run: RunContext
-    strategy: Strategy
+    strategy: Strategy[Any]
     history: History
     index: int = 0
     """Of the layer that comes next."""
@@ -157,7 +158,7 @@ class Carrier:
         """Keep what the layers after this one can use, where anything but time is limited."""
         plan, strategy = self.run.plan, self.strategy
         if plan.budget != Budget(time_s=plan.budget.time_s):
-            stages = strategy.stages(plan.roster, strategy.read(plan.options), plan.rules)
+            stages = strategy.outlined(plan.roster, strategy.read(plan.options), plan.rules)
             self.run.spending.keep(to_come(plan, stages, index, self.run.models))
 
     def _degrade(self, reason: DegradationReason, detail: str) -> None:

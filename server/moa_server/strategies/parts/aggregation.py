@@ -4,14 +4,12 @@ The sequential form keeps the prompt short: a running best takes in a few propos
 these calls is the answer.
 """
 
-from collections.abc import Iterator
-
 from moa_server.domain.agent import Agent
 from moa_server.domain.errors import ModelWindowExceeded
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer, Proposal
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer
-from moa_server.strategies.parts.steps import Step, answer_by, ask, ask_one, fell_back
+from moa_server.strategies.parts.sub_rule import SubRule, answer_by, ask, ask_one, fell_back
 from moa_server.strategies.prompts import brief
 
 _WINDOW = 3
@@ -23,7 +21,7 @@ _LEAST_SHOWN = 192
 _TOO_LONG = frozenset({ModelWindowExceeded.reason()})
 
 
-def aggregated(plan: Plan, aggregator: Agent, shown: tuple[Proposal, ...], *, weigh: bool = True) -> Step[Answer]:
+def aggregated(plan: Plan, aggregator: Agent, shown: tuple[Proposal, ...], *, weigh: bool = True) -> SubRule[Answer]:
     """Have the answer written from proposals."""
     weights = tuple(proposal.weight for proposal in shown) if weigh else ()
     told = brief(plan, weights, answers=True)
@@ -34,36 +32,30 @@ def aggregated(plan: Plan, aggregator: Agent, shown: tuple[Proposal, ...], *, we
     if result.proposals:
         return Answer.of(result.proposals[0])
     yield fell_back(f"{len(shown)} proposals are too long to be read at once, so that a few are at a time")
-    return (yield from _folded(plan, aggregator, shown))
-
-
-def _folded(plan: Plan, aggregator: Agent, shown: tuple[Proposal, ...]) -> Step[Answer]:
-    """Have a running best take in a few proposals at a time; one that fails leaves it as it was."""
     taken = _taken(len(shown))
     best, left, stand_ins = shown[:1], shown[1:], shown
     while len(left) > taken:
         merged = yield from ask_one(Call(aggregator, (*best, *left[:taken]), brief(plan)))
+        # What a failed merge was to take in is left out; asking again for it could cost more calls than were planned.
         if merged is not None:
             best = stand_ins = (merged,)
         left = left[taken:]
-    told = brief(plan, answers=True)
+    told = brief(plan, answers=True)  # without weights, which a running best has no more
     last = Call(aggregator, (*best, *left), told, response_schema=plan.response_schema)
     return (yield from answer_by(last, stand_ins))
+
+
+def outlined_answer(aggregator: Agent, count: int, looks_back: int = 1) -> tuple[OutlinedLayer, ...]:
+    """Return the answer's place in an outline, where it is written from at most so many proposals."""
+    merges = 0 if count < _FEWEST else -(-(count - 1) // _taken(count))
+    # Each merge can still be shown what the first one could, and the running best besides.
+    folds = (
+        OutlinedLayer((aggregator,), looks_back + number, answers=number == merges, folds=True)
+        for number in range(1, merges + 1)
+    )
+    return (OutlinedLayer((aggregator,), looks_back, answers=True), *folds)
 
 
 def _taken(count: int) -> int:
     """Return how many of so many proposals are read beside the running best: fewer than all the others."""
     return min(_WINDOW, count - 1) - 1
-
-
-def answering(aggregator: Agent, count: int, looks_back: int = 1) -> tuple[OutlinedLayer, ...]:
-    """Return the answer's place in an outline, where it is written from at most so many proposals."""
-    return (OutlinedLayer((aggregator,), looks_back, answers=True), *_folding(aggregator, count, looks_back))
-
-
-def _folding(aggregator: Agent, count: int, looks_back: int) -> Iterator[OutlinedLayer]:
-    if count < _FEWEST:
-        return
-    merges = -(-(count - 1) // _taken(count))
-    for number in range(1, merges + 1):
-        yield OutlinedLayer((aggregator,), looks_back + number, answers=number == merges, folds=True)

@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
-from moa_server.strategies.parts import patterns, roster_checks
+from moa_server.strategies.parts import patterns
 from moa_server.strategies.parts.json_text import objects
 
 Extractor = Callable[[str], str | None]
@@ -18,14 +18,13 @@ _NUMBER = re.compile(r"(?<![\w.,])-?\d{1,30}(?:,\d{3}){0,9}(?:\.\d{1,30})?", re.
 _MOST_CHARACTERS = 20_000
 _EDGES = " \t\n.,;:!?\"'`*_()[]{}“”«»\u2018\u2019\u3002\uff01\uff1f\uff0c"
 Extract = Literal["last_number", "choice_letter", "json_field", "regex", "normalised_text"]
-NAMES: tuple[str, ...] = get_args(Extract)
 
 
 class BallotOptions(Protocol):
     """What strategies that vote say about ballots."""
 
     @property
-    def extract(self) -> str: ...
+    def extract(self) -> Extract | Literal[""]: ...
     @property
     def pattern(self) -> str: ...
     @property
@@ -45,7 +44,7 @@ def extractor(options: BallotOptions) -> Extractor:
             return partial(json_field, path=options.field)
         case "regex":
             return partial(patterns.last_match, options.pattern)
-        case _:
+        case "normalised_text" | "":
             return normalised_text
 
 
@@ -54,8 +53,8 @@ def last_number(text: str) -> str | None:
     found = _NUMBER.findall(text[-_MOST_CHARACTERS:])
     if not found:
         return None
-    number = Decimal(found[-1].replace(",", ""))
-    plain = format(number, "f")
+    # Not `normalize`, which rounds to the 28 digits of the context: other numbers would become one choice.
+    plain = format(Decimal(found[-1].replace(",", "")), "f")
     short = plain.rstrip("0").rstrip(".") if "." in plain else plain
     return "0" if short in ("-0", "") else short
 
@@ -64,6 +63,7 @@ def choice_letter(text: str, letters: str) -> str | None:
     """Return the letter that a text chooses: after the word answer, else bracketed, else the last that stands alone."""
     text = text[-_MOST_CHARACTERS:]
     bare = text.strip(_EDGES)
+    # A letter alone is meant, also in lower case; within a sentence a small a is more often a word.
     if len(bare) == 1:
         return bare.upper() if bare.upper() in letters else None
     one = f"[{re.escape(letters)}]"
@@ -83,7 +83,9 @@ def json_field(text: str, path: str) -> str | None:
     """Return a field of the last JSON object that has it; ``a.b`` is the field b of the field a."""
     choice = None
     for one in objects(text):
-        value = _at(one, path.split("."))
+        value: Any = one
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
         choice = choice if value is None else value
     if choice is None:
         return None
@@ -98,16 +100,9 @@ def normalised_text(text: str) -> str | None:
 
 def problems(options: BallotOptions) -> Iterator[str]:
     """Tell what is wrong with how ballots are to be read."""
-    yield from roster_checks.one_of("extract", options.extract, NAMES)
     if options.extract == "regex":
         yield from patterns.problems(options.pattern)
     if options.extract == "json_field" and not all(options.field.split(".")):
         yield f"field is {options.field!r}; name the JSON field that holds the choice"
     if options.extract == "choice_letter" and not (options.letters.isalpha() and options.letters.isupper()):
         yield f"letters is {options.letters!r}; name the capital letters that can be chosen"
-
-
-def _at(value: Any, path: list[str]) -> Any:  # noqa: ANN401 - JSON
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value

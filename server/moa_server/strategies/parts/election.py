@@ -1,17 +1,18 @@
-"""Makes an answer of votes."""
+"""Counts votes by weight, knows when no vote to come can change the outcome, and makes an answer of them."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import Protocol
 
 from moa_server.domain.errors import StragglerCut
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, LayerResult, Proposal
+from moa_server.domain.proposal import Answer, LayerResult, Proposal, Vote
 from moa_server.domain.strategy import Decision
-from moa_server.strategies.parts.ballots import BallotOptions, extractor
-from moa_server.strategies.parts.steps import Step, fell_back
-from moa_server.strategies.parts.tally import Choice, Counting
+from moa_server.strategies.parts.ballots import BallotOptions, Extractor, extractor
+from moa_server.strategies.parts.sub_rule import SubRule, drawn, fell_back
 
 _MOST_READ = 1024
 
@@ -30,6 +31,76 @@ class ElectionOptions(CountingOptions, Protocol):
     def whole(self) -> bool: ...
 
 
+def _exact(weight: float) -> Fraction:
+    """Return a weight as it was written, so that 0.1 and 0.2 weigh 0.3."""
+    return Fraction(str(weight))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What some voted for."""
+
+    text: str
+    voters: tuple[Proposal, ...]
+    """In configured order."""
+
+    @property
+    def weight(self) -> Fraction:
+        """What they weigh together, without rounding."""
+        return sum((_exact(voter.weight) for voter in self.voters), Fraction())
+
+    @property
+    def vote(self) -> Vote:
+        """Return it as the answer carries it."""
+        return Vote(self.text, float(self.weight), tuple(voter.agent for voter in self.voters))
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How votes are read and how a tie is broken."""
+
+    read: Extractor
+    tie: str
+    seed: int
+
+    def choices(self, proposals: tuple[Proposal, ...]) -> tuple[Choice, ...]:
+        """Return what was voted for, the winner first; a text without a vote counts nowhere."""
+        ballots: dict[str, list[Proposal]] = {}
+        for proposal in proposals:
+            text = self.read(proposal.text)
+            if text is not None:
+                ballots.setdefault(text, []).append(proposal)
+
+        def rank(choice: Choice) -> tuple[Fraction, bytes, int]:
+            # The lot hangs on the text alone, so that no order of voters can be chosen to win it.
+            lot = drawn(self.seed, choice.text) if self.tie == "seeded" else b""
+            return (-choice.weight, lot, choice.voters[0].position)
+
+        return tuple(sorted((Choice(text, tuple(voters)) for text, voters in ballots.items()), key=rank))
+
+
+def settled(counting: Counting, weights: tuple[float, ...], *, whole: bool) -> Callable[[tuple[Proposal, ...]], bool]:
+    """Return whether votes decide the matter whatever those still to come say.
+
+    Where the answer is the whole text of the first who voted for it, that voter must be certain too.
+    """
+    total = sum(map(_exact, weights), Fraction())
+
+    def enough(proposals: tuple[Proposal, ...]) -> bool:
+        choices = counting.choices(proposals)
+        if not choices:
+            return False
+        to_come = total - sum((_exact(proposal.weight) for proposal in proposals), Fraction())
+        runner_up = choices[1].weight if len(choices) > 1 else Fraction()
+        if choices[0].weight - runner_up <= to_come:
+            return False
+        # Once all those before it in the configuration have come, nobody can become the first who voted for it.
+        first = choices[0].voters[0].position
+        return not whole or sum(proposal.position < first for proposal in proposals) == first
+
+    return enough
+
+
 def counting(plan: Plan, options: CountingOptions) -> Counting:
     """Return how a plan's votes are counted; each text is read once, however often they are."""
     return Counting(lru_cache(_MOST_READ)(extractor(options)), options.tie, plan.seed)
@@ -40,7 +111,7 @@ def is_whole(plan: Plan, options: ElectionOptions) -> bool:
     return options.whole or options.extract == "normalised_text" or plan.response_schema is not None
 
 
-def elect(plan: Plan, options: ElectionOptions, result: LayerResult) -> Step[Answer]:
+def elect(plan: Plan, options: ElectionOptions, result: LayerResult) -> SubRule[Answer]:
     """Let the proposals of a layer decide; the weightiest is the answer when none of them holds a vote."""
     choices = counting(plan, options).choices(result.proposals)
     if not choices:
@@ -49,19 +120,17 @@ def elect(plan: Plan, options: ElectionOptions, result: LayerResult) -> Step[Ans
     winner = choices[0]
     cut = sum(failure.reason == StragglerCut.reason() for failure in result.failures)
     agents = winner.vote.agents
-    detail = f"{len(agents)} of {len(result.proposals)} proposals are for it, {_share(choices):.0%} of the weight"
+    total = sum(choice.weight for choice in choices)
+    share = float(winner.weight / total) if total else 0.0
+    detail = f"{len(agents)} of {len(result.proposals)} proposals are for it, {share:.0%} of the weight"
     yield Decision("vote", agents, detail, calls_saved=cut)
     answer = Answer.of(winner.voters[0], tuple(choice.vote for choice in choices))
     if is_whole(plan, options):
         return answer
+    # The bare choice is whole, however the text that it was read from ended.
     return replace(answer, text=winner.text, finish_reason=FinishReason.STOP)
 
 
 def weightiest(proposals: tuple[Proposal, ...]) -> Proposal:
     """Return the proposal that weighs most, the first of equals."""
     return max(proposals, key=lambda proposal: proposal.weight)
-
-
-def _share(choices: tuple[Choice, ...]) -> float:
-    total = sum(choice.weight for choice in choices)
-    return float(choices[0].weight / total) if total else 0.0

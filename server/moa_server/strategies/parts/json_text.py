@@ -1,11 +1,18 @@
-"""Reads JSON out of what a model wrote, whatever it wrote around it."""
+"""Asks models for JSON, and reads it out of what they wrote, whatever they wrote around it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 _MOST_CHARACTERS = 50_000
 _MOST_TRIES = 100
+"""Braces that are tried, since each may be read to the end of the text before it turns out to open nothing."""
+
+
+def object_schema(**properties: Mapping[str, Any]) -> str:
+    """Return the JSON Schema of an object that has these properties, each of them, and no other."""
+    required = [*properties]
+    return json.dumps({"type": "object", "properties": properties, "required": required, "additionalProperties": False})
 
 
 def last_object(text: str, *keys: str) -> dict[str, Any] | None:
@@ -17,6 +24,7 @@ def last_object(text: str, *keys: str) -> dict[str, Any] | None:
 def objects(text: str) -> Iterator[dict[str, Any]]:
     """Yield the outermost JSON objects of a text, in order; a text that goes on for ever is read at its end."""
     text = text[-_MOST_CHARACTERS:]
+    # NaN and Infinity, which Python reads, are no JSON: a score of either would win every comparison, or none.
     decoder = json.JSONDecoder(parse_constant=_no_number)
     place = text.find("{")
     for _ in range(_MOST_TRIES):
@@ -24,7 +32,7 @@ def objects(text: str) -> Iterator[dict[str, Any]]:
             return
         try:
             found, end = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError):  # the latter where brackets are nested by the thousand
             end = place + 1
         else:
             yield found

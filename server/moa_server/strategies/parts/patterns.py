@@ -45,7 +45,15 @@ def problems(pattern: str) -> Iterator[str]:
         return
     if compiled.flags & re.VERBOSE:
         yield "pattern has the flag x, which lets blanks hide what it repeats; leave it out"
-    yield from _dangers(pattern)
+    scan = _Scan()
+    for found in _TOKEN.finditer(pattern):
+        scan.take(found)
+    if scan.nested:
+        yield "pattern repeats a group whose own length varies, which a text could make endless; repeat one character"
+    if scan.backward:
+        yield "pattern refers back to a group, which a text could make slow; write out what is meant"
+    if scan.ways * scan.open[0].branches > _MOST_WAYS:
+        yield "pattern has too many repeats and alternatives; at most three without an end, or fewer and bounded ones"
 
 
 @dataclass(slots=True)
@@ -70,44 +78,32 @@ class _Scan:
     backward: bool = False
 
     def take(self, found: re.Match[str]) -> None:
+        """Note the next token."""
         group, was_varying = self.open[-1], self.closed
         self.closed = False
         if found["open"]:
             self.open.append(_Group())
         elif found["close"] and len(self.open) > 1:
-            self._close()
+            done = self.open.pop()
+            self.ways *= done.branches
+            self.closed = done.varies
+            self.open[-1].varies |= done.varies
         elif found["alternative"]:
             group.branches += 1
             group.varies = True
         elif found["endless"] or found["varying"]:
             group.varies = True
+            # A group that may be left out is gone through once at the most, which multiplies nothing.
             self.nested |= was_varying and found.group() != "?"
-            self.ways *= _ways(found)
+            self.ways *= _ways_of(found)
         elif found["fixed"]:
             self.nested |= was_varying
         elif found["reference"] or found["named"]:
             self.backward = True
 
-    def _close(self) -> None:
-        done = self.open.pop()
-        self.ways *= done.branches
-        self.closed = done.varies
-        self.open[-1].varies |= done.varies
 
-
-def _ways(repeat: re.Match[str]) -> int:
+def _ways_of(repeat: re.Match[str]) -> int:
+    """Return in how many ways a repeat can end on one line."""
     if repeat["endless"]:
         return _MOST_LINE
     return 2 if repeat["most"] is None else int(repeat["most"]) - int(repeat["least"] or 0) + 1
-
-
-def _dangers(pattern: str) -> Iterator[str]:
-    scan = _Scan()
-    for found in _TOKEN.finditer(pattern):
-        scan.take(found)
-    if scan.nested:
-        yield "pattern repeats a group whose own length varies, which a text could make endless; repeat one character"
-    if scan.backward:
-        yield "pattern refers back to a group, which a text could make slow; write out what is meant"
-    if scan.ways * scan.open[0].branches > _MOST_WAYS:
-        yield "pattern has too many repeats and alternatives; at most three without an end, or fewer and bounded ones"

@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 
-
-def one_of(option: str, value: str, allowed: Iterable[str]) -> Iterator[str]:
-    """Tell that an option is none of its values."""
-    if value not in tuple(allowed):
-        yield f"{option} is {value!r}; it can be {', '.join(allowed)}"
+_MOST_TOLD = 1_000
+"""Bytes: fewer than what the worst case counts for what an agent is told beside its references."""
 
 
 def within(option: str, value: float, least: float, most: float) -> Iterator[str]:
@@ -52,7 +49,12 @@ def sound_weights(roster: Roster) -> Iterator[str]:
             yield f"all agents of layer {index} weigh nothing"
 
 
-_MOST_TOLD = 1_000
+def differing_samples(roster: Roster, samples: int) -> Iterator[str]:
+    """Tell which agents would only repeat themselves when they are asked so many times."""
+    if samples > 1:
+        for agent in dict.fromkeys(agent for layer in roster.layers for agent in layer):
+            if agent.sampling.temperature == 0:
+                yield f"{agent.name} is sampled {samples} times at temperature 0, which gives the same text each time"
 
 
 def short_enough(option: str, texts: Iterable[str]) -> Iterator[str]:

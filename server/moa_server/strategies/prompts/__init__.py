@@ -1,18 +1,16 @@
-"""How references are put before the agents of an aggregating layer, one form a file."""
-
-from collections.abc import Callable, Mapping
+"""What agents are told; here, how references are put before those of an aggregating layer."""
 
 from moa_server.domain.mixture import PromptForm
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Brief
 from moa_server.strategies.prompts import fenced, paper
 
-FORMS: Mapping[PromptForm, Callable[..., Brief]] = {
-    PromptForm.FENCED: fenced.brief,
-    PromptForm.PAPER: paper.brief,
-}
-
 
 def brief(plan: Plan, weights: tuple[float, ...] = (), *, answers: bool = False) -> Brief:
     """Return how a plan puts references; ``weights`` are theirs, in the order in which they are shown."""
-    return FORMS[plan.rules.prompt_form](plan, weights, answers=answers)
+    match plan.rules.prompt_form:
+        case PromptForm.FENCED:
+            return fenced.brief(plan, weights, answers=answers)
+        case PromptForm.PAPER:
+            # To the letter: the paper tells neither weights nor lengths.
+            return paper.put

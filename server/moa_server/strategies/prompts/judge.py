@@ -1,22 +1,16 @@
-"""What a judge is told: to pick, to score, or to compare."""
-
-import json
+"""What a judge is told: to pick, to score, to compare, or to verify."""
 
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Brief
-from moa_server.strategies.prompts.fencing import Fence, FencedBrief
+from moa_server.strategies.parts.json_text import object_schema
+from moa_server.strategies.prompts.fenced import Fence, FencedBrief
 
+PICK_SCHEMA = object_schema(best={"type": "array", "items": {"type": "integer"}})
+SCORES_SCHEMA = object_schema(scores={"type": "array", "items": {"type": "number"}})
+BETTER_SCHEMA = object_schema(better={"type": "integer", "enum": [0, 1, 2]})
+CONFIDENCE_SCHEMA = object_schema(confidence={"type": "number"})
 _OPENING = "Here are answers that assistants gave to the conversation above."
 _JUDGE = "You are their judge: do not answer the conversation yourself. Neither order nor length is a merit."
-
-PICK_SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {"best": {"type": "array", "items": {"type": "integer"}}},
-        "required": ["best"],
-        "additionalProperties": False,
-    }
-)
 
 
 def pick(plan: Plan, keep: int) -> Brief:
@@ -26,24 +20,6 @@ def pick(plan: Plan, keep: int) -> Brief:
         'Reply with JSON alone, their numbers the best first: {"best": [2, 1]}'
     )
     return FencedBrief(Fence(plan.mark), _OPENING, closing)
-
-
-SCORES_SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {"scores": {"type": "array", "items": {"type": "number"}}},
-        "required": ["scores"],
-        "additionalProperties": False,
-    }
-)
-BETTER_SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {"better": {"type": "integer", "enum": [0, 1, 2]}},
-        "required": ["better"],
-        "additionalProperties": False,
-    }
-)
 
 
 def score(plan: Plan, rubric: tuple[str, ...]) -> Brief:
@@ -62,3 +38,12 @@ def compare(plan: Plan, rubric: tuple[str, ...]) -> Brief:
         'Reply with JSON alone: {"better": 1} or {"better": 2}, or {"better": 0} when neither is'
     )
     return FencedBrief(Fence(plan.mark), _OPENING, closing)
+
+
+def verify(plan: Plan) -> Brief:
+    """Return how a verifier is asked whether an answer is right."""
+    closing = (
+        "Check it step by step: do not answer the conversation yourself. How likely is it that the answer is right and "
+        'complete, from 0 to 1? Reply with JSON alone: {"confidence": 0.5}'
+    )
+    return FencedBrief(Fence(plan.mark), "Here is an answer to the conversation above.", closing, ("answer",))

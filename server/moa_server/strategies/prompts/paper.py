@@ -1,8 +1,6 @@
 """The form of the paper (arXiv:2406.04692, table 1), to the letter: references numbered in the system message."""
 
 from moa_server.domain.conversation import Conversation, Message, Role
-from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Brief
 
 INSTRUCTION = (
     "You have been provided with a set of responses from various open-source models to the latest user query. "
@@ -12,11 +10,6 @@ INSTRUCTION = (
     "comprehensive reply to the instruction. Ensure your response is well-structured, coherent, and adheres to the "
     "highest standards of accuracy and reliability.\n\nResponses from models:"
 )
-
-
-def brief(_plan: Plan, _weights: tuple[float, ...] = (), *, answers: bool = False) -> Brief:  # noqa: ARG001 - all forms
-    """Return the form, which knows neither weights nor lengths."""
-    return put
 
 
 def put(messages: Conversation, references: tuple[str, ...]) -> Conversation:

@@ -1,6 +1,8 @@
-"""The steps rules are made of."""
+"""What rules are made of: parts that ask agents, and what they go on with."""
 
+import hashlib
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TypeVar
 
 from moa_server.domain.agent import Agent
@@ -12,14 +14,14 @@ from moa_server.domain.strategy import Call, Decision, Layer
 
 _Outcome = TypeVar("_Outcome")
 
-Step = Generator[Layer | Decision | Degradation, LayerResult | None, _Outcome]
+SubRule = Generator[Layer | Decision | Degradation, LayerResult | None, _Outcome]
 """A part of a rule, and what it comes to."""
 
 NOTHING: tuple[Proposal, ...] = ()
 """What is shown before anybody has spoken."""
 
 
-def ask(layer: Layer) -> Step[LayerResult]:
+def ask(layer: Layer) -> SubRule[LayerResult]:
     """Have a layer carried out."""
     result = yield layer
     if result is None:
@@ -27,31 +29,32 @@ def ask(layer: Layer) -> Step[LayerResult]:
     return result
 
 
-def try_all(calls: tuple[Call, ...]) -> Step[LayerResult]:
+def try_all(calls: tuple[Call, ...]) -> SubRule[LayerResult]:
     """Wait for every call, and go on whatever came of them."""
     return (yield from ask(Layer(calls, quorum=len(calls), excused=True)))
 
 
-def ask_one(call: Call) -> Step[Proposal | None]:
+def ask_one(call: Call) -> SubRule[Proposal | None]:
     """Ask one agent that the run can do without."""
     result = yield from try_all((call,))
     return result.proposals[0] if result.proposals else None
 
 
-def answer_by(call: Call, stand_ins: tuple[Proposal, ...] | None = None) -> Step[Answer]:
+def answer_by(call: Call, stand_ins: tuple[Proposal, ...] | None = None) -> SubRule[Answer]:
     """Let the stream of a call be the answer, or the best of some proposals, should it fail."""
     result = yield from ask(Layer((call,), answers=True, stand_ins=stand_ins))
     return Answer.of(result.proposals[0])
 
 
 def only_proposal(plan: Plan, result: LayerResult) -> Proposal | None:
-    """Return the proposal that is the answer because it is the only one; it was not held to an answer's schema."""
+    """Return the proposal that is the answer because it is the only one."""
+    # It was asked for as a proposal, and so was not held to the schema of an answer.
     if plan.rules.return_single and len(result.proposals) == 1 and plan.response_schema is None:
         return result.proposals[0]
     return None
 
 
-def return_only(proposal: Proposal) -> Step[Answer]:
+def return_only(proposal: Proposal) -> SubRule[Answer]:
     """Return a proposal without asking for an answer."""
     yield Decision("stop", (proposal.agent,), "the only proposal is the answer", calls_saved=1)
     return Answer.of(proposal)
@@ -62,6 +65,23 @@ def aggregator_of(roster: Roster) -> Agent:
     if roster.aggregator is None:
         raise ValueError("nobody is named to write the answer")
     return roster.aggregator
+
+
+def sampled(agents: tuple[Agent, ...], samples: int) -> tuple[Agent, ...]:
+    """Return each agent so many times, one turn of all after the other."""
+
+    def again(agent: Agent, number: int) -> Agent:
+        seed = agent.sampling.seed
+        # A fixed seed would have an endpoint say the same thing every time.
+        return replace(agent, sampling=replace(agent.sampling, seed=seed + number)) if seed is not None else agent
+
+    return tuple(again(agent, number) for number in range(samples) for agent in agents)
+
+
+def drawn(seed: int, *place: object) -> bytes:
+    """Return what the plan's seed gives a place."""
+    # A digest, since what `random` makes of a seed may change with Python, and a takeover may run on another one.
+    return hashlib.sha256(":".join(map(str, (seed, *place))).encode(errors="replace")).digest()
 
 
 def fell_back(detail: str) -> Degradation:

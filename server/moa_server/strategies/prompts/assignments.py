@@ -1,34 +1,26 @@
-"""What a coordinator, its specialists, and whoever combines their work are told."""
+"""What routers and coordinators are told, who give work to agents by what these are good at, and what follows."""
 
-import json
-
+from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Brief
-from moa_server.strategies.prompts.fenced import length
-from moa_server.strategies.prompts.fencing import Fence, FencedBrief, after_last_user, numbered
-from moa_server.strategies.prompts.router import listed
+from moa_server.strategies.parts.json_text import object_schema
+from moa_server.strategies.prompts.fenced import Fence, FencedBrief, after_last_user, length, numbered
 
-SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {
-            "subtasks": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "agent": {"type": "integer"},
-                        "task": {"type": "string"},
-                        "needs": {"type": "array", "items": {"type": "integer"}},
-                    },
-                    "required": ["agent", "task", "needs"],
-                    "additionalProperties": False,
-                },
-            }
+PICK_SCHEMA = object_schema(agents={"type": "array", "items": {"type": "integer"}}, reason={"type": "string"})
+SUBTASKS_SCHEMA = object_schema(
+    subtasks={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "agent": {"type": "integer"},
+                "task": {"type": "string"},
+                "needs": {"type": "array", "items": {"type": "integer"}},
+            },
+            "required": ["agent", "task", "needs"],
+            "additionalProperties": False,
         },
-        "required": ["subtasks"],
-        "additionalProperties": False,
     }
 )
 _RESULTS = "The work on the conversation above was split up. Here are the results."
@@ -41,14 +33,32 @@ _COMBINE = (
 )
 
 
-def asked(plan: Plan, depth: int) -> Conversation:
+def _listed(agents: tuple[Agent, ...]) -> str:
+    """Return what agents are good at, by numbers: a name would tell who is asked, and could be favoured."""
+    return "\n".join(f"{number}. {', '.join(agent.labels)}" for number, agent in enumerate(agents, 1))
+
+
+def route(plan: Plan, pick: int) -> Conversation:
+    """Return the conversation, and after it the question who should answer it."""
+    said = (
+        "You are a router: do not answer the conversation above yourself. Assistants with these strengths can:\n",
+        _listed(plan.roster.layers[0]),
+        (
+            f"\nChoose the {pick} best fitted to answer its last message. Reply with JSON alone, the best first, and a "
+            'reason of a few words: {"agents": [2], "reason": "..."}'
+        ),
+    )
+    return after_last_user(plan.messages, "\n\n" + "".join(said))
+
+
+def divide(plan: Plan, depth: int) -> Conversation:
     """Return the conversation, and after it the request to split the work."""
     said = (
         (
             "You are a coordinator: do not answer the conversation above yourself. Split the work on its last message "
             "into subtasks for these specialists:\n"
         ),
-        listed(plan.roster.layers[0]),
+        _listed(plan.roster.layers[0]),
         (
             "\nEach subtask names one specialist by number, says what it has to do, and lists in needs the numbers of "
             "the earlier subtasks, counted from 1, whose results it has to read. A specialist does one subtask at a "

@@ -45,7 +45,7 @@ def plan_of(
     read = rule.read(options or {})
     problems = list(rule.problems(roster, read))
     assert not problems, problems
-    stages = rule.stages(roster, read, rules)
+    stages = rule.outlined(roster, read, rules)
     layers = tuple(
         PlannedLayer(index, stage.agents, len(stage.agents), 0, stage.answers) for index, stage in enumerate(stages)
     )
@@ -102,7 +102,7 @@ def replay(plan: Plan, results: list[LayerResult]) -> Driven:
 
 def _drive(plan: Plan, carry: Callable[[Layer, int], LayerResult]) -> Driven:
     driven = Driven(plan)
-    strategy: Strategy = STRATEGIES[plan.strategy]
+    strategy: Strategy[Any] = STRATEGIES[plan.strategy]
     rule = strategy.run(plan)
     given: LayerResult | None = None
     while True:
