@@ -12,7 +12,7 @@ from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.selection import diverse, judged, ordered
 from moa_server.strategies.parts.similarity import agreement
-from moa_server.strategies.parts.sub_rule import NOTHING, SubRule, aggregator_of, ask, names, only_proposal, return_only
+from moa_server.strategies.parts.sub_rule import NOTHING, SubRule, aggregator_of, ask, names, only_answer
 from moa_server.strategies.prompts import brief
 
 
@@ -39,11 +39,13 @@ def aggregate(plan: Plan, options: AggregateOptions) -> Rule:
     for index, agents in enumerate(plan.roster.layers):
         weights = tuple(proposal.weight for proposal in shown) if options.weights else ()
         result = yield from ask(Layer(tuple(Call(agent, shown, brief(plan, weights)) for agent in agents)))
-        agreed = watching and (yield from _agreed(plan, options, result))
-        last = index == len(plan.roster.layers) - 1 or (agreed and options.stop_on_agreement == "on")
-        only = only_proposal(plan, result)
-        if last and only:
-            return (yield from return_only(only))
+        left = plan.roster.layers[index + 1 :]
+        saved = sum(len(others) + _is_judged(options, len(others)) for others in left)
+        agreed = watching and bool(left) and (yield from _agreed(options, result, saved))
+        last = not left or (agreed and options.stop_on_agreement == "on")
+        only = (yield from only_answer(plan, result)) if last else None
+        if only:
+            return only
         shown = ordered(plan, result)
         if options.select == "judge":
             shown = yield from judged(plan, plan.roster.roles["judge"], shown, options.keep)
@@ -56,12 +58,10 @@ def aggregate(plan: Plan, options: AggregateOptions) -> Rule:
     return (yield from aggregated(plan, aggregator_of(plan.roster), shown, weigh=options.weights))
 
 
-def _agreed(plan: Plan, options: AggregateOptions, result: LayerResult) -> SubRule[bool]:
+def _agreed(options: AggregateOptions, result: LayerResult, saved: int) -> SubRule[bool]:
     """Decide whether the layers after this one can be left out."""
-    left = plan.roster.layers[result.index + 1 :]
-    saved = sum(len(agents) + _is_judged(options, len(agents)) for agents in left)
-    reached = agreement([proposal.text for proposal in result.proposals]) if saved else 0.0
-    if not saved or reached < options.agreement:
+    reached = agreement([proposal.text for proposal in result.proposals])
+    if reached < options.agreement:
         return False
     detail = f"the proposals of layer {result.index} agree to {reached:.2f} of the {options.agreement:g} asked for"
     shadow = options.stop_on_agreement == "shadow"

@@ -12,16 +12,7 @@ from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.json_text import last_object
 from moa_server.strategies.parts.selection import ordered
-from moa_server.strategies.parts.sub_rule import (
-    NOTHING,
-    SubRule,
-    aggregator_of,
-    answer_by,
-    ask,
-    ask_one,
-    fell_back,
-    try_all,
-)
+from moa_server.strategies.parts.sub_rule import SubRule, aggregator_of, answer_by, ask, ask_one, fell_back, try_all
 from moa_server.strategies.prompts import assignments as prompts
 
 _MOST_BYTES = 1_000
@@ -73,7 +64,7 @@ def coordinate(plan: Plan, options: CoordinateOptions) -> Rule:
         yield fell_back("no specialist did its part, so that the answer is written without them")
     told = prompts.combine(plan, len(results))
     # A part of the work is no answer, and so stands in for none.
-    return (yield from answer_by(Call(combiner, results, told, response_schema=plan.response_schema), NOTHING))
+    return (yield from answer_by(Call(combiner, results, told, response_schema=plan.response_schema), ()))
 
 
 def _division(plan: Plan, options: CoordinateOptions) -> SubRule[tuple[Subtask, ...]]:

@@ -8,7 +8,7 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.selection import ordered
-from moa_server.strategies.parts.sub_rule import aggregator_of, answer_by, ask, only_proposal, return_only, try_all
+from moa_server.strategies.parts.sub_rule import aggregator_of, answer_by, ask, only_answer, try_all
 from moa_server.strategies.prompts import critics as prompts
 
 
@@ -21,9 +21,9 @@ def review(plan: Plan, _options: ReviewOptions) -> Rule:
     """Have all answer, all review all, and the chairman answer from both."""
     council = plan.roster.layers[0]
     result = yield from ask(Layer(tuple(Call(agent) for agent in council)))
-    only = only_proposal(plan, result)
+    only = yield from only_answer(plan, result)
     if only:
-        return (yield from return_only(only))
+        return only
     answers = ordered(plan, result)
     # Each reads its own answer among them, unmarked, so that it cannot spare or favour it knowingly.
     reviews = yield from try_all(tuple(Call(agent, answers, prompts.reviewer(plan)) for agent in council))

@@ -14,16 +14,7 @@ from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.json_text import last_object
 from moa_server.strategies.parts.selection import ordered
-from moa_server.strategies.parts.sub_rule import (
-    SubRule,
-    aggregator_of,
-    answer_by,
-    ask,
-    ask_one,
-    fell_back,
-    only_proposal,
-    return_only,
-)
+from moa_server.strategies.parts.sub_rule import SubRule, aggregator_of, answer_by, ask, ask_one, fell_back, only_answer
 from moa_server.strategies.prompts import assignments as prompts
 
 _MOST_REASON = 200
@@ -53,9 +44,9 @@ def route(plan: Plan, options: RouteOptions) -> Rule:
     if options.then == "single":
         return (yield from answer_by(Call(agents[0], response_schema=plan.response_schema)))
     result = yield from ask(Layer(tuple(Call(agent) for agent in agents)))
-    only = only_proposal(plan, result)
+    only = yield from only_answer(plan, result)
     if only:
-        return (yield from return_only(only))
+        return only
     return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))
 
 

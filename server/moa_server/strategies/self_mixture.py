@@ -10,7 +10,7 @@ from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strateg
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.selection import ordered
-from moa_server.strategies.parts.sub_rule import ask, only_proposal, return_only, sampled
+from moa_server.strategies.parts.sub_rule import ask, only_answer, sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ def self_mixture(plan: Plan, options: SelfMixtureOptions) -> Rule:
     """Have one agent sampled, and the samples aggregated."""
     asked = sampled(plan.roster.layers[0], options.samples)
     result = yield from ask(Layer(tuple(Call(agent) for agent in asked)))
-    only = only_proposal(plan, result)
+    only = yield from only_answer(plan, result)
     if only:
-        return (yield from return_only(only))
+        return only
     return (yield from aggregated(plan, answerer(plan.roster), ordered(plan, result)))
 
 

@@ -46,18 +46,14 @@ def answer_by(call: Call, stand_ins: tuple[Proposal, ...] | None = None) -> SubR
     return Answer.of(result.proposals[0])
 
 
-def only_proposal(plan: Plan, result: LayerResult) -> Proposal | None:
-    """Return the proposal that is the answer because it is the only one."""
-    # It was asked for as a proposal, and so was not held to the schema of an answer.
-    if plan.rules.return_single and len(result.proposals) == 1 and plan.response_schema is None:
-        return result.proposals[0]
-    return None
-
-
-def return_only(proposal: Proposal) -> SubRule[Answer]:
-    """Return a proposal without asking for an answer."""
-    yield Decision("stop", (proposal.agent,), "the only proposal is the answer", calls_saved=1)
-    return Answer.of(proposal)
+def only_answer(plan: Plan, result: LayerResult) -> SubRule[Answer | None]:
+    """Let the only proposal be the answer without asking for one, where the mixture says so."""
+    # A proposal was not held to the schema of an answer.
+    if not plan.rules.return_single or len(result.proposals) != 1 or plan.response_schema is not None:
+        return None
+    only = result.proposals[0]
+    yield Decision("stop", (only.agent,), "the only proposal is the answer", calls_saved=1)
+    return Answer.of(only)
 
 
 def aggregator_of(roster: Roster) -> Agent:
