@@ -20,7 +20,8 @@ from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.usage import Price, Usage
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.strategies import STRATEGIES
-from tests.strategies.rosters import SAYINGS, SETTINGS, Setting
+from tests.strategies.rosters import SAYINGS, Setting
+from tests.strategies.settings import SETTINGS
 
 MAX_OUTPUT = 60
 NAMES = sorted({agent.name for setting in SETTINGS for agent in setting.roster.agents()})

@@ -13,6 +13,8 @@ from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec, user
+from tests.strategies.rosters import Setting
+from tests.strategies.settings import SETTINGS
 
 LAST = Agent("last", "m")
 ROLES = {role: Agent(role, "m") for role in ("judge", "router", "coordinator", "verifier")}
@@ -81,12 +83,15 @@ FOLDED = (
 )
 
 
-def explained(strategy: str, widths: tuple[int, ...], options: Mapping[str, Any], rules: Rules, *, schema: bool) -> int:
+def roster_of(widths: tuple[int, ...]) -> Roster:
     layers = tuple(
         tuple(Agent(f"a{row}{column}", "m", labels=("skill",)) for column in range(width))
         for row, width in enumerate(widths)
     )
-    roster = Roster(layers, LAST, ROLES)
+    return Roster(layers, LAST, ROLES)
+
+
+def explained(strategy: str, roster: Roster, options: Mapping[str, Any], rules: Rules, *, schema: bool) -> int:
     mixture = Mixture("mix", strategy, roster, rules, options)
     agents = {agent.name: agent for agent in roster.agents()}
     model = FakeModel(spec("m", window=100_000))
@@ -99,25 +104,33 @@ def explained(strategy: str, widths: tuple[int, ...], options: Mapping[str, Any]
 
 
 def test_every_strategy_is_counted() -> None:
-    assert {row[0] for row in COUNTS} == set(STRATEGIES)
+    assert {setting.strategy for setting in SETTINGS} == set(STRATEGIES)
+    assert {row[0] for row in COUNTS} <= set(STRATEGIES)
+
+
+@pytest.mark.parametrize("schema", [False, True])
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda one: f"{one.strategy}-{one.calls}")
+def test_the_settings_of_a_strategys_own_tests_are_counted(setting: Setting, *, schema: bool) -> None:
+    calls = explained(setting.strategy, setting.roster, setting.options, Rules(), schema=schema)
+    assert calls == setting.calls + schema
 
 
 @pytest.mark.parametrize(("strategy", "widths", "options", "calls", "why"), COUNTS)
 def test_the_most_calls_are_known_before_the_first(
     strategy: str, widths: tuple[int, ...], options: Mapping[str, Any], calls: int, why: str
 ) -> None:
-    assert explained(strategy, widths, options, Rules(), schema=False) == calls, why
+    assert explained(strategy, roster_of(widths), options, Rules(), schema=False) == calls, why
 
 
 @pytest.mark.parametrize(("strategy", "widths", "options", "calls", "why"), COUNTS)
 def test_a_schema_may_cost_one_repair(
     strategy: str, widths: tuple[int, ...], options: Mapping[str, Any], calls: int, why: str
 ) -> None:
-    assert explained(strategy, widths, options, Rules(), schema=True) == calls + 1, why
+    assert explained(strategy, roster_of(widths), options, Rules(), schema=True) == calls + 1, why
 
 
 @pytest.mark.parametrize(("strategy", "widths", "options", "calls", "why"), FOLDED)
 def test_what_may_be_folded_is_counted(
     strategy: str, widths: tuple[int, ...], options: Mapping[str, Any], calls: int, why: str
 ) -> None:
-    assert explained(strategy, widths, options, FOLD, schema=False) == calls, why
+    assert explained(strategy, roster_of(widths), options, FOLD, schema=False) == calls, why

@@ -24,7 +24,8 @@ from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import Asked, FakeModel, spec, user
-from tests.strategies.rosters import SAYINGS, SETTINGS, Setting
+from tests.strategies.rosters import SAYINGS, Setting
+from tests.strategies.settings import SETTINGS
 
 
 def talking(seed: str, failing: float) -> FakeModel:

@@ -1,9 +1,12 @@
 """A house in which every strategy is on offer, each agent on a model of its own name."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from tests.house.configurations import Configuration, model
+from tests.strategies.rosters import Setting
+from tests.strategies.settings import SETTINGS
 from tests.upstream import Request, Speech
 
 VOICES = ("one", "two", "three", "four")
@@ -18,10 +21,13 @@ def on_every_strategy(endpoint: str) -> Configuration:
     agents: dict[str, Any] = {name: {"model": name, "labels": [f"skill-{name}"]} for name in names}
     agents["two"]["weight"] = 2
     agents["one"]["sampling"] = {"temperature": 0.9, "max_tokens": 300}
+    mixtures = _mixtures()
+    written = {mixture["strategy"] for mixture in mixtures.values()}
+    mixtures |= {one.strategy: _mixture(one) for one in SETTINGS if one.strategy not in written}
     return {
         "models": models,
         "agents": agents,
-        "mixtures": {name: {**mixture, "allow": {"max_tokens": 500}} for name, mixture in _mixtures().items()},
+        "mixtures": {name: {**mixture, "allow": {"max_tokens": 500}} for name, mixture in mixtures.items()},
         "server": {"listen": "127.0.0.1:0"},
     }
 
@@ -87,6 +93,17 @@ def _mixtures() -> dict[str, dict[str, Any]]:
             "aggregator": "editor",
             "options": {"samples": 5, "window": 3},
         },
+    }
+
+
+def _mixture(setting: Setting) -> dict[str, Any]:
+    """Put the agents of the house into the places of a strategy's own setting."""
+    return {
+        "strategy": setting.strategy,
+        "layers": [list(VOICES[: len(layer)]) for layer in setting.roster.layers],
+        **({"aggregator": "editor"} if setting.roster.aggregator else {}),
+        "roles": dict.fromkeys(setting.roster.roles, "judge"),
+        "options": json.loads(json.dumps(setting.options)),
     }
 
 

@@ -23,6 +23,16 @@ Says = Callable[[Call, int, int], str | None]
 """What the agent of a call says in a layer at a position; None when it fails."""
 
 
+def named(call: Call, layer: int, position: int) -> str:
+    """Say who one is, where."""
+    return f"<{call.agent.name} in {layer} at {position}>"
+
+
+def scripted(**said: str | None) -> Says:
+    """Agents that say what is written for them, else their names."""
+    return lambda call, layer, _position: said.get(call.agent.name, f"<{call.agent.name} in {layer}>")
+
+
 def agent(name: str, **said: Any) -> Agent:  # noqa: ANN401 - fields of many types
     return Agent(name, said.pop("model", "m"), **said)
 

@@ -10,6 +10,15 @@ from moa_server.domain.strategy import Call
 from moa_server.strategies import STRATEGIES
 from moa_server.strategies.aggregate import AGGREGATE
 from tests.strategies.driver import ASKED, agent, agents, drive, last_text, plan_of
+from tests.strategies.rosters import FOUR, THREE, setting
+
+SETTINGS = (
+    setting("aggregate", (), (1, 1)),
+    setting("aggregate", (THREE,), (4, 2)),
+    setting("aggregate", (FOUR, THREE), (8, 3), stop_on_agreement="on", agreement=0.6),
+    setting("aggregate", (FOUR, THREE), (8, 3), stop_on_agreement="shadow", select="diverse", keep=2),
+    setting("aggregate", (FOUR, THREE), (10, 5), select="judge", keep=2, stop_on_agreement="on"),
+)
 
 LAST = agent("z")
 NAMED = Roster((agents(3), agents(3, "b")), LAST)

@@ -6,8 +6,14 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.strategy import Call
 from moa_server.strategies.debate import DEBATE
 from tests.strategies.driver import agent, agents, drive, last_text, plan_of
+from tests.strategies.rosters import FOUR, setting
 
-FOUR = Roster((agents(4),))
+SETTINGS = (
+    setting("debate", (FOUR,), (12, 3), extract="choice_letter", last=None),
+    setting("debate", (FOUR,), (9, 3), rounds=2, neighbours=1, end="aggregate", agreement=0.7),
+)
+
+PANEL = Roster((agents(4),))
 LETTERS = {"extract": "choice_letter"}
 
 
@@ -16,7 +22,7 @@ def stubborn(_call: Call, _layer: int, position: int) -> str:
 
 
 def test_four_agents_in_three_rounds_and_a_vote_are_twelve_calls() -> None:
-    driven = drive(plan_of("debate", FOUR, options=LETTERS), stubborn)
+    driven = drive(plan_of("debate", PANEL, options=LETTERS), stubborn)
     assert (driven.calls, driven.text) == (12, "A")
     assert driven.answer is not None
     assert driven.answer.votes[0].agents == ("a0", "a3")
@@ -26,7 +32,7 @@ def test_each_sees_its_own_answer_apart_and_all_others() -> None:
     def says(call: Call, layer: int, _position: int) -> str:
         return f"{call.agent.name} in {layer}"
 
-    driven = drive(plan_of("debate", FOUR), says)
+    driven = drive(plan_of("debate", PANEL), says)
     said = last_text(driven.plan, driven.layers[2].calls[1])
     assert "[[begin your own answer | 5f1c0ffee9a84b21]]\na1 in 1\n" in said
     assert [p.agent for p in driven.layers[2].calls[1].shown] == ["a1", "a0", "a2", "a3"]
@@ -34,7 +40,7 @@ def test_each_sees_its_own_answer_apart_and_all_others() -> None:
 
 
 def test_neighbours_sit_in_a_ring() -> None:
-    driven = drive(plan_of("debate", FOUR, options={**LETTERS, "neighbours": 2}), stubborn)
+    driven = drive(plan_of("debate", PANEL, options={**LETTERS, "neighbours": 2}), stubborn)
     assert [p.agent for p in driven.layers[1].calls[3].shown] == ["a3", "a0", "a1"]
 
 
@@ -42,7 +48,7 @@ def test_one_that_failed_reads_the_others_and_speaks_again() -> None:
     def says(call: Call, layer: int, position: int) -> str | None:
         return None if (layer, position) == (0, 2) else stubborn(call, layer, position)
 
-    driven = drive(plan_of("debate", FOUR, options=LETTERS), says)
+    driven = drive(plan_of("debate", PANEL, options=LETTERS), says)
     assert [p.agent for p in driven.layers[1].calls[2].shown] == ["a0", "a1", "a3"]
     assert "your own answer" not in last_text(driven.plan, driven.layers[1].calls[2])
     assert len(driven.results[1].proposals) == 4
@@ -53,7 +59,7 @@ def test_agreement_ends_it(early: bool, calls: int) -> None:  # noqa: FBT001
     def says(call: Call, layer: int, position: int) -> str:
         return "B" if layer else stubborn(call, layer, position)
 
-    driven = drive(plan_of("debate", FOUR, options={**LETTERS, "stop_on_agreement": early}), says)
+    driven = drive(plan_of("debate", PANEL, options={**LETTERS, "stop_on_agreement": early}), says)
     assert (driven.calls, driven.text) == (calls, "B")
     stops = [one.calls_saved for one in driven.decisions if one.subject == "stop"]
     assert stops == ([4] if early else [])
@@ -69,4 +75,4 @@ def test_an_aggregator_can_have_the_last_word() -> None:
 
 
 def test_an_aggregator_is_needed_for_its_word() -> None:
-    assert "aggregator" in next(iter(DEBATE.problems(FOUR, DEBATE.read({"end": "aggregate"}))))
+    assert "aggregator" in next(iter(DEBATE.problems(PANEL, DEBATE.read({"end": "aggregate"}))))

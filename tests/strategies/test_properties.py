@@ -12,7 +12,8 @@ from moa_server.domain.mixture import PromptForm, ReferenceOrder, Rules
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, as_asked
 from moa_server.strategies import STRATEGIES
 from tests.strategies.driver import ASKED, MARK, Driven, Says, drive, plan_of, replay
-from tests.strategies.rosters import SAYINGS, SETTINGS, Setting
+from tests.strategies.rosters import SAYINGS, Setting
+from tests.strategies.settings import SETTINGS
 
 RULES = st.builds(
     Rules,

@@ -8,6 +8,13 @@ from moa_server.domain.mixture import Roster
 from moa_server.domain.strategy import Call
 from moa_server.strategies.rank import RANK, read_scores
 from tests.strategies.driver import Says, agent, agents, drive, last_text, plan_of
+from tests.strategies.rosters import FOUR, ONE, setting
+
+SETTINGS = (
+    setting("rank", (FOUR,), (5, 2), last=None),
+    setting("rank", (FOUR,), (16, 2), method="pairwise", last=None),
+    setting("rank", (ONE,), (4, 2), samples=3, last=None),
+)
 
 ROSTER = Roster((agents(3),), None, {"judge": agent("judge")})
 TEXTS = ("first ", "second\n", "third")

@@ -11,6 +11,15 @@ from moa_server.strategies.parts.ballots import normalised_text
 from moa_server.strategies.parts.election import Counting, settled
 from moa_server.strategies.vote import VOTE
 from tests.strategies.driver import Driven, Says, agent, agents, drive, plan_of, proposal
+from tests.strategies.rosters import FOUR, ONE, setting
+
+SETTINGS = (
+    setting("vote", (FOUR,), (4, 1), last=None),
+    setting("vote", (ONE,), (9, 1), samples=9, extract="choice_letter", last=None),
+    setting("vote", (FOUR,), (8, 1), samples=2, extract="last_number", tie="seeded", last=None),
+    setting("vote", (FOUR,), (4, 1), extract="json_field", whole=True, last=None),
+    setting("vote", (FOUR,), (4, 1), extract="regex", pattern=r"answer: (\w+)", stop_when_decided=False, last=None),
+)
 
 WEIGHTS = st.sampled_from([0.0, 0.1, 0.2, 0.3, 1.0, 2.5])
 COUNTING = Counting(normalised_text, "first", 7)
@@ -126,4 +135,4 @@ def test_no_rounding_breaks_a_tie(ballots: list[tuple[str, float]]) -> None:
     ],
 )
 def test_what_cannot_be_is_told(roster: Roster, options: dict[str, object], found: str) -> None:
-    assert found in next(iter(VOTE.problems(roster, VOTE.read(options))))
+    assert found in next(VOTE.problems(roster, VOTE.read(options)))

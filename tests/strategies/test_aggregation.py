@@ -6,10 +6,16 @@ from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.strategy import Call
 from moa_server.strategies import STRATEGIES
 from tests.strategies.driver import Driven, agent, agents, drive, last_text, plan_of
-from tests.strategies.rosters import ROLES, SETTINGS
+from tests.strategies.rosters import ROLES
+from tests.strategies.settings import SETTINGS
 
 LAST = agent("z")
 FOLD = Rules(fold_when_too_long=True)
+FOLDS = {
+    **dict.fromkeys(("aggregate", "self_mixture", "self_mixture_sequential", "debate", "coordinate", "cascade"), True),
+    **dict.fromkeys(("vote", "rank", "review", "refine", "route"), False),
+}
+"""Whether a setting of theirs has anything folded; a route picks too few for it."""
 
 
 def folded(count: int, most: int = 3, rules: Rules = FOLD, schema: str | None = None) -> Driven:
@@ -74,18 +80,14 @@ def test_nothing_is_folded_where_it_is_not_allowed_or_would_not_help(count: int,
     assert driven.text == "<a0 in 0 at 0>"
 
 
-def test_every_strategy_that_aggregates_can_fold() -> None:
-    able = {
-        setting.strategy
-        for setting in SETTINGS
-        if any(
-            stage.folds
-            for stage in STRATEGIES[setting.strategy].outline(
-                setting.roster, STRATEGIES[setting.strategy].read(setting.options)
-            )
-        )
-    }
-    assert able == {"aggregate", "self_mixture", "self_mixture_sequential", "debate", "coordinate", "cascade"}
+@pytest.mark.parametrize(("strategy", "folds"), FOLDS.items())
+def test_every_strategy_that_aggregates_can_fold(strategy: str, *, folds: bool) -> None:
+    rule = STRATEGIES[strategy]
+    outlines = [rule.outline(one.roster, rule.read(one.options)) for one in SETTINGS if one.strategy == strategy]
+    assert any(layer.folds for outline in outlines for layer in outline) is folds
+
+
+def test_a_route_that_picks_enough_can_fold() -> None:
     route = STRATEGIES["route"]
     wide = Roster((tuple(agent(f"p{number}", labels=("x",)) for number in range(3)),), LAST, ROLES)
-    assert any(stage.folds for stage in route.outline(wide, route.read({"pick": 3, "then": "aggregate"})))
+    assert any(layer.folds for layer in route.outline(wide, route.read({"pick": 3, "then": "aggregate"})))

@@ -1,7 +1,5 @@
 """What a text votes for is found, and what votes for the same is one choice."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,9 +103,11 @@ def test_dangerous_patterns_are_refused(pattern: str, found: str) -> None:
 
 
 @given(st.text(alphabet="ab()[]|+*?{}2,\\.^", max_size=12), st.text(alphabet="ab", max_size=200))
+@pytest.mark.filterwarnings("ignore:Possible :FutureWarning")
 def test_a_pattern_that_is_allowed_ends(pattern: str, text: str) -> None:
     if not list(patterns.problems(pattern)):
-        assert last_match(pattern, text) is None or re.compile(pattern)
+        found = last_match(pattern, text)
+        assert found is None or found in text
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,4 @@ def test_a_pattern_that_is_allowed_ends(pattern: str, text: str) -> None:
     ],
 )
 def test_ballots_that_cannot_be_read_are_told(options: dict[str, str], found: str) -> None:
-    voters = Roster((agents(2),))
-    assert found in next(VOTE.problems(voters, VOTE.read(options)))
+    assert found in next(VOTE.problems(Roster((agents(3),)), VOTE.read(options)))

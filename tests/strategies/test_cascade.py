@@ -1,0 +1,82 @@
+"""Dearer tiers are asked only when the cheaper are not certain."""
+
+import pytest
+
+from moa_server.domain.mixture import Roster, Rules
+from moa_server.strategies.cascade import CASCADE
+from tests.strategies.driver import agents, drive, plan_of, scripted
+from tests.strategies.rosters import FOUR, ONE, ROLES, THREE, setting
+
+SETTINGS = (
+    setting("cascade", (THREE, ONE), (4, 2), threshold=0.6),
+    setting("cascade", (ONE, THREE, FOUR), (13, 4), samples=2, extract="choice_letter"),
+    setting("cascade", (ONE, ONE, ONE), (5, 5), gate="self_verification"),
+    setting("cascade", (ONE, THREE), (4, 2), gate="logprobs", last=None),
+)
+TIERS = Roster((agents(3, "cheap"), agents(1, "strong")), None, ROLES)
+
+
+def test_a_tier_that_agrees_is_enough() -> None:
+    driven = drive(plan_of("cascade", TIERS), lambda *_: "It is four.")
+    assert (driven.calls, driven.text) == (3, "It is four.")
+    assert [(one.subject, one.calls_saved) for one in driven.decisions] == [("stop", 1)]
+
+
+def test_a_tier_that_does_not_agree_passes_the_query_on_unchanged() -> None:
+    driven = drive(plan_of("cascade", TIERS), lambda _call, layer, position: f"{layer}{position}")
+    assert (driven.calls, driven.text, driven.layers[1].answers) == (4, "10", True)
+    assert driven.prompts[1] == [driven.plan.messages]
+    assert [one.subject for one in driven.decisions] == ["escalate"]
+
+
+def test_the_tier_before_stands_in_when_the_strongest_fails() -> None:
+    driven = drive(plan_of("cascade", TIERS), lambda _call, layer, position: None if layer else f"{position}")
+    assert driven.text in ("0", "1", "2")
+    wide = Roster((agents(2, "cheap"), agents(2, "strong")))
+    driven = drive(plan_of("cascade", wide), lambda _call, layer, position: None if layer else f"{position}")
+    assert driven.text == "0"
+    assert [one.reason for one in driven.degradations] == ["strategy_fell_back"]
+    strict = plan_of("cascade", wide, rules=Rules(best_proposal_on_failure=False))
+    assert drive(strict, lambda _call, layer, position: None if layer else f"{position}").ended == "NO_PROPOSALS"
+
+
+def test_a_tier_in_which_nobody_answers_is_passed() -> None:
+    driven = drive(plan_of("cascade", TIERS), lambda _call, layer, _position: "strong" if layer else None)
+    assert (driven.calls, driven.text) == (4, "strong")
+
+
+def test_votes_can_be_what_agrees() -> None:
+    options = {"extract": "last_number", "threshold": 0.6}
+    texts = ("so it is 4", "my sum gives 4", "5")
+    driven = drive(plan_of("cascade", TIERS, options=options), lambda _call, _layer, position: texts[position])
+    assert (driven.calls, driven.text) == (3, "so it is 4")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "calls"), [('{"confidence": 0.9}', 2), ('{"confidence": 0.1}', 3), ("sure", 3), (None, 3)]
+)
+def test_an_answer_can_be_verified(verdict: str | None, calls: int) -> None:
+    roster = Roster((agents(1, "cheap"), agents(1, "strong")), None, ROLES)
+    plan = plan_of("cascade", roster, options={"gate": "self_verification"})
+    assert drive(plan, scripted(verifier=verdict)).calls == calls
+
+
+def test_an_agent_verifies_itself_where_nobody_else_is_named() -> None:
+    roster = Roster((agents(1, "cheap"), agents(1, "strong")))
+    driven = drive(plan_of("cascade", roster, options={"gate": "self_verification"}), scripted())
+    assert [layer.calls[0].agent.name for layer in driven.layers] == ["cheap0", "cheap0", "strong0"]
+
+
+def test_likely_words_are_enough_where_the_endpoint_tells_them() -> None:
+    roster = Roster((agents(1, "cheap"), agents(1, "strong")))
+    plan = plan_of("cascade", roster, options={"gate": "logprobs", "threshold": 0.9})
+    assert drive(plan, scripted(), logprob=-0.01).calls == 1
+    assert drive(plan, scripted(), logprob=-1.0).calls == 2
+    unknown = drive(plan, scripted())
+    assert unknown.calls == 2
+    assert unknown.layers[0].calls[0].logprobs
+
+
+def test_a_tier_of_one_cannot_agree() -> None:
+    roster = Roster((agents(1, "cheap"), agents(1, "strong")))
+    assert "cannot agree" in next(CASCADE.problems(roster, CASCADE.read({})))
