@@ -113,4 +113,5 @@ def replayed(plan: Plan, results: Sequence[LayerResult]) -> tuple[list[Layer], A
             return layers, None
         given = results[len(layers) - 1]
         if step.answers and not given.proposals and not step.hands_back(given):
-            return layers, Answer.of(max(step.calls[0].shown, key=lambda proposal: proposal.weight))
+            able = step.calls[0].shown if step.stand_ins is None else step.stand_ins
+            return layers, Answer.of(max(able, key=lambda proposal: proposal.weight)) if able else None
