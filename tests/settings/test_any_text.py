@@ -12,7 +12,7 @@ from moa_server.settings import ConfigurationRefused
 from moa_server.settings.document import parsed
 from moa_server.settings.load import settings_of
 from moa_server.settings.plain_yaml import parse
-from tests.settings.tiny import CATALOGUE, plain
+from tests.settings.tiny import CHOICES, plain
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MARKS = st.sampled_from(
@@ -70,7 +70,7 @@ VALUES = st.recursive(
 
 def attempt(raw: bytes) -> None:
     with suppress(ConfigurationRefused):
-        settings_of(parsed(raw), Path("/nowhere"), CATALOGUE)
+        settings_of(parsed(raw), Path("/nowhere"), CHOICES)
 
 
 @given(st.binary(max_size=200))

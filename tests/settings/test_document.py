@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from moa_server.settings import ConfigurationRefused, load
-from tests.settings.tiny import CATALOGUE, loaded, plain, refused
+from tests.settings.tiny import CHOICES, loaded, plain, refused
 
 SOUND = """
 models: {small: &small {provider: local}}
@@ -40,7 +40,7 @@ def test_a_directory_a_pipe_and_nothing_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, wrong in ((".", "directory"), ("pipe", "is not a file"), ("none", "does not exist"), ("a\0b", "path")):
         with pytest.raises(ConfigurationRefused, match=wrong):
-            load(tmp_path / name, CATALOGUE)
+            load(tmp_path / name, CHOICES)
 
 
 def test_what_is_not_utf_8_is_refused_with_the_byte(tmp_path: Path) -> None:

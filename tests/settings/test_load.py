@@ -5,10 +5,11 @@ import pytest
 from moa_server.domain.budget import Budget
 from moa_server.domain.mixture import Permissions, PromptForm, ReferenceOrder, Rules
 from moa_server.domain.model import TimeLimits
+from moa_server.domain.operation import Listening, Logging, Ownership
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Price
-from moa_server.settings import JournalSettings, ServerSettings
-from tests.settings.tiny import loaded, plain
+from moa_server.settings.settings import JournalChoice
+from tests.settings.tiny import MemoryKept, loaded, plain
 
 
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
@@ -24,8 +25,9 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         Permissions(),
     )
     assert mixture.options == {"mood": "calm", "keep": 3, "steps": (1.0,)}
-    assert settings.server == ServerSettings("127.0.0.1:50051")
-    assert (settings.default_mixture, settings.journal) == ("pair", JournalSettings())
+    assert (settings.listening, settings.callers) == (Listening("127.0.0.1:50051"), ())
+    assert (settings.default_mixture, settings.journal) == ("pair", JournalChoice("memory", MemoryKept()))
+    assert (settings.logging, settings.ownership) == (Logging(), Ownership())
 
 
 def test_a_model_is_read_exactly(tmp_path: Path) -> None:
@@ -49,7 +51,7 @@ def test_a_model_is_read_exactly(tmp_path: Path) -> None:
     assert models["small"].price == Price(150_000_000, 600_000_000, 75_000_000, 1)
     assert models["small"].times == TimeLimits(0.5, 5.0, 5.0, 120.0)
     assert models["small"].reliability == Reliability(
-        RetryRule(attempts=0), ConcurrencyRule(16), None, HedgeRule("other"), ("other",)
+        RetryRule(attempts=0), ConcurrencyRule(16), BreakerRule(enabled=False), HedgeRule("other"), ("other",)
     )
     assert models["other"].max_output == 1000
     assert models["other"].reliability.concurrency == ConcurrencyRule(8, adaptive=True, most=64)
@@ -58,7 +60,7 @@ def test_a_model_is_read_exactly(tmp_path: Path) -> None:
 
 def test_the_provider_reads_its_dialect(tmp_path: Path) -> None:
     data = plain()
-    data["models"]["small"] |= {"provider": "openai", "endpoint": "http://127.0.0.1/v1"}
+    data["models"]["small"] |= {"provider": "openai", "endpoint": "http://127.0.0.1/v1", "dialect": {"usage": True}}
     assert loaded(tmp_path, data).models["small"].dialect == {"usage": True}
 
 
@@ -131,9 +133,9 @@ def test_the_first_mixture_is_the_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:50051", "localhost:50051"])
 def test_loopback_may_be_unencrypted(tmp_path: Path, listen: str) -> None:
-    assert loaded(tmp_path, plain() | {"server": {"listen": listen}}).server.listen == listen
+    assert loaded(tmp_path, plain() | {"server": {"listen": listen}}).listening.listen == listen
 
 
 def test_other_addresses_may_be_when_it_is_said(tmp_path: Path) -> None:
     server = {"listen": "[::]:50051", "insecure_anywhere": True}
-    assert loaded(tmp_path, plain() | {"server": server}).server.listen == "[::]:50051"
+    assert loaded(tmp_path, plain() | {"server": server}).listening.listen == "[::]:50051"

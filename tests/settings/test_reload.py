@@ -7,7 +7,7 @@ import yaml
 from structlog.testing import capture_logs
 
 from moa_server.settings import ConfigurationRefused, Reloader, Settings, load
-from tests.settings.tiny import CATALOGUE, plain, write
+from tests.settings.tiny import CHOICES, plain, write
 
 
 def described(text: str, **more: object) -> dict[str, object]:
@@ -24,7 +24,7 @@ async def watching(path: Path, every_s: float = 0.01) -> AsyncIterator[tuple[Rel
 
     def read(path: Path) -> Settings:
         try:
-            return load(path, CATALOGUE)
+            return load(path, CHOICES)
         except ConfigurationRefused as error:
             loop.call_soon_threadsafe(did.put_nowait, error)
             raise
@@ -32,7 +32,7 @@ async def watching(path: Path, every_s: float = 0.01) -> AsyncIterator[tuple[Rel
     def apply(settings: Settings) -> None:
         did.put_nowait(settings.mixtures["pair"].description)
 
-    reloader = Reloader(path, load(path, CATALOGUE), read=read, apply=apply, every_s=every_s)
+    reloader = Reloader(path, load(path, CHOICES), read=read, apply=apply, every_s=every_s)
     task = asyncio.create_task(reloader.watch())
     try:
         yield reloader, did

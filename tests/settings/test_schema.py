@@ -1,22 +1,25 @@
+import dataclasses
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel
 
-from moa_server.settings import Settings, json_schema, load
+from moa_server.settings import Choices, Settings, json_schema, load
+from moa_server.settings.derived import MarkedType, SectionKey, in_the_file, keys_of
 from moa_server.settings.document import read
-from moa_server.settings.file_section import FileSection
-from moa_server.settings.section import Section
-from moa_server.settings.server_section import MemorySection, PostgresSection
+from moa_server.settings.file import file_section
+from moa_server.settings.validation import read_section
 from moa_server.strategies import STRATEGIES
-from tests.settings.tiny import CATALOGUE, plain
+from tests.settings.tiny import CHOICES, plain
 
 REFERENCE = Path(__file__).parents[2] / "server" / "examples" / "reference.yaml"
-SCHEMA = json_schema(CATALOGUE)
+SCHEMA = json_schema(CHOICES)
+FILE = file_section(tuple(CHOICES.journals.items()))
 
 
 def problems(data: object) -> list[str]:
@@ -39,8 +42,8 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def loaded_reference(path: Path) -> Settings:
-    catalogue = type(CATALOGUE)(CATALOGUE.providers, {**CATALOGUE.strategies, **STRATEGIES}, frozenset({"sqlite"}))
-    return load(path, catalogue)
+    choices = Choices(CHOICES.providers, {**CHOICES.strategies, **STRATEGIES}, CHOICES.journals)
+    return load(path, choices)
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -54,44 +57,79 @@ def test_the_reference_satisfies_the_schema_and_loads(reference: Path) -> None:
     assert list(loaded_reference(reference).mixtures) == ["panel", "deep"]
 
 
-def test_the_reference_shows_every_key(reference: Path) -> None:
-    file = FileSection.model_validate_json(json.dumps(read(reference)))
-    shown: dict[type[Section], set[str]] = {}
-    for section in sections(file):
-        shown.setdefault(type(section), set()).update(section.model_fields_set)
-    journals = {MemorySection, PostgresSection}
+def test_the_reference_shows_every_key() -> None:
+    shown = {(kind, key.name) for kind, key, _ in said(MarkedType(FILE), read(REFERENCE))}
     hidden = {
-        f"{kind.__name__}.{name}"
-        for kind in every_section()
-        if kind not in journals
-        for name in set(kind.model_fields) - shown.get(kind, set())
+        f"{kind.__name__}.{key.name}"
+        for kind in every_section(MarkedType(FILE))
+        if kind is not CHOICES.journals["postgres"]
+        for key in keys_of(kind)
+        if (kind, key.name) not in shown
     }
     assert hidden == {"JournalSection.memory", "JournalSection.postgres"}
 
 
-def every_section() -> list[type[Section]]:
-    return [kind for kind in Section.__subclasses__() if kind.__module__.endswith("_section")]
+def said(marked: MarkedType, data: object) -> Iterator[tuple[type, SectionKey, object]]:
+    """Every key that plain data says, with its section."""
+    form = next((form for form in marked.forms if form.shape == shape(data)), marked)
+    if dataclasses.is_dataclass(form.bare) and isinstance(data, dict):
+        for key in keys_of(form.bare):
+            if key.name in data:
+                yield form.bare, key, data[key.name]
+                yield from said(key.type, data[key.name])
+    elif form.origin in {Mapping, tuple}:
+        for part in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+            yield from said(form.parts[-1], part)
 
 
-def sections(value: object) -> Iterator[Section]:
-    if isinstance(value, Section):
-        yield value
-        value = {name: getattr(value, name) for name in type(value).model_fields}
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
-    for part in inner:
-        yield from sections(part)
+def shape(data: object) -> str:
+    return {dict: "<mapping>", list: "<list>", int: "<number>"}.get(type(data), "<text>")
 
 
-@pytest.mark.parametrize("kind", every_section(), ids=lambda kind: kind.__name__)
-def test_every_field_is_described(kind: type[BaseModel]) -> None:
+def every_section(marked: MarkedType) -> Iterator[type]:
+    """The dataclasses that sections are made of."""
+    if dataclasses.is_dataclass(marked.bare):
+        yield marked.bare
+        for key in keys_of(marked.bare):
+            yield from every_section(key.type)
+    for part in marked.parts:
+        yield from every_section(part)
+
+
+@pytest.mark.parametrize("kind", sorted(set(every_section(MarkedType(FILE))), key=str), ids=lambda kind: kind.__name__)
+def test_every_key_is_described(kind: type) -> None:
     assert kind.__doc__
-    assert [name for name, field in kind.model_fields.items() if not field.description] == []
+    assert [key.name for key in keys_of(kind) if not key.text] == []
+
+
+def test_the_reference_tells_the_defaults_of_the_dataclasses() -> None:
+    """It shows the default, or a likely value with the default in the comment beside it."""
+    written = re.findall(r"^ *(\w+): .*# .*default ([^\s,;]+)", REFERENCE.read_text(), re.MULTILINE)
+    told = {(name, yaml.safe_load(value)) for name, value in written}
+    assert len(told) == len(written) > 8
+    plain_keys = [
+        (key, value)
+        for _, key, value in said(MarkedType(FILE), read(REFERENCE))
+        if isinstance(key.default, bool | int | float | str) and key.default != ""
+    ]
+    shown = {key for key, value in plain_keys if as_read(key, value) == key.default}
+    assert {key.name for key, _ in plain_keys if key not in shown} == {name for name, _ in told}
+    for key, _ in plain_keys:
+        if key not in shown:
+            assert (key.name, in_the_file(key.type, key.default)) in told
+
+
+def as_read(key: SectionKey, value: object) -> object:
+    section = dataclasses.make_dataclass("Alone", [(key.path[-1], Annotated[key.type.bare, *key.type.marks, None])])
+    read_value, problems = read_section(section, {key.name: value})
+    assert problems == []
+    return getattr(read_value, key.path[-1])
 
 
 def test_defaults_are_visible() -> None:
     parts = SCHEMA["$defs"]
-    assert parts["ModelSection"]["properties"]["window"]["default"] == 8192
-    assert parts["TimesSection"]["properties"]["idle"]["default"] == 30.0
+    assert parts["ModelSpec"]["properties"]["window"]["default"] == 8192
+    assert parts["TimeLimits"]["properties"]["idle"]["default"] == 30.0
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,18 @@
 """A strategy and providers of the tests' own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from moa_server.domain.mixture import Roster
+from moa_server.domain.model import Secret
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Answer
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
-from moa_server.settings import Catalogue, ConfigurationRefused, KnownProvider, Settings, load
+from moa_server.settings import Choices, ConfigurationRefused, KnownProvider, Settings, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,51 @@ def _problems(roster: Roster, _options: Options) -> Iterator[str]:
 AGGREGATE = Strategy("aggregate", _run, _outline, _problems, Options)
 
 
-def read_dialect(dialect: Mapping[str, Any]) -> Mapping[str, Any]:
-    if dialect.keys() - {"usage"}:
-        raise ValueError("only usage is known; remove the others")
-    return {"usage": True, **dialect}
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What differs between the tiny endpoints."""
+
+    max_tokens_field: Literal["max_tokens", "most"] = "max_tokens"
+    """What it calls the most tokens."""
+    usage: bool = True
+    """Whether it tells what was used."""
+    think_tags: tuple[tuple[str, str], ...] = ()
+    """Between which it thinks."""
+    begins_thinking: bool = False
+    """Whether it does so at once."""
+
+    def __post_init__(self) -> None:
+        if self.begins_thinking and not self.think_tags:
+            raise ValueError("begins_thinking: needs think_tags; name them")
 
 
-CATALOGUE = Catalogue(
-    providers={"openai": KnownProvider(read_dialect=read_dialect), "local": KnownProvider("http://127.0.0.1:8000/v1")},
+@dataclass(frozen=True, slots=True)
+class MemoryKept:
+    """A journal that ends with the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileKept:
+    """A journal in a file."""
+
+    path: Path
+    """The file."""
+    durable: bool = True
+    """Whether a write waits for the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKept:
+    """A journal that servers share."""
+
+    dsn: Secret
+    """Where the connection string is kept."""
+
+
+CHOICES = Choices(
+    providers={"openai": KnownProvider(Dialect), "local": KnownProvider(Dialect, "http://127.0.0.1:8000/v1")},
     strategies={"aggregate": AGGREGATE},
+    journals={"memory": MemoryKept, "sqlite": FileKept, "postgres": SharedKept},
 )
 
 
@@ -83,7 +120,7 @@ def write(folder: Path, text: str | bytes | dict[str, Any]) -> Path:
 
 
 def loaded(folder: Path, text: str | bytes | dict[str, Any]) -> Settings:
-    return load(write(folder, text), CATALOGUE)
+    return load(write(folder, text), CHOICES)
 
 
 def refused(folder: Path, text: str | bytes | dict[str, Any]) -> list[str]:

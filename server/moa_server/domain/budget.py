@@ -1,21 +1,24 @@
 """Limits on what a run may use."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from moa_server.domain.quantities import AtLeastOne, Called, Nanodollars, PositiveSeconds, Range
 
 _Limit = TypeVar("_Limit", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits; None means no limit."""
+    """Limits on one run; what is left out is not limited."""
 
-    calls: int | None = None
+    calls: AtLeastOne | None = None
     """Physical calls, retries and hedges included."""
-    tokens: int | None = None
+    tokens: Annotated[int, Range(least=1, most=10**12)] | None = None
     """In and out, over all calls."""
-    cost_nanousd: int | None = None
-    time_s: float | None = None
+    cost_nanousd: Annotated[Nanodollars, Called("usd")] | None = None
+    """US dollars. Every model of the mixture needs a price."""
+    time_s: PositiveSeconds | None = None
     """From the start of the run."""
 
     def tightened(self, other: "Budget") -> "Budget":

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.budget import Budget
+from moa_server.domain.quantities import AgentName, AtLeastOne, Called, Mark, Range, Seconds, Tokens, Words
 
 
 class PromptForm(StrEnum):
@@ -52,39 +53,43 @@ class Rules:
     """What holds for every run of a mixture."""
 
     prompt_form: PromptForm = PromptForm.FENCED
+    """How references are put into a prompt: fenced after the conversation, or as the paper has it."""
     reference_order: ReferenceOrder = ReferenceOrder.CONFIGURED
-    quorum: int | None = None
-    """Proposals a layer needs; None means all that it has agents for, failures excused."""
-    grace_s: float = 0.0
+    """In which order references are shown."""
+    quorum: AtLeastOne | None = None
+    """Proposals a layer needs before its grace begins; when left out, all that do not fail."""
+    grace_s: Seconds = 0.0
     """How long a layer waits for the others once it has its quorum."""
-    fail_below_quorum: bool = True
-    """Whether a layer below its quorum fails the run, or degrades the answer."""
-    return_single: bool = False
-    """Whether the only proposal of the last proposer layer is returned without asking the aggregator."""
-    best_proposal_on_failure: bool = True
-    """Whether the best proposal is the answer when the aggregator has failed before its first word."""
+    fail_below_quorum: Annotated[bool, Called("when_short"), Words("fail", "degrade")] = True
+    """What becomes of a run with a layer below its quorum."""
+    return_single: Annotated[bool, Called("single"), Words("return", "aggregate")] = False
+    """What becomes of the only proposal of the last proposer layer: it is the answer, or the aggregator reads it."""
+    best_proposal_on_failure: Annotated[bool, Called("when_aggregator_fails"), Words("best_proposal", "fail")] = True
+    """What becomes of a run whose aggregator failed before its first word."""
     fold_when_too_long: bool = False
-    """Whether references that do not fit the answering agent's window are read a few at a time, by more calls."""
+    """Whether references too long for the aggregator's window are read a few at a time, by more calls."""
     restart_answer: bool = False
     """Whether an answer that broke off may begin again."""
-    degrade_to_budget: bool = True
+    degrade_to_budget: Annotated[bool, Called("when_over_budget"), Words("degrade", "refuse")] = True
     """Whether a plan over its budget loses layers, then agents, or is refused."""
-    answer_share: float = 0.4
+    answer_share: Annotated[float, Range(above=0, below=1)] = 0.4
     """The share of the time that is kept for the answering agent."""
-    answer_words: int | None = None
-    """The length the answering agent is asked to keep to."""
+    answer_words: AtLeastOne | None = None
+    """The length that the answering agent is asked to keep to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a caller may change about a mixture."""
+    """What a caller may change."""
 
     sampling: bool = True
-    max_tokens: int | None = None
-    """The most output tokens a caller may ask of an agent; None means each agent's own number."""
-    agents: tuple[str, ...] = ()
-    """The agents a caller may put into layers or make the aggregator; empty means none."""
+    """Whether sampling may be changed."""
+    max_tokens: Tokens | None = None
+    """The most output tokens a caller may ask for; when left out, each agent's own number."""
+    agents: Annotated[tuple[AgentName, ...], Mark.DISTINCT, Mark.OR_ALL] = ()
+    """The agents that may be put into layers or made the aggregator: a list, or all."""
     response_schema: bool = True
+    """Whether the answer may be asked for in a JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)

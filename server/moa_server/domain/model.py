@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from moa_server.domain.conversation import Conversation
+from moa_server.domain.quantities import Called, Form, Length, Mark, PositiveSeconds, ProviderName, Tokens
 from moa_server.domain.reliability import Reliability
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Price, Usage
@@ -21,38 +22,44 @@ class Secret(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long one attempt may be silent or last, in seconds."""
+    """How long one attempt may be silent or last."""
 
-    connect: float = 5.0
-    first_token: float = 60.0
-    idle: float = 30.0
-    """Between two tokens; comments that keep a connection alive do not count as tokens."""
-    total: float = 300.0
+    connect: PositiveSeconds = 5.0
+    """Until the connection stands."""
+    first_token: PositiveSeconds = 60.0
+    """Until the first token."""
+    idle: PositiveSeconds = 30.0
+    """Between two tokens; comments that keep the connection alive do not count."""
+    total: PositiveSeconds = 300.0
+    """The whole attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What the operator's configuration says of one upstream model."""
+    """One upstream model."""
 
-    name: str
-    provider: str
-    """The name of the adapter that speaks its endpoint's dialect."""
-    endpoint: str
-    upstream_model: str
-    """The name its endpoint knows it by."""
+    name: Annotated[str, Mark.OWN_NAME]
+    provider: ProviderName
+    """The adapter that speaks the endpoint's dialect, or a preset of one."""
+    endpoint: Annotated[str, Form.URL] = ""
+    """The base URL of the endpoint; may be left out where the provider has one of its own."""
+    upstream_model: Annotated[str, Called("model"), Length(least=1, most=512)] = ""
+    """The name the endpoint knows it by; when left out, its name here."""
     api_key: Secret | None = None
-    window: int = 8192
+    """Where the endpoint's key is kept."""
+    window: Tokens = 8192
     """The most tokens of a prompt and its answer together."""
-    max_output: int = 2048
-    """The most tokens of an answer when nobody says less."""
+    max_output: Tokens = 2048
+    """The most tokens of an answer; when left out 2048, or a quarter of the window if that is less."""
     price: Price | None = None
-    """None when unknown: costs are then unset, never zero."""
+    """What its tokens cost; when left out, costs are unknown, never zero."""
     images: bool = False
     """Whether it takes images."""
     times: TimeLimits = TimeLimits()
+    """Time limits of one attempt."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the provider's own, already validated by it."""
-    reliability: Reliability = Reliability()
+    """Settings of the provider's own."""
+    reliability: Annotated[Reliability, Mark.FLAT] = Reliability()
     """What wraps it."""
 
 

@@ -1,55 +1,67 @@
 """What the operator says of a model that fails: when it is asked again, how many calls it takes, who stands in."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from moa_server.domain.quantities import AtLeastOne, Count, Mark, ModelName, PositiveSeconds, Range, Seconds, Share
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
     """When a model that failed before its first word is asked again."""
 
-    attempts: int = 2
+    attempts: Annotated[int, Range(least=0, most=10)] = 2
     """How many more attempts one call may make; 0 means none."""
-    base_s: float = 0.25
+    base_s: PositiveSeconds = 0.25
     """The wait before the first of them, jittered; it doubles with each."""
-    most_s: float = 8.0
-    """The longest wait of our own."""
-    longest_hint_s: float = 30.0
-    """The longest wait that an endpoint may ask for; beyond it, the attempt has failed for good."""
-    share: float = 0.1
-    """The retries a model may have, as a share of its calls in the window."""
-    window_s: float = 60.0
-    least_in_window: int = 5
-    """Retries it may have in a window however few its calls."""
-    per_run: int = 16
-    """Retries that one run may have of this model."""
+    most_s: PositiveSeconds = 8.0
+    """The longest wait that is chosen here."""
+    longest_hint_s: Seconds = 30.0
+    """The longest wait that the endpoint may ask for; beyond it the attempt has failed for good."""
+    share: Share = 0.1
+    """The most retries, as a share of the model's calls in the window."""
+    window_s: PositiveSeconds = 60.0
+    """The length of the window over which calls and retries are counted."""
+    least_in_window: Count = 5
+    """Retries allowed in a window however few the calls."""
+    per_run: Count = 16
+    """The most retries of this model in one run."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyRule:
-    """How many calls a model takes at the same time."""
+    """How many calls the model takes at the same time."""
 
-    limit: int | None = None
-    """Calls at once, or, where the limit adapts, those at the beginning; None means no limit."""
+    limit: Annotated[AtLeastOne, Mark.ALONE] | None = None
+    """Calls at once, or those at the beginning where the limit adapts; when left out there is no limit."""
     adaptive: bool = False
-    """Whether it grows slowly while all goes well and shrinks when the endpoint is overloaded."""
-    least: int = 1
+    """Whether the limit grows slowly and shrinks when the endpoint is overloaded. Needs limit."""
+    least: AtLeastOne = 1
     """Below which an adaptive limit does not shrink."""
-    most: int = 256
+    most: AtLeastOne = 256
     """Above which an adaptive limit does not grow."""
-    longest_wait_s: float = 60.0
-    """How long a call may wait for its place, its deadline apart."""
+    longest_wait_s: Seconds = 60.0
+    """How long a call may wait for its place."""
+
+    def __post_init__(self) -> None:
+        if self.adaptive and not self.least <= (self.limit or 0) <= self.most:
+            wrong = f"adapts between {self.least} and {self.most} without a limit between them to begin with"
+            raise ValueError(f"{wrong}; write limit")
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerRule:
-    """When an endpoint is left alone."""
+    """When the endpoint is left alone for a while."""
 
-    share: float = 0.5
-    """The failures among its calls in the window that open the breaker; being throttled is none."""
-    least_calls: int = 10
-    """Calls in the window below which nothing is concluded."""
-    window_s: float = 30.0
-    open_s: float = 15.0
+    enabled: bool = True
+    """Whether there is a breaker."""
+    share: Annotated[float, Range(above=0, most=1)] = 0.5
+    """The failures among the calls in the window that open it; being throttled is none."""
+    least_calls: AtLeastOne = 10
+    """Calls in the window below which it stays closed."""
+    window_s: PositiveSeconds = 30.0
+    """The length of the window over which calls are counted."""
+    open_s: PositiveSeconds = 15.0
     """How long it stays open before one probe is let through."""
 
 
@@ -57,14 +69,14 @@ class BreakerRule:
 class HedgeRule:
     """When a slow model gets a rival."""
 
-    model: str
-    """The model that is asked too."""
-    quantile: float = 0.95
-    """Of the times to the first token that were seen: past it, a call counts as slow."""
-    least_seen: int = 20
+    model: ModelName
+    """The model that is asked too; the first to speak wins."""
+    quantile: Annotated[float, Range(above=0, below=1)] = 0.95
+    """Of the observed times to the first token: past it a call counts as slow."""
+    least_seen: AtLeastOne = 20
     """Calls that must have been seen before the first hedge."""
-    share: float = 0.1
-    """The hedges there may be, as a share of the model's calls."""
+    share: Share = 0.1
+    """The most hedges, as a share of the model's calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +84,15 @@ class Reliability:
     """What wraps a model."""
 
     retry: RetryRule = RetryRule()
+    """When it is asked again."""
     concurrency: ConcurrencyRule = ConcurrencyRule()
-    breaker: BreakerRule | None = BreakerRule()
-    """None means that it is called however often it fails."""
+    """How many calls it takes at once: a number, or more."""
+    breaker: BreakerRule = BreakerRule()
+    """When it is left alone."""
     hedge: HedgeRule | None = None
-    fallbacks: tuple[str, ...] = ()
-    """The models that are asked in its place when it has failed for good, in order; each has its share of the time."""
+    """When it gets a rival; when left out, never."""
+    fallbacks: Annotated[tuple[ModelName, ...], Mark.DISTINCT] = ()
+    """The models asked in its place when it has failed for good, in order; each has its share of the time to begin."""
 
     @property
     def others(self) -> tuple[str, ...]:

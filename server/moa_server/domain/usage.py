@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from moa_server.domain.quantities import Nanodollars
+
 _MILLION = 1_000_000
 
 
@@ -53,14 +55,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model's tokens cost, in billionths of a US dollar for a million tokens."""
+    """Prices in US dollars for a million tokens."""
 
-    input: int
-    output: int
-    cached_input: int | None = None
-    """None means the same as other input."""
-    reasoning: int | None = None
-    """None means the same as other output."""
+    input: Nanodollars
+    """Of input tokens."""
+    output: Nanodollars
+    """Of output tokens."""
+    cached_input: Nanodollars | None = None
+    """Of input tokens that the endpoint had cached; when left out, as other input."""
+    reasoning: Nanodollars | None = None
+    """Of reasoning tokens; when left out, as other output."""
 
     def cost_nanousd(self, usage: Usage) -> int:
         """Return what the tokens of ``usage`` cost, rounded up."""

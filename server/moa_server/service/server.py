@@ -133,7 +133,7 @@ def _options(listening: Listening, limits: Limits) -> list[tuple[str, int]]:
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.max_connection_age_ms", _milliseconds(listening.max_connection_age_s)),
-        ("grpc.max_connection_age_grace_ms", _milliseconds(listening.max_connection_age_grace_s)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(listening.age_grace_s(limits.run_time.maximum_s))),
         ("grpc.enable_http_proxy", 0),
     ]
 

@@ -42,6 +42,16 @@ def parsed(raw: bytes) -> dict[str, Any]:
     return data
 
 
+def state_of(path: Path) -> tuple[int, ...]:
+    """Return what changes with the content of a file; symbolic links are followed, as of a volume that is swapped.
+
+    Raises:
+        OSError, ValueError: there is no such file.
+    """
+    found = path.stat()
+    return (found.st_mtime_ns, found.st_ino, found.st_dev, found.st_size)
+
+
 def _bytes(path: Path) -> bytes:
     try:
         # Without O_NONBLOCK, opening a pipe would wait for its writer.

@@ -1,101 +1,167 @@
 """Reads a configuration file as settings, or refuses it with everything that is wrong."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.limits import Limits
-from moa_server.domain.mixture import Mixture
-from moa_server.domain.model import ModelSpec
-from moa_server.settings.agents import agent
-from moa_server.settings.catalogue import Catalogue
+from moa_server.domain.model import ModelSpec, Secret
+from moa_server.domain.operation import KnownCaller
+from moa_server.domain.quantities import Form, Mark, NameOf
+from moa_server.settings.derived import MarkedType, Surroundings, at_key, leaves
 from moa_server.settings.document import read
-from moa_server.settings.file_section import FileSection
-from moa_server.settings.findings import Findings
-from moa_server.settings.fit import Fit
-from moa_server.settings.mixtures import Mixtures
-from moa_server.settings.models import Models
-from moa_server.settings.problem import ConfigurationRefused
-from moa_server.settings.process import Server, journal, limits, telemetry
-from moa_server.settings.settings import Settings
-from moa_server.settings.validated import validated
+from moa_server.settings.file import FileSection, JournalSection, file_section
+from moa_server.settings.mixtures import Fit, Mixtures
+from moa_server.settings.problem import ConfigurationRefused, Problems, unknown
+from moa_server.settings.settings import Choices, JournalChoice, KnownProvider, Settings
+from moa_server.settings.units import check_address
+from moa_server.settings.validation import read_section, read_what_is_sound
+
+_SECTIONS: Final[Mapping[str, str]] = {"model": "models", "agent": "agents", "mixture": "mixtures"}
+"""Where the file gives names, by what is named."""
 
 
-def load(path: Path, catalogue: Catalogue) -> Settings:
+def load(path: Path, choices: Choices) -> Settings:
     """Return what a file says.
 
     Raises:
         ConfigurationRefused: it cannot be served; all its problems are told at once.
     """
-    return settings_of(read(path), path.parent, catalogue)
+    return settings_of(read(path), path.parent, choices)
 
 
-def settings_of(data: dict[str, Any], folder: Path, catalogue: Catalogue) -> Settings:
+def settings_of(data: dict[str, Any], folder: Path, choices: Choices) -> Settings:
     """Return what the data of a file in that folder says.
 
     Raises:
         ConfigurationRefused: it cannot be served; all its problems are told at once.
     """
-    file, problems = validated(data)
-    findings = Findings(problems)
+    names = {kind: tuple(data[key]) if isinstance(data.get(key), dict) else () for kind, key in _SECTIONS.items()}
+    names |= {"provider": tuple(choices.providers), "strategy": tuple(choices.strategies)}
+    kind = file_section(tuple(choices.journals.items()))
+    file, found = read_what_is_sound(kind, data, Surroundings(folder, names))
     if file is None:
-        raise ConfigurationRefused(problems)
-    settings = _Building(data, folder, catalogue, findings).settings(file)
-    if findings.problems:
-        raise ConfigurationRefused(findings.problems)
+        raise ConfigurationRefused(found)
+    problems = Problems(found)
+    _check_what_is_named(kind, file, names, problems)
+    settings = _settings(file, data, choices, problems)
+    if problems.found:
+        raise ConfigurationRefused(problems.found)
     return settings
 
 
-class _Building:
-    """Makes settings of sections, noting what is wrong on the way."""
+def _check_what_is_named(
+    kind: type[FileSection], file: FileSection, names: Mapping[str, Sequence[str]], problems: Problems
+) -> None:
+    """Note every name, file and secret that is not there, every address that is none, and what is named twice."""
+    for leaf in leaves(MarkedType(kind), file):
+        named = leaf.type.mark(NameOf)
+        if named is not None and leaf.value not in names[named.kind]:
+            problems.add(leaf.place, unknown(named.kind, leaf.value, names[named.kind]))
+        if Mark.DISTINCT in leaf.type.marks:
+            for index, name in enumerate(leaf.value):
+                if name in leaf.value[:index]:
+                    problems.add((*leaf.place, index), f"names {name!r} again; keep one")
+        if Mark.READABLE in leaf.type.marks:
+            problems.tried(leaf.place, partial(_check_file, leaf.value))
+        if Form.ADDRESS in leaf.type.marks:
+            problems.tried(leaf.place, partial(check_address, leaf.value))
+        if leaf.type.bare is Secret:
+            problems.tried(leaf.place, leaf.value.reveal)
 
-    def __init__(self, data: dict[str, Any], folder: Path, catalogue: Catalogue, findings: Findings) -> None:
-        self._data = data
-        self._folder = folder
-        self._catalogue = catalogue
-        self._findings = findings
 
-    def settings(self, file: FileSection) -> Settings:
-        bounds = limits(file.limits, self._findings)
-        models = self._models(file)
-        agents = self._agents(file, models)
-        server = Server(self._folder, self._names("mixtures"), bounds.run_time.maximum_s, self._findings)
-        return Settings(
-            models=models,
-            agents=agents,
-            mixtures=self._mixtures(file, agents, models, bounds),
-            default_mixture=self._default(file),
-            limits=bounds,
-            server=server.settings(file.server),
-            telemetry=telemetry(file.telemetry),
-            journal=journal(file.journal, self._catalogue, self._folder, self._findings),
-        )
+def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, problems: Problems) -> Settings:
+    """Make settings of what the file says, and note what does not go together."""
+    models = {
+        name: _model(spec, data["models"][name], choices.providers.get(spec.provider), problems)
+        for name, spec in file.models.items()
+    }
+    for agent in file.agents.values():
+        _check_agent(agent, models, problems)
+    mixtures = Mixtures(choices.strategies, file.agents, Fit(models, file.limits, problems))
+    longest_run_s = file.limits.run_time.maximum_s
+    for sentence in file.server.problems(longest_run_s):
+        key, rest = at_key(type(file.server), sentence)
+        problems.add(("server", key) if key else ("server",), rest)
+    callers = tuple(file.server.callers.values())
+    _check_tokens(callers, problems)
+    return Settings(
+        models=models,
+        agents=file.agents,
+        mixtures={name: mixtures.mixture(name, section) for name, section in file.mixtures.items()},
+        default_mixture=file.default_mixture or next(iter(file.mixtures)),
+        limits=file.limits,
+        listening=file.server.listening,
+        callers=callers,
+        logging=file.telemetry,
+        journal=_journal(file.journal, choices, problems),
+        ownership=file.journal.ownership,
+    )
 
-    def _models(self, file: FileSection) -> dict[str, ModelSpec]:
-        making = Models(self._catalogue, self._folder, self._names("models"), self._findings)
-        return {name: making.spec(name, section) for name, section in file.models.items()}
 
-    def _agents(self, file: FileSection, models: dict[str, ModelSpec]) -> dict[str, Agent]:
-        names = self._names("models")
-        made = (agent(name, section, models, names, self._findings) for name, section in file.agents.items())
-        return {one.name: one for one in made}
+def _model(spec: ModelSpec, said: Mapping[str, Any], provider: KnownProvider | None, problems: Problems) -> ModelSpec:
+    """Return a model with what follows where the file is silent."""
+    place = ("models", spec.name)
+    most = spec.max_output if "max_output" in said else min(spec.max_output, max(spec.window // 4, 1))
+    if most >= spec.window:
+        right = "leave room for a prompt: a quarter of the window is usual"
+        problems.add((*place, "max_output"), f"{most} fills the window of {spec.window}; {right}")
+    for index, fallback in enumerate(spec.reliability.fallbacks):
+        if fallback == spec.name:
+            problems.add((*place, "fallbacks", index), "is the model itself; name another or remove it")
+    endpoint = spec.endpoint
+    if provider is not None:
+        endpoint = endpoint or provider.endpoint
+        if not endpoint:
+            right = "write the base URL, such as https://models.example/v1"
+            problems.add((*place, "endpoint"), f"is missing, and {spec.provider} has none of its own; {right}")
+        # Together with those of the preset, since some settings only make sense beside others.
+        dialect = {**provider.settings, **spec.dialect}
+        problems.found += read_section(provider.options, dialect, (*place, "dialect"))[1]
+    return replace(spec, endpoint=endpoint, upstream_model=spec.upstream_model or spec.name, max_output=most)
 
-    def _mixtures(
-        self, file: FileSection, agents: dict[str, Agent], models: dict[str, ModelSpec], bounds: Limits
-    ) -> dict[str, Mixture]:
-        # An agent whose model was refused has no window to check.
-        sound = {name: one for name, one in agents.items() if one.model in models}
-        fit = Fit(models, bounds)
-        making = Mixtures(self._catalogue.strategies, sound, self._names("agents"), fit, self._findings)
-        return {name: making.mixture(name, section) for name, section in file.mixtures.items()}
 
-    def _default(self, file: FileSection) -> str:
-        if file.default_mixture is None:
-            return next(iter(file.mixtures))
-        self._findings.named(("default_mixture",), "mixture", file.default_mixture, self._names("mixtures"))
-        return file.default_mixture
+def _check_agent(agent: Agent, models: Mapping[str, ModelSpec], problems: Problems) -> None:
+    asked, spec = agent.sampling.max_tokens, models.get(agent.model)
+    if spec is not None and asked is not None and asked > spec.max_output:
+        wrong = f"{asked} is more than model {spec.name!r} may write"
+        place = ("agents", agent.name, "sampling", "max_tokens")
+        problems.add(place, f"{wrong}; write at most its max_output of {spec.max_output}")
 
-    def _names(self, key: str) -> Collection[str]:
-        """Return all names of a section in their order, those of refused entries too."""
-        return tuple(self._data[key])
+
+def _check_tokens(callers: Sequence[KnownCaller], problems: Problems) -> None:
+    holders: dict[str, str] = {}
+    for caller in callers:
+        place = ("server", "callers", caller.name, "token")
+        if problems.under(place):
+            continue  # it cannot be read
+        other = holders.setdefault(caller.token.reveal(), caller.name)
+        if other != caller.name:
+            wrong = f"is the same as that of {other}, so that nobody can tell who calls"
+            problems.add(place, f"{wrong}; give each its own")
+
+
+def _journal(section: JournalSection, choices: Choices, problems: Problems) -> JournalChoice:
+    chosen = section.chosen()
+    if len(chosen) > 1:
+        problems.add(("journal",), f"names {' and '.join(sorted(chosen))}; keep one")
+    default = next(iter(choices.journals))
+    kind, options = next(iter(chosen.items()), (default, choices.journals[default]()))
+    if section.encryption is None:
+        return JournalChoice(kind, options)
+    if kind == default:
+        problems.add(("journal", "encryption"), "has nothing to seal, since runs are kept in memory; remove it")
+    return JournalChoice(kind, options, section.encryption.keys.file)
+
+
+def _check_file(path: Path) -> None:
+    right = "name a file that this process may read"
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except (OSError, ValueError):
+        raise ValueError(f"{path} cannot be read; {right}") from None
+    if empty:
+        raise ValueError(f"{path} is empty; {right}")

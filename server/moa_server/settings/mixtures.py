@@ -1,133 +1,159 @@
-"""Makes the domain's mixtures of the section ``mixtures``."""
+"""Makes the domain's mixtures of the file's, and finds those that cannot be carried out."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
+from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
-from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
-from moa_server.domain.strategy import Strategy
-from moa_server.settings.findings import Findings
-from moa_server.settings.fit import Fit
-from moa_server.settings.layers import layers
-from moa_server.settings.mixture_section import BudgetSection, MixtureSection, RulesSection
-from moa_server.settings.options import options
-from moa_server.settings.problem import Place
+from moa_server.domain.limits import Limits
+from moa_server.domain.mixture import Mixture, Roster
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.strategy import OutlinedLayer, Strategy
+from moa_server.settings.file import MixtureSection, RepeatSection
+from moa_server.settings.problem import Place, Problems
+from moa_server.settings.validation import read_section
+
+LEAST_CONVERSATION = 64
+"""Tokens that a caller can count on for its own words."""
+LEAST_REFERENCE = 64
+"""Tokens of a reference and of its fence, below which it says too little."""
+FRAME = 240
+"""Tokens of what an agent is told about references, in the longest form."""
+_MOST_LAYERS = 64
 
 
 class Mixtures:
     """Makes mixtures, given the agents and strategies there are."""
 
-    def __init__(
-        self,
-        strategies: Mapping[str, Strategy[Any]],
-        agents: Mapping[str, Agent],
-        names: Collection[str],
-        fit: Fit,
-        findings: Findings,
-    ) -> None:
+    def __init__(self, strategies: Mapping[str, Strategy], agents: Mapping[str, Agent], fit: "Fit") -> None:
         self._strategies = strategies
-        self._agents = agents
-        self._names = names
-        """Of all agents in the file, the refused ones too."""
+        # An agent whose model was refused has no window to check.
+        self._agents = {name: agent for name, agent in agents.items() if agent.model in fit.models}
         self._fit = fit
-        self._findings = findings
+        self._problems = fit.problems
 
     def mixture(self, name: str, section: MixtureSection) -> Mixture:
         """Return one mixture; what is wrong with it is noted."""
         place: Place = ("mixtures", name)
-        known = len(self._findings.problems)
-        self._findings.named((*place, "strategy"), "strategy", section.strategy, self._strategies)
         roster = self._roster(place, section)
-        rules = _rules(section.rules)
-        self._check_quorum(place, roster, rules)
-        permissions = self._permissions(place, section)
-        whole = len(self._findings.problems) == known and all(agent.model for agent in roster.agents())
-        if whole and section.budget.usd is not None:
-            self._fit.check_prices((*place, "budget", "usd"), roster, self._findings)
-        plain = self._options(place, section, roster if whole else None)
+        quorum, smallest = section.rules.quorum, min((len(layer) for layer in roster.layers), default=None)
+        if quorum is not None and smallest is not None and quorum > smallest:
+            wrong = f"{quorum} is more than the {smallest} agents of the smallest layer"
+            self._problems.add((*place, "rules", "quorum"), f"{wrong}; write at most {smallest}")
+        # Of what is not sound itself, nothing is told that may only follow.
+        sound = not self._problems.under(place) and all(agent.model for agent in roster.agents())
+        if sound and section.budget.cost_nanousd is not None:
+            self._fit.check_prices((*place, "budget", "usd"), roster)
         return Mixture(
             name=name,
             strategy=section.strategy,
             roster=roster,
-            rules=rules,
-            options=plain,
-            budget=_budget(section.budget),
-            permissions=permissions,
+            rules=section.rules,
+            options=self._options(place, section, roster if sound else None),
+            budget=section.budget,
+            permissions=section.allow,
             description=section.description,
         )
 
     def _roster(self, place: Place, section: MixtureSection) -> Roster:
         return Roster(
-            layers=tuple(
-                tuple(self._agent(where, name) for where, name in layer)
-                for layer in layers(section, place, self._findings)
-            ),
-            aggregator=self._agent((*place, "aggregator"), section.aggregator) if section.aggregator else None,
-            roles={role: self._agent((*place, "roles", role), name) for role, name in section.roles.items()},
+            layers=tuple(tuple(map(self._agent, layer)) for layer in self._layers((*place, "layers"), section)),
+            aggregator=self._agent(section.aggregator) if section.aggregator else None,
+            roles={role: self._agent(name) for role, name in section.roles.items()},
         )
 
-    def _agent(self, place: Place, name: str) -> Agent:
-        self._findings.named(place, "agent", name, self._names)
+    def _agent(self, name: str) -> Agent:
         return self._agents.get(name) or Agent(name, "")
 
-    def _permissions(self, place: Place, section: MixtureSection) -> Permissions:
-        allow = section.allow
-        named = tuple(self._names) if allow.agents == "all" else tuple(allow.agents)
-        for index, name in enumerate(named):
-            self._findings.named((*place, "allow", "agents", index), "agent", name, self._names)
-        self._findings.once((*place, "allow", "agents"), named)
-        return Permissions(allow.sampling, allow.max_tokens, named, allow.response_schema)
+    def _layers(self, place: Place, section: MixtureSection) -> tuple[tuple[str, ...], ...]:
+        """Return the names of each layer's agents, whichever way the layers are written."""
+        names = tuple(form for form in section.layers if isinstance(form, str))
+        if names and len(names) < len(section.layers):
+            self._problems.add(place, "mixes names with lists; write one list of names, or lists only")
+            return ()
+        layers = (names,) if names else tuple(_written_out(section))
+        for index, layer in enumerate(layers):
+            if not layer:
+                self._problems.add((*place, index), "has no agents; name at least one or remove the layer")
+        if len(layers) > _MOST_LAYERS:
+            self._problems.add(place, f"are {len(layers)} layers; at most {_MOST_LAYERS} can be written")
+        return layers[:_MOST_LAYERS]
 
-    def _check_quorum(self, place: Place, roster: Roster, rules: Rules) -> None:
-        smallest = min((len(layer) for layer in roster.layers), default=None)
-        if rules.quorum is not None and smallest is not None and rules.quorum > smallest:
-            wrong = f"{rules.quorum} is more than the {smallest} agents of the smallest layer"
-            self._findings.add((*place, "rules", "quorum"), f"{wrong}; write at most {smallest}")
-
-    def _options(self, place: Place, section: MixtureSection, roster: Roster | None) -> dict[str, Any]:
+    def _options(self, place: Place, section: MixtureSection, roster: Roster | None) -> Mapping[str, Any]:
         """Read the options, and check with them what only the strategy can tell, where the rest is sound."""
         strategy = self._strategies.get(section.strategy)
         if strategy is None:
-            return dict(section.options)
-        read = options(strategy, section.options, (*place, "options"), self._findings)
-        if read is None:
-            return dict(section.options)
+            return section.options
+        options, wrong = read_section(strategy.options, section.options, (*place, "options"))
+        self._problems.found += wrong
+        if options is None:
+            return section.options
         if roster is not None:
-            self._check_roster(place, strategy, roster, read[1], _rules(section.rules))
-        return read[0]
-
-    def _check_roster(
-        self,
-        place: Place,
-        strategy: Strategy[Any],
-        roster: Roster,
-        told: Any,  # noqa: ANN401 - the strategy's own type
-        rules: Rules,
-    ) -> None:
-        impossible = tuple(strategy.problems(roster, told))
-        for sentence in impossible:
-            self._findings.add(place, sentence)
-        if not impossible:
-            self._fit.check(place, strategy.outlined(roster, told, rules), self._findings)
+            impossible = tuple(strategy.problems(roster, options))
+            for sentence in impossible:
+                self._problems.add(place, sentence)
+            if not impossible:
+                self._fit.check(place, strategy.stages(roster, options, section.rules))
+        return {field.name: getattr(options, field.name) for field in fields(options)}
 
 
-def _rules(section: RulesSection) -> Rules:
-    return Rules(
-        prompt_form=section.prompt_form,
-        reference_order=section.reference_order,
-        quorum=section.quorum,
-        grace_s=section.grace,
-        fail_below_quorum=section.when_short == "fail",
-        return_single=section.single == "return",
-        best_proposal_on_failure=section.when_aggregator_fails == "best_proposal",
-        fold_when_too_long=section.fold_when_too_long,
-        restart_answer=section.restart_answer,
-        degrade_to_budget=section.when_over_budget == "degrade",
-        answer_share=section.answer_share,
-        answer_words=section.answer_words,
-    )
+def _written_out(section: MixtureSection) -> Iterator[tuple[str, ...]]:
+    for form in section.layers:
+        if isinstance(form, RepeatSection):
+            yield from (form.agents for _ in range(form.repeat))
+        else:
+            yield tuple(form)
 
 
-def _budget(section: BudgetSection) -> Budget:
-    return Budget(section.calls, section.tokens, section.usd, section.time)
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Finds the agents whose model cannot hold what their mixture shows them, by the models and the limits of a plan."""
+
+    models: Mapping[str, ModelSpec]
+    limits: Limits
+    problems: Problems
+
+    def check(self, place: Place, stages: tuple[OutlinedLayer, ...]) -> None:
+        """Note every agent whose model cannot hold the worst case, and every layer beyond the limits."""
+        if len(stages) > self.limits.layers:
+            wrong = f"can come to {len(stages)} layers"
+            self.problems.add(place, f"{wrong}; use fewer, or raise limits.layers above {self.limits.layers}")
+        for index, stage in enumerate(stages):
+            self._check_width(place, index, stage)
+            if stage.folds:
+                continue  # it is shown less than the layer whose references did not fit
+            before = stages[max(index - stage.looks_back, 0) : index]
+            shown = sum(len(earlier.agents[: earlier.most]) for earlier in before)
+            for agent in dict.fromkeys(stage.agents):
+                self._check_agent(place, index, agent, shown)
+
+    def check_prices(self, place: Place, roster: Roster) -> None:
+        """Note every model without a price, for a mixture that may only cost so much."""
+        unpriced = dict.fromkeys(agent.model for agent in roster.agents() if self.models[agent.model].price is None)
+        for model in unpriced:
+            wrong = f"cannot be kept while model {model!r} has no price"
+            self.problems.add(place, f"{wrong}; give models.{model}.price or limit calls and tokens instead")
+
+    def _check_width(self, place: Place, index: int, stage: OutlinedLayer) -> None:
+        most = self.limits.agents_per_layer
+        count = len(stage.agents[: stage.most])
+        if count > most:
+            wrong = f"layer {index} can come to {count} agents"
+            self.problems.add(place, f"{wrong}; use fewer, or raise limits.agents_per_layer above {most}")
+
+    def _check_agent(self, place: Place, index: int, agent: Agent, shown: int) -> None:
+        spec = self.models[agent.model]
+        output = agent.sampling.max_tokens or spec.max_output
+        told = tokens.of_text(agent.instructions) + tokens.TOKENS_PER_MESSAGE
+        references = FRAME + LEAST_REFERENCE * shown if shown else 0
+        needed = output + told + LEAST_CONVERSATION + references
+        if needed <= spec.window:
+            return
+        wrong = (
+            f"agent {agent.name!r} in layer {index} needs {needed} tokens of model {spec.name!r}, whose window is "
+            f"{spec.window}: {output} to answer, {told} of instructions, {LEAST_CONVERSATION} of conversation, "
+            f"{references} for {shown} references"
+        )
+        right = "lower its max_tokens, show it fewer agents, or give it a model with a larger window"
+        self.problems.add(place, f"{wrong}; {right}")

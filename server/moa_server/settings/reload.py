@@ -1,16 +1,18 @@
 """Takes over a changed configuration file; a bad one is told of and changes nothing."""
 
 import asyncio
-from collections.abc import Callable
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 
-from moa_server.settings.changes import needing_restart
+from moa_server.domain.operation import Listening
+from moa_server.settings.derived import keys_of
+from moa_server.settings.document import state_of
 from moa_server.settings.problem import ConfigurationRefused
 from moa_server.settings.settings import Settings
-
-_State = tuple[int, ...] | None
 
 
 class Reloader:
@@ -38,6 +40,19 @@ class Reloader:
         """Read the file soon, changed or not. For SIGHUP."""
         self._asked.set()
 
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Take over every change while the context lasts, and whenever the process gets SIGHUP."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.watch(), name="reload")
+            loop.add_signal_handler(signal.SIGHUP, self.ask)
+            try:
+                yield
+            finally:
+                loop.remove_signal_handler(signal.SIGHUP)
+                task.cancel()
+
     async def watch(self) -> None:
         """Take over every change until cancelled."""
         while True:
@@ -63,17 +78,30 @@ class Reloader:
         except ConfigurationRefused as refused:
             self._log.error("configuration.refused", problems=[str(problem) for problem in refused.problems])
             return
-        waiting = needing_restart(self._current, new)
+        waiting = list(_needing_restart(self._current, new))
         if waiting:
-            self._log.warning("configuration.needs_restart", keys=list(waiting))
+            self._log.warning("configuration.needs_restart", keys=waiting)
         self._apply(new)
         self._current = new
         self._log.info("configuration.reloaded", models=len(new.models), mixtures=len(new.mixtures))
 
 
-def _state_of(path: Path) -> _State:
+def _state_of(path: Path) -> tuple[int, ...] | None:
     try:
-        found = path.stat()
+        return state_of(path)
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_ino, found.st_dev, found.st_size)
+
+
+def _needing_restart(old: Settings, new: Settings) -> Iterator[str]:
+    """Yield the keys that changed and stay as they were until the server starts anew."""
+    # Ports are opened, and connections made, with what is said at the start.
+    for key in keys_of(Listening):
+        if key.value_in(old.listening) != key.value_in(new.listening):
+            yield f"server.{key.name}"
+    if old.limits != new.limits:
+        yield "limits"
+    if (old.journal, old.ownership) != (new.journal, new.ownership):
+        yield "journal"
+    if old.logging != new.logging:
+        yield "telemetry"

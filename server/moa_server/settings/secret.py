@@ -4,42 +4,40 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, Field, model_validator
 
 from moa_server.domain.model import Secret
-from moa_server.settings.section import Maybe, Section
+from moa_server.settings.document import state_of
 
 _MOST_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _RIGHT = "write {env: NAME} or {file: PATH}, and keep the secret there"
 
 
-def _variable(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):  # perhaps the secret itself: it is not repeated
-        raise ValueError("is not the name of an environment variable; write letters, digits and underscores")
-    return name
-
-
-class SecretSection(Section):
+@dataclass(frozen=True, slots=True)
+class SecretReference:
     """Where a secret is kept."""
 
-    env: Maybe[Annotated[str, AfterValidator(_variable)]] = None
+    env: str | None = None
     """The environment variable that holds it."""
-    file: Maybe[Annotated[str, Field(min_length=1, max_length=4096)]] = None
+    file: Path | None = None
     """The file that holds it, read again whenever it changes. Relative to the configuration file."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _only_a_reference(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value, dict):
-            raise ValueError(f"a secret is never written into the configuration; {_RIGHT}")  # noqa: TRY004 - pydantic's way
-        if len(value.keys() & {"env", "file"}) == len(value) != 1:
-            raise ValueError(f"a secret is kept in exactly one place; {_RIGHT}")
-        return value
+    def __post_init__(self) -> None:
+        if self.env is not None and not _VARIABLE.fullmatch(self.env):  # perhaps the secret itself: it is not repeated
+            raise ValueError("env: is not the name of an environment variable; write letters, digits and underscores")
+
+
+def only_a_reference(value: object) -> object:
+    """Return what stands in the place of a secret, if it can say where the secret is kept.
+
+    Raises:
+        ValueError: it cannot; perhaps it is the secret.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"a secret is never written into the configuration; {_RIGHT}")  # noqa: TRY004 - pydantic's way
+    if len(value.keys() & {"env", "file"}) == len(value) != 1:
+        raise ValueError(f"a secret is kept in exactly one place; {_RIGHT}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +70,24 @@ class FileSecret:
             ValueError: there has never been one.
         """
         try:
-            state = _state(self.path)
+            state = self._state()
             if state not in self._known:
-                self._remember(state, self._read())
+                value = self._read()
+                self._known.clear()
+                self._known[state] = value
         except ValueError:
             if not self._known:
                 raise
         return next(iter(self._known.values()))
+
+    def _state(self) -> tuple[int, ...]:
+        try:
+            state = state_of(self.path)
+        except (OSError, ValueError):
+            raise ValueError(f"{self.path} does not exist or cannot be read; {_RIGHT}") from None
+        if not self.path.is_file():
+            raise ValueError(f"{self.path} is not a file; {_RIGHT}")
+        return state
 
     def _read(self) -> str:
         try:
@@ -88,30 +97,12 @@ class FileSecret:
             raise ValueError(f"{self.path} cannot be read; {_RIGHT}") from None
         return _sound(text.strip(), str(self.path))
 
-    def _remember(self, state: tuple[int, ...], value: str) -> None:
-        self._known.clear()
-        self._known[state] = value
 
-
-def opened(section: SecretSection, folder: Path) -> Secret:
-    """Return the secret that is referred to, having seen that it is there.
-
-    Raises:
-        ValueError: it is missing, empty or unfit.
-    """
-    secret = EnvironmentSecret(section.env) if section.env is not None else FileSecret(folder / (section.file or ""))
-    secret.reveal()
-    return secret
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        raise ValueError(f"{path} does not exist or cannot be read; {_RIGHT}") from None
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file; {_RIGHT}")
-    return (found.st_mtime_ns, found.st_ino, found.st_dev, found.st_size)
+def referred(reference: SecretReference) -> Secret:
+    """Return the secret that is referred to, unread."""
+    if reference.env is not None:
+        return EnvironmentSecret(reference.env)
+    return FileSecret(reference.file or Path())
 
 
 def _sound(value: str, where: str) -> str:

@@ -1,96 +1,48 @@
-"""What a configuration says, as values that the house is built from."""
+"""What a configuration can choose from, and what it says: values that the house is built from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture
-from moa_server.domain.model import ModelSpec, Secret
+from moa_server.domain.model import ModelSpec
+from moa_server.domain.operation import KnownCaller, Listening, Logging, Ownership
+from moa_server.domain.strategy import Strategy
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """The files of the server's certificate."""
+class KnownProvider:
+    """A provider, or a preset of one."""
 
-    cert: Path
-    key: Path
-    client_ca: Path | None = None
-    """Given, every caller needs a certificate signed by one of these."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """One who may call."""
-
-    name: str
-    token: Secret
-    mixtures: tuple[str, ...] | None = None
-    """The mixtures it may use; None means all."""
+    options: type[Any]
+    """What can be said under ``dialect``: a frozen dataclass."""
+    endpoint: str = ""
+    """Where it is when the file does not say; empty means that the file has to."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the options that the preset sets; the file's own come before them."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """How callers reach the server."""
+class Choices:
+    """What the other rooms offer, for a configuration to choose from."""
 
-    listen: str
-    tls: Tls | None = None
-    callers: Mapping[str, Caller] = field(default_factory=dict)
-    """Empty means that everyone is anonymous."""
-    reflection: bool = True
-    drain_grace_s: float = 30.0
-    max_connection_age_s: float | None = None
-    max_connection_age_grace_s: float = 660.0
-    health_listen: str | None = None
+    providers: Mapping[str, KnownProvider]
+    strategies: Mapping[str, Strategy]
+    journals: Mapping[str, type[Any]]
+    """By its key, what can be said of each kind: a frozen dataclass. The first is the default, and needs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class TelemetrySettings:
-    """What is told of the work."""
+class JournalChoice:
+    """Where runs are kept."""
 
-    log_level: str = "info"
-    log_form: str = "auto"
-    """``auto``, ``json`` or ``console``."""
-    record_texts: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryJournal:
-    """Runs are kept in the memory of the process."""
-
-    kind: ClassVar[str] = "memory"
-
-
-@dataclass(frozen=True, slots=True)
-class SqliteJournal:
-    """Runs are kept in a file."""
-
-    kind: ClassVar[str] = "sqlite"
-    path: Path
-    durable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresJournal:
-    """Runs are kept in a database that servers share."""
-
-    kind: ClassVar[str] = "postgres"
-    dsn: Secret
-    transaction_pooling: bool = False
-
-
-JournalChoice = MemoryJournal | SqliteJournal | PostgresJournal
-
-
-@dataclass(frozen=True, slots=True)
-class JournalSettings:
-    """Where runs are kept, and how servers own them."""
-
-    store: JournalChoice = MemoryJournal()
-    ownership_s: float = 5.0
-    most_owners: int = 5
+    kind: str
+    """The key of its kind."""
+    options: Any
+    """What is said of it: a value of the dataclass that the kind has for this."""
     key_file: Path | None = None
     """Given, texts are sealed at rest."""
 
@@ -105,6 +57,9 @@ class Settings:
     mixtures: Mapping[str, Mixture]
     default_mixture: str
     limits: Limits
-    server: ServerSettings
-    telemetry: TelemetrySettings
-    journal: JournalSettings
+    listening: Listening
+    callers: tuple[KnownCaller, ...]
+    """Empty means that everyone is anonymous."""
+    logging: Logging
+    journal: JournalChoice
+    ownership: Ownership

@@ -1,10 +1,15 @@
-"""Durations, sizes and money, as people write them."""
+"""Durations, sizes, money, names and addresses, as people write them."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from moa_server.domain.quantities import Form
 
 _NUMBER = r"[0-9]{1,12}(\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"({_NUMBER}) ?(ms|s|m|h|d)", re.ASCII)
@@ -12,6 +17,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"([0-9]{1,12}) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)", re.ASCII)
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _NANO = 10**9
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([A-Za-z0-9_.*-]*)):([0-9]{1,5})", re.ASCII)
+_LAST_PORT = 65535
 _MOST_DOLLARS = 1_000_000
 
 
@@ -57,14 +64,57 @@ def _decimal(value: Any) -> Decimal | None:  # noqa: ANN401 - whatever stands in
     return amount if amount.is_finite() else None
 
 
-def _schema(kind: str, pattern: str) -> WithJsonSchema:
+def sound_url(url: str) -> str:
+    """Return the base URL of an endpoint.
+
+    Raises:
+        ValueError: it is none, or holds what does not belong there.
+    """
+    right = "write a URL such as https://models.example/v1"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"is not a URL; {right}") from None
+    if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
+        raise ValueError(f"is not a URL of http or https; {right}")
+    if parts.username is not None or parts.fragment:
+        raise ValueError(f"holds credentials or a fragment; {right}, and give the key as api_key")
+    return url
+
+
+def check_address(address: str) -> None:
+    """Let an address pass that can be listened on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _ADDRESS.fullmatch(address)
+    try:
+        if found is None or not host_of(address) or int(found[3]) > _LAST_PORT:
+            raise ValueError(address)
+        if found[1] is not None:
+            ip_address(found[1])
+    except ValueError:
+        right = "write host:port, such as 127.0.0.1:50051 or [::1]:50051"
+        raise ValueError(f"is not an address; {right}") from None
+
+
+def host_of(address: str) -> str:
+    """Return the host of an address."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _or_text(kind: str, pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": kind, "minimum": 0}, {"type": "string", "pattern": f"^{pattern}$"}]})
 
 
-Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=366 * 86400), _schema("number", _DURATION.pattern)]
-"""Zero or more."""
-Span = Annotated[Duration, Field(gt=0)]
-"""More than nothing."""
-Size = Annotated[int, BeforeValidator(size), Field(ge=1, le=2**40), _schema("integer", _SIZE.pattern)]
-Dollars = Annotated[int, BeforeValidator(nanodollars), _schema("number", r"[0-9]{1,7}(\.[0-9]{1,9})?")]
-"""US dollars, read as billionths of one."""
+FORMS: Final[Mapping[Form, tuple[Any, ...]]] = {
+    Form.SECONDS: (BeforeValidator(seconds), _or_text("number", _DURATION.pattern)),
+    Form.BYTES: (BeforeValidator(size), _or_text("integer", _SIZE.pattern)),
+    Form.NANODOLLARS: (BeforeValidator(nanodollars), _or_text("number", r"[0-9]{1,7}(\.[0-9]{1,9})?")),
+    Form.NAME: (Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/@+-]*$"),),
+    Form.URL: (AfterValidator(sound_url),),
+    Form.ADDRESS: (),
+}
+"""How pydantic reads each of them."""
