@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from moa_server.main import main
+from moa_server.cli import main
 from moa_server.providers import PRESETS, Preset
 
 EXAMPLES = Path(__file__).parents[1] / "server" / "examples"

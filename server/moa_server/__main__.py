@@ -7,7 +7,7 @@ def main() -> None:
     """Carry out the command line."""
     # The core of gRPC writes lines of its own among those of the log, such as one for each failed handshake.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from moa_server.main import main as carry_out  # noqa: PLC0415 - gRPC reads the variable when it is imported
+    from moa_server.cli import main as carry_out  # noqa: PLC0415 - gRPC reads the variable when it is imported
 
     carry_out()
 

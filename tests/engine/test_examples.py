@@ -13,8 +13,8 @@ from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.engine.plans.planner import Planner
 from moa_server.journal.memory import MemoryJournal
-from moa_server.settings import Catalogue as Choice
-from moa_server.settings import KnownProvider, Settings, load
+from moa_server.main import choices
+from moa_server.settings import Settings, load
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import Asked, FakeModel, user
 
@@ -30,7 +30,7 @@ async def script(asked: Asked) -> None:
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("MODELS_API_KEY", "of no use")
-    return load(EXAMPLES / "published.yaml", Choice({"openai": KnownProvider()}, STRATEGIES))
+    return load(EXAMPLES / "published.yaml", choices())
 
 
 def offered(settings: Settings) -> Catalogue:

@@ -117,7 +117,8 @@ def test_a_run_takes_no_longer_than_the_least_of_its_times(
 @timeless
 async def test_a_run_of_sixty_agents_does_not_starve_a_run_of_two() -> None:
     shared = scripted(
-        model_spec("shared", Reliability(NO_RETRY, ConcurrencyRule(limit=2), breaker=None)), [1.0, "a proposal"]
+        model_spec("shared", Reliability(NO_RETRY, ConcurrencyRule(limit=2), breaker=BreakerRule(enabled=False))),
+        [1.0, "a proposal"],
     )
     boss = scripted(model_spec("boss"), ["the answer"])
     models = build_models([shared.spec, boss.spec], lambda one: {"shared": shared, "boss": boss}[one.name])
@@ -144,7 +145,9 @@ def test_retries_hedges_and_stand_ins_leave_the_aggregator_what_was_planned_for_
     @timeless
     async def check() -> None:
         greedy = Reliability(
-            RetryRule(attempts=10, base_s=0.0, least_in_window=100), breaker=None, fallbacks=("spare",)
+            RetryRule(attempts=10, base_s=0.0, least_in_window=100),
+            breaker=BreakerRule(enabled=False),
+            fallbacks=("spare",),
         )
         price = Price(1_000_000, 1_000_000)
         cut = [1.0, ModelTimeout("silent")]

@@ -17,7 +17,7 @@ async def council(
     said: str,
     *scripts: Script,
     window: int = 8192,
-    rules: Rules = Rules(),  # noqa: B008 - frozen
+    rules: Rules = Rules(),
 ) -> tuple[House, FakeModel]:
     boss = FakeModel(spec("boss", window=window), *scripts)
     models = {name: FakeModel(spec(name), saying(said)) for name in ("a", "b")}

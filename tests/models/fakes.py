@@ -9,7 +9,7 @@ from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import BudgetExceeded, ModelError
 from moa_server.domain.model import AttemptKind, FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
-from moa_server.domain.reliability import ConcurrencyRule, HedgeRule, Reliability, RetryRule
+from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Usage
 from moa_server.models import build_models
@@ -19,7 +19,7 @@ Script = Sequence[str | float | Exception]
 """In order: what to say, how long to be silent, and what to fail with."""
 
 PROMPT = Prompt((Message.of(Role.USER, "What is the word?"),), Sampling(max_tokens=100))
-PLAIN = Reliability(RetryRule(attempts=0), ConcurrencyRule(), breaker=None)
+PLAIN = Reliability(RetryRule(attempts=0), ConcurrencyRule(), breaker=BreakerRule(enabled=False))
 
 
 def spec(name: str = "m", reliability: Reliability = PLAIN, **more: Any) -> ModelSpec:  # noqa: ANN401 - any field

@@ -28,6 +28,7 @@ from tests.models.fakes import PLAIN, Caller, Script, scripted, spec, wrap
 from tests.models.timeless_loop import now, timeless, unhurried
 
 DOWN = ModelUnavailable("500")
+NONE = BreakerRule(enabled=False)
 FULL = Reliability(
     RetryRule(attempts=2, base_s=0.1, least_in_window=100),
     ConcurrencyRule(limit=2),
@@ -61,7 +62,9 @@ def test_a_rule_that_is_absent_leaves_its_wrapper_out() -> None:
 
 @timeless
 async def test_back_off_holds_no_place() -> None:
-    rules = replace(FULL, concurrency=ConcurrencyRule(limit=1), hedge=None, fallbacks=(), breaker=None)
+    rules = replace(
+        FULL, concurrency=ConcurrencyRule(limit=1), hedge=None, fallbacks=(), breaker=BreakerRule(enabled=False)
+    )
     provider = scripted(spec("a", rules), [ModelThrottled("429", retry_after_s=9.0)], ["second"], ["third"])
     model, started = wrap(provider), now()
     waiting = asyncio.create_task(Caller().ask(model))
@@ -142,7 +145,7 @@ async def test_a_model_is_not_asked_again_in_the_time_of_its_stand_in() -> None:
 
 @timeless
 async def test_a_stand_in_keeps_its_retries_but_not_its_own_stand_ins() -> None:
-    rules = replace(FULL, hedge=None, fallbacks=("a",), breaker=None)
+    rules = replace(FULL, hedge=None, fallbacks=("a",), breaker=NONE)
     first, second = scripted(spec("a", replace(rules, fallbacks=("c",))), [DOWN]), scripted(spec("c", rules), [DOWN])
     assert await Caller().failure(wrap(first, second)) == "ModelUnavailable"
     assert (len(first.called_at), len(second.called_at)) == (3, 3)

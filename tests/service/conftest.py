@@ -71,7 +71,7 @@ async def serve() -> AsyncIterator[Serve]:
             engine: Any = None,  # noqa: ANN401 - or a scripted one
             listening: Listening = NO_GRACE,
             limits: Limits = LIMITS,
-            rules: Rules = Rules(),  # noqa: B008 - frozen
+            rules: Rules = Rules(),
             callers: Callers = Callers(),  # noqa: B008 - has no state
         ) -> Served:
             models = models or {name: FakeModel(spec(name)) for name in ("one", "two", "boss")}

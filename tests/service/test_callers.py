@@ -5,7 +5,8 @@ import grpc
 import pytest
 
 from moa.v1 import moa_service_pb2 as pb
-from moa_server.security import Caller, Callers, KnownCaller
+from moa_server.domain.operation import KnownCaller
+from moa_server.security import Callers
 from tests.service.conftest import Serve, Served, ask, query
 from tests.service.refusals import refusal, refusal_of_stream
 
@@ -20,8 +21,8 @@ class Token:
 
 KNOWN = Callers(
     [
-        KnownCaller(Caller("billing", frozenset({"other"})), Token("b")),
-        KnownCaller(Caller("search"), Token("s")),
+        KnownCaller("billing", Token("b"), ("other",)),
+        KnownCaller("search", Token("s")),
     ]
 )
 

@@ -7,7 +7,8 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from moa_server.security import Caller, Callers, KnownCaller
+from moa_server.domain.operation import KnownCaller
+from moa_server.security import Callers
 from tests.service.conftest import NO_GRACE, Serve
 from tests.service.scripted import ScriptedEngine
 
@@ -26,7 +27,7 @@ class Token:
 
 @pytest.mark.parametrize("part", PARTS)
 async def test_a_probe_needs_no_token(serve: Serve, part: str) -> None:
-    served = await serve(engine=ScriptedEngine(), callers=Callers([KnownCaller(Caller("x"), Token())]))
+    served = await serve(engine=ScriptedEngine(), callers=Callers([KnownCaller("x", Token())]))
     assert (await health(served.channel).Check(HealthCheckRequest(service=part))).status == SERVING
 
 

@@ -27,7 +27,7 @@ FRAGILE = BreakerRule(least_calls=2, open_s=60.0)
 
 
 @asynccontextmanager
-async def offering(name: str, *providers: Scripted, rules: Rules = Rules()) -> AsyncIterator[Engine]:  # noqa: B008
+async def offering(name: str, *providers: Scripted, rules: Rules = Rules()) -> AsyncIterator[Engine]:
     """Offer a mixture of the models ``a`` and ``b``, and of ``boss``, who answers."""
     by_name = {one.spec.name: one for one in providers}
     models = build_models([one.spec for one in providers], lambda one: by_name[one.name])

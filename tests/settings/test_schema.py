@@ -9,8 +9,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from moa_server.settings import Choices, Settings, json_schema, load
-from moa_server.settings.derived import MarkedType, SectionKey, in_the_file, keys_of
+from moa_server.settings import Settings, json_schema, load
+from moa_server.settings.derived import Kind, MarkedType, SectionKey, in_the_file, keys_of
 from moa_server.settings.document import read
 from moa_server.settings.file import file_section
 from moa_server.settings.validation import read_section
@@ -42,7 +42,7 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def loaded_reference(path: Path) -> Settings:
-    choices = Choices(CHOICES.providers, {**CHOICES.strategies, **STRATEGIES}, CHOICES.journals)
+    choices = dataclasses.replace(CHOICES, strategies={**CHOICES.strategies, **STRATEGIES})
     return load(path, choices)
 
 
@@ -69,7 +69,7 @@ def test_the_reference_shows_every_key() -> None:
     assert hidden == {"JournalSection.memory", "JournalSection.postgres"}
 
 
-def said(marked: MarkedType, data: object) -> Iterator[tuple[type, SectionKey, object]]:
+def said(marked: MarkedType, data: object) -> Iterator[tuple[Kind, SectionKey, object]]:
     """Every key that plain data says, with its section."""
     form = next((form for form in marked.forms if form.shape == shape(data)), marked)
     if dataclasses.is_dataclass(form.bare) and isinstance(data, dict):
@@ -86,7 +86,7 @@ def shape(data: object) -> str:
     return {dict: "<mapping>", list: "<list>", int: "<number>"}.get(type(data), "<text>")
 
 
-def every_section(marked: MarkedType) -> Iterator[type]:
+def every_section(marked: MarkedType) -> Iterator[Kind]:
     """The dataclasses that sections are made of."""
     if dataclasses.is_dataclass(marked.bare):
         yield marked.bare

@@ -97,6 +97,7 @@ CHOICES = Choices(
     providers={"openai": KnownProvider(Dialect), "local": KnownProvider(Dialect, "http://127.0.0.1:8000/v1")},
     strategies={"aggregate": AGGREGATE},
     journals={"memory": MemoryKept, "sqlite": FileKept, "postgres": SharedKept},
+    read_keys=Path.read_text,
 )
 
 

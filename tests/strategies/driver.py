@@ -45,7 +45,7 @@ def plan_of(
     strategy: str,
     roster: Roster,
     *,
-    rules: Rules = Rules(),  # noqa: B008 - frozen
+    rules: Rules = Rules(),
     messages: Conversation = ASKED,
     options: Mapping[str, Any] | None = None,
     seed: int = 7,

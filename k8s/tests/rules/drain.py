@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from k8s.tests.rules.rule import Objects, Rule, named, of_kind, pre_stop_s, server, settings
 from moa_server.domain.limits import Limits
-from moa_server.settings.quantities import seconds
-from moa_server.settings.server_section import ServerSection
+from moa_server.domain.operation import Listening
+from moa_server.settings.units import seconds
 
 SLACK_S = 10
 """To flush telemetry and to end."""
@@ -32,7 +32,7 @@ def the_pod_outlives_its_longest_stream(objects: Objects) -> Iterator[str]:
 
 
 def the_server_drains_as_long_as_its_longest_stream(objects: Objects) -> Iterator[str]:
-    drain = seconds(settings(objects)["server"].get("drain_grace", ServerSection().drain_grace))
+    drain = seconds(settings(objects)["server"].get("drain_grace", Listening().drain_grace_s))
     if drain < longest_stream_s(objects):
         yield f"the server cuts streams {drain:.0f} s after SIGTERM; the longest is {longest_stream_s(objects):.0f} s"
     if pre_stop_s(server(objects)) + drain + SLACK_S > _grace_s(objects):

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from moa_server.domain.quantities import Length, Range, Tokens
 
-
 Penalty = Annotated[float, Range(least=-2, most=2)]
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -32,16 +33,31 @@ async def is_reached(journal: Journal) -> bool:
     return True
 
 
-async def until_reached(journal: Journal) -> None:
-    """Wait until the store answers, or has been brought up to this server."""
-    while True:
+@asynccontextmanager
+async def once_reached(journal: Journal, tell: Callable[[], None]) -> AsyncIterator[None]:
+    """Tell, while the context lasts, that the store answers, or has been brought up to this server; once.
+
+    What goes wrong later is not told: no other server could do better, and callers come back to the runs that go on
+    here.
+    """
+
+    async def wait() -> None:
+        while True:
+            try:
+                await journal.find("")
+            except JournalUnavailable:
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                _logger.info("journal.reached")
+                tell()
+                return
+
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(wait(), name="wait for the journal")
         try:
-            await journal.find("")
-        except JournalUnavailable:
-            await asyncio.sleep(_AGAIN_S)
-        else:
-            _logger.info("journal.reached")
-            return
+            yield
+        finally:
+            waiting.cancel()
 
 
 class Reachability:

@@ -51,7 +51,7 @@ class Core:
 def core(provider: Model, spec: ModelSpec, watch: Watch = unwatched) -> Core:
     """Wrap a provider in what needs no other model."""
     rules = spec.reliability
-    circuit = Circuit(spec.name, rules.breaker, watch) if rules.breaker else None
+    circuit = Circuit(spec.name, rules.breaker, watch) if rules.breaker.enabled else None
     model: Model = Accounted(provider)
     if circuit is not None:
         model = Breaker(model, circuit)

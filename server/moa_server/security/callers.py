@@ -1,12 +1,13 @@
 """Tells who calls, by their tokens and certificates, and what they may do."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from moa_server.domain.errors import PermissionDenied, Unauthenticated
 from moa_server.domain.model import Secret
+from moa_server.domain.operation import KnownCaller
 
 _BEARER = "bearer "
 _MOST_TOKEN_CHARACTERS = 8192
@@ -42,14 +43,6 @@ ANONYMOUS = Caller("anonymous")
 
 
 @dataclass(frozen=True, slots=True)
-class KnownCaller:
-    """A caller that the operator names."""
-
-    caller: Caller
-    token: Secret
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """What a call brings to prove who makes it."""
 
@@ -67,8 +60,10 @@ class Callers:
 
     def replace(self, known: Sequence[KnownCaller]) -> None:
         """Know these from now on, and no others."""
-        self._known = tuple(known)
-        self._by_name: Mapping[str, Caller] = {each.caller.name: each.caller for each in known}
+        self._tokens = {each.name: each.token for each in known}
+        self._by_name = {
+            each.name: Caller(each.name, None if each.mixtures is None else frozenset(each.mixtures)) for each in known
+        }
 
     def identify(self, evidence: Evidence) -> Caller:
         """Return who calls.
@@ -80,7 +75,7 @@ class Callers:
         Raises:
             Unauthenticated: callers are named, and this is none of them.
         """
-        if not self._known:
+        if not self._by_name:
             named = next(filter(None, evidence.certificate_names), "")
             return Caller(named[:_MOST_NAME_CHARACTERS]) if named else ANONYMOUS
         if evidence.authorization is not None:
@@ -96,10 +91,10 @@ class Callers:
             raise Unauthenticated("the authorization is not of the form Bearer TOKEN")
         shown = _digest(token)
         found: Caller | None = None
-        for known in self._known:  # to the end, so that the time taken tells nothing
-            right = _revealed(known.token)
+        for name, kept in self._tokens.items():  # to the end, so that the time taken tells nothing
+            right = _revealed(kept)
             if right is not None and hmac.compare_digest(shown, _digest(right)):
-                found = found or known.caller
+                found = found or self._by_name[name]
         if found is None:
             raise Unauthenticated("the token is not that of a known caller")
         return found

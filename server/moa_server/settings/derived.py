@@ -6,7 +6,7 @@ A field is a key. What its type does not say stands at the field, in the words o
 import ast
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, is_dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
@@ -35,8 +35,18 @@ from moa_server.settings.problem import Place
 from moa_server.settings.secret import SecretReference, only_a_reference, referred
 from moa_server.settings.units import FORMS
 
-_Mark = TypeVar("_Mark")
 _Made = TypeVar("_Made")
+_Mark = TypeVar("_Mark")
+
+Kind = Any
+"""A frozen dataclass, the class itself."""
+Readable = Any
+"""What pydantic takes for the type of a value."""
+# They are given what is made here, which mypy would look for among the types that it knows.
+_annotated: Any = Annotated
+_any_of: Any = Union
+_list_of: Any = tuple
+_mapping_of: Any = dict
 
 AT_KEY = "at_key"
 """The type of an error that belongs to a key of the section it is told of."""
@@ -44,6 +54,11 @@ TEXT, NUMBER, LIST, MAPPING = SHAPES = ("<text>", "<number>", "<list>", "<mappin
 """The tags by which the forms of one key are told apart."""
 _ATTRIBUTE = "key_"
 """Stands before a key where it is an attribute of a model, since a key may be called ``schema`` or ``model_config``."""
+
+
+def _once(derive: Callable[[Kind], _Made]) -> Callable[[Kind], _Made]:
+    """Derive the same of a dataclass once; of a plain ``cache``, mypy takes no class for the key."""
+    return cache(derive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class MarkedType:
             inner = cls.of(annotation.__origin__)
             return cls(inner.bare, (*inner.marks, *annotation.__metadata__))
         if get_origin(annotation) in {Union, UnionType} and NoneType in get_args(annotation):
-            return cls.of(Union[tuple(part for part in get_args(annotation) if part is not NoneType)])
+            return cls.of(_any_of[tuple(part for part in get_args(annotation) if part is not NoneType)])
         return cls(annotation)
 
     def mark(self, kind: type[_Mark]) -> _Mark | None:
@@ -132,8 +147,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-@cache
-def keys_of(kind: type[Any]) -> tuple[SectionKey, ...]:
+@_once
+def keys_of(kind: Kind) -> tuple[SectionKey, ...]:
     """Return the keys of the section that a dataclass makes."""
     texts = _texts_under_fields(kind)
     found: list[SectionKey] = []
@@ -149,8 +164,8 @@ def keys_of(kind: type[Any]) -> tuple[SectionKey, ...]:
     return tuple(found)
 
 
-@cache
-def reader_of(kind: type[_Made]) -> TypeAdapter[_Made]:
+@_once
+def reader_of(kind: Kind) -> TypeAdapter[Any]:
     """Return what reads plain data as a value of the dataclass, and has its JSON Schema."""
     return TypeAdapter(_read_section(kind))
 
@@ -173,7 +188,7 @@ def leaves(marked: MarkedType, value: Any, place: Place = ()) -> Iterator[Leaf]:
             yield from leaves(marked.parts[0], part, (*place, index))
 
 
-def types_at(kind: type[Any], place: Place) -> list[MarkedType]:
+def types_at(kind: Kind, place: Place) -> list[MarkedType]:
     """Return the types that a value at a place of the section may have; none where there is no such place."""
     found = [MarkedType(kind)]
     for step in place:
@@ -182,7 +197,7 @@ def types_at(kind: type[Any], place: Place) -> list[MarkedType]:
     return found
 
 
-def at_key(kind: type[Any], sentence: str) -> tuple[str | None, str]:
+def at_key(kind: Kind, sentence: str) -> tuple[str | None, str]:
     """Return the key that a sentence about a value is about, if it begins with its field: ``field: what is wrong``."""
     field, colon, rest = sentence.partition(": ")
     name = next((key.name for key in keys_of(kind) if key.path[-1] == field), None)
@@ -208,8 +223,8 @@ def _inside(marked: MarkedType, step: str | int) -> tuple[MarkedType, ...]:
     return marked.parts[-1:] if marked.origin in {Mapping, tuple} else ()
 
 
-@cache
-def _read_section(kind: type[Any]) -> Any:  # noqa: ANN401 - what pydantic takes for a type
+@_once
+def _read_section(kind: Kind) -> Readable:
     """Return what reads a section and makes the dataclass of it."""
     keys: dict[str, Any] = {}
     for key in keys_of(kind):
@@ -218,63 +233,63 @@ def _read_section(kind: type[Any]) -> Any:  # noqa: ANN401 - what pydantic takes
         about = Field(default, alias=key.name, description=key.text, json_schema_extra=partial(_show_default, key))
         keys[_ATTRIBUTE + key.name] = (_read(key.type), about)
     section = create_model(kind.__name__, __base__=Section, __doc__=inspect.getdoc(kind), **keys)
-    whole = Annotated[section, AfterValidator(partial(_made, kind))]
+    whole = _annotated[section, AfterValidator(partial(_made, kind))]
     alone = next((key for key in keys_of(kind) if Mark.ALONE in key.type.marks), None)
     if alone is None:
         return whole
-    short = Annotated[_read(alone.type), AfterValidator(lambda value: kind(**{alone.path[-1]: value}))]
+    short = _annotated[_read(alone.type), AfterValidator(lambda value: kind(**{alone.path[-1]: value}))]
     return _told_apart({alone.type.shape: short, MAPPING: whole})
 
 
-def _read(marked: MarkedType) -> Any:  # noqa: ANN401, PLR0911 - what pydantic takes for a type; one return a kind of it
+def _read(marked: MarkedType) -> Readable:  # noqa: PLR0911 - one return a kind of type
     if marked.bare is Secret:
-        return Annotated[_read_section(SecretReference), BeforeValidator(only_a_reference), AfterValidator(referred)]
+        return _annotated[_read_section(SecretReference), BeforeValidator(only_a_reference), AfterValidator(referred)]
     if marked.bare is Path:
-        return Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_beside_the_file)]
+        return _annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_beside_the_file)]
     if is_dataclass(marked.bare):
         return _read_section(marked.bare)
     if marked.origin is Union:
         return _told_apart({form.shape: _read(form) for form in marked.forms})
     if words := marked.mark(Words):
-        return Annotated[Literal[words.true, words.false], AfterValidator(lambda word: word == words.true)]
+        return _annotated[Literal[words.true, words.false], AfterValidator(lambda word: word == words.true)]
     if marked.origin is Mapping:
         names, values = marked.parts
-        mapping = dict[_read(names), _read(values)]  # type: ignore[misc]
-        return Annotated[_bounded(mapping, marked), AfterValidator(partial(_with_names, values.bare))]
+        mapping = _mapping_of[_read(names), _read(values)]
+        return _annotated[_bounded(mapping, marked), AfterValidator(partial(_with_names, values.bare))]
     if marked.origin is tuple:
         inner = tuple(part if part is ... else _read(MarkedType.of(part)) for part in get_args(marked.bare))
-        read = _bounded(tuple[inner], marked)
+        read = _bounded(_list_of[inner], marked)
         return _told_apart({TEXT: _every(marked.parts[0]), LIST: read}) if Mark.OR_ALL in marked.marks else read
     return _bounded(marked.bare, marked)
 
 
-def _bounded(read: Any, marked: MarkedType) -> Any:  # noqa: ANN401 - what pydantic takes for a type
+def _bounded(read: Readable, marked: MarkedType) -> Readable:
     """Return what reads only what the marks let pass."""
     for mark in marked.marks:
         if isinstance(mark, Range):
-            read = Annotated[read, Field(ge=mark.least, gt=mark.above, le=mark.most, lt=mark.below)]
+            read = _annotated[read, Field(ge=mark.least, gt=mark.above, le=mark.most, lt=mark.below)]
         elif isinstance(mark, Length):
-            read = Annotated[read, Field(min_length=mark.least or None, max_length=mark.most)]
+            read = _annotated[read, Field(min_length=mark.least or None, max_length=mark.most)]
         elif isinstance(mark, Form):
             for part in FORMS[mark]:
-                read = Annotated[read, part]
+                read = _annotated[read, part]
     return read
 
 
-def _told_apart(forms: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what pydantic takes for a type
+def _told_apart(forms: Mapping[str, Readable]) -> Readable:
     """Return what reads a key of several forms. They are told apart by their shape, so that one of them is judged."""
-    tagged = tuple(Annotated[form, Tag(tag)] for tag, form in forms.items())
-    return Annotated[Union[tagged], Discriminator(_shape)]
+    tagged = tuple(_annotated[form, Tag(tag)] for tag, form in forms.items())
+    return _annotated[_any_of[tagged], Discriminator(_shape)]
 
 
-def _every(name: MarkedType) -> Any:  # noqa: ANN401 - what pydantic takes for a type
+def _every(name: MarkedType) -> Readable:
     """Return what reads ``all`` as every name there is."""
 
     def names(_: str, info: ValidationInfo) -> tuple[str, ...]:
         kind = name.mark(NameOf)
         return tuple(info.context.names[kind.kind]) if info.context and kind else ()
 
-    return Annotated[Literal["all"], AfterValidator(names)]
+    return _annotated[Literal["all"], AfterValidator(names)]
 
 
 def _shape(value: Any) -> str | None:  # noqa: ANN401 - whatever stands in the file, or was made of it
@@ -292,7 +307,7 @@ def _show_default(key: SectionKey, schema: dict[str, Any]) -> None:
         schema["default"] = in_the_file(key.type, key.default)
 
 
-def _made(kind: type[Any], said: Section) -> Any:  # noqa: ANN401 - a value of the dataclass
+def _made(kind: Kind, said: Section) -> Any:  # noqa: ANN401 - a value of the dataclass
     """Make the dataclass of what a section says; what it does not say has the default of its field."""
     values: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
@@ -315,15 +330,15 @@ def _made(kind: type[Any], said: Section) -> Any:  # noqa: ANN401 - a value of t
         raise PydanticCustomError(AT_KEY, "{sentence}", {"key": key_name, "sentence": sentence}) from None
 
 
-def _with_names(kind: Any, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - of any type
+def _with_names(kind: Kind, values: dict[str, Any]) -> dict[str, Any]:
     """Tell each value the key that it stands under, where it has a field for it."""
     known = _fields(kind) if is_dataclass(kind) else ()
     own = next((field.name for field, marked in known if Mark.OWN_NAME in marked.marks), None)
     return values if own is None else {key: replace(value, **{own: key}) for key, value in values.items()}
 
 
-@cache
-def _fields(kind: type[Any]) -> tuple[tuple[dataclasses.Field[Any], MarkedType], ...]:
+@_once
+def _fields(kind: Kind) -> tuple[tuple[dataclasses.Field[Any], MarkedType], ...]:
     hints = get_type_hints(kind, include_extras=True)
     return tuple((field, MarkedType.of(hints[field.name])) for field in dataclasses.fields(kind))
 
@@ -332,7 +347,7 @@ def _beside_the_file(path: str, info: ValidationInfo) -> Path:
     return (info.context.folder if info.context else Path()) / path
 
 
-def _texts_under_fields(kind: type[Any]) -> dict[str, str]:
+def _texts_under_fields(kind: Kind) -> dict[str, str]:
     """Return the text under each field of a class and of those it comes from, as far as their source is at hand."""
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__):

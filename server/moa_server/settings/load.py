@@ -151,8 +151,11 @@ def _journal(section: JournalSection, choices: Choices, problems: Problems) -> J
     kind, options = next(iter(chosen.items()), (default, choices.journals[default]()))
     if section.encryption is None:
         return JournalChoice(kind, options)
+    place = ("journal", "encryption")
     if kind == default:
-        problems.add(("journal", "encryption"), "has nothing to seal, since runs are kept in memory; remove it")
+        problems.add(place, "has nothing to seal, since runs are kept in memory; remove it")
+    if not problems.under(place):
+        problems.tried((*place, "keys", "file"), partial(choices.read_keys, section.encryption.keys.file))
     return JournalChoice(kind, options, section.encryption.keys.file)
 
 

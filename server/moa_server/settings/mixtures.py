@@ -108,7 +108,7 @@ def _written_out(section: MixtureSection) -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Finds the agents whose model cannot hold what their mixture shows them, by the models and the limits of a plan."""
+    """Finds the agents whose model cannot hold what their mixture shows them."""
 
     models: Mapping[str, ModelSpec]
     limits: Limits

@@ -1,6 +1,6 @@
 """What a configuration can choose from, and what it says: values that the house is built from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ class Choices:
     providers: Mapping[str, KnownProvider]
     strategies: Mapping[str, Strategy]
     journals: Mapping[str, type[Any]]
-    """By its key, what can be said of each kind: a frozen dataclass. The first is the default, and needs nothing."""
+    """By its key, what can be said of each kind: a frozen dataclass. The first is the default, in memory."""
+    read_keys: Callable[[Path], object]
+    """Reads a file of the keys that seal texts at rest; raises ValueError if it holds none."""
 
 
 @dataclass(frozen=True, slots=True)

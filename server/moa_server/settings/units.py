@@ -90,14 +90,14 @@ def check_address(address: str) -> None:
         ValueError: it is none.
     """
     found = _ADDRESS.fullmatch(address)
+    sound = found is not None and host_of(address) and int(found[3]) <= _LAST_PORT
     try:
-        if found is None or not host_of(address) or int(found[3]) > _LAST_PORT:
-            raise ValueError(address)
-        if found[1] is not None:
+        if found is not None and found[1] is not None:
             ip_address(found[1])
     except ValueError:
-        right = "write host:port, such as 127.0.0.1:50051 or [::1]:50051"
-        raise ValueError(f"is not an address; {right}") from None
+        sound = False
+    if not sound:
+        raise ValueError("is not an address; write host:port, such as 127.0.0.1:50051 or [::1]:50051")
 
 
 def host_of(address: str) -> str:
