@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from moa_server.settings import Settings, json_schema, load
-from moa_server.settings.derived import Kind, MarkedType, SectionKey, in_the_file, keys_of
+from moa_server.settings.derived import Kind, MarkedType, SectionKey, in_the_file, keys_of, shape_of
 from moa_server.settings.document import read
 from moa_server.settings.file import file_section
 from moa_server.settings.validation import read_section
@@ -71,7 +71,7 @@ def test_the_reference_shows_every_key() -> None:
 
 def said(marked: MarkedType, data: object) -> Iterator[tuple[Kind, SectionKey, object]]:
     """Every key that plain data says, with its section."""
-    form = next((form for form in marked.forms if form.shape == shape(data)), marked)
+    form = next((form for form in marked.forms if form.shape == shape_of(data)), marked)
     if dataclasses.is_dataclass(form.bare) and isinstance(data, dict):
         for key in keys_of(form.bare):
             if key.name in data:
@@ -80,10 +80,6 @@ def said(marked: MarkedType, data: object) -> Iterator[tuple[Kind, SectionKey, o
     elif form.origin in {Mapping, tuple}:
         for part in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
             yield from said(form.parts[-1], part)
-
-
-def shape(data: object) -> str:
-    return {dict: "<mapping>", list: "<list>", int: "<number>"}.get(type(data), "<text>")
 
 
 def every_section(marked: MarkedType) -> Iterator[Kind]:

@@ -13,7 +13,7 @@ class Agent:
 
     name: Annotated[str, Mark.OWN_NAME]
     model: ModelName
-    """The name of a configured model."""
+    """The name of a model in this file."""
     instructions: Text = ""
     """Said before the conversation, as the system's words."""
     sampling: Sampling = Sampling()

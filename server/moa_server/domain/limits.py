@@ -24,8 +24,9 @@ class RunTime:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Which finished runs are kept; the oldest go first. None means no limit; unfinished runs are never removed."""
+    """Which finished runs are kept; the oldest go first. Unfinished runs are never removed."""
 
+    # None means no limit; a file can only leave out those that are none by default.
     count: AtLeastOne | None = 10_000
     """How many."""
     bytes: Bytes | None = 256 * _MEBIBYTE

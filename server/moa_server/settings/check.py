@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from moa_server.domain.errors import MoaError
 from moa_server.domain.mixture import Mixture
-from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
+from moa_server.domain.plan import Plan
 from moa_server.settings.problem import ConfigurationRefused, Problem
 from moa_server.settings.settings import Settings
 
@@ -35,24 +35,19 @@ def _described(settings: Settings, plan: Plan) -> Iterator[str]:
     note = " (default)" if plan.mixture == settings.default_mixture else ""
     yield f"{plan.mixture}{note}: strategy {plan.strategy}"
     for layer in plan.layers:
-        yield f"  layer {layer.index}{' (answer)' if layer.answers else ''}: {_agents(settings, layer)}"
-    yield f"  worst case: {_worst(plan.worst_case)}"
+        agents = ", ".join(f"{agent.name} → {_model(settings, agent.model)}" for agent in layer.agents)
+        yield f"  layer {layer.index}{' (answer)' if layer.answers else ''}: {agents}"
+    worst = plan.worst_case
+    calls = "1 call" if worst.calls == 1 else f"{worst.calls} calls"
+    money = _money(worst.cost_nanousd)
+    yield f"  worst case: {calls}, {worst.tokens:,} tokens, {money}, retries and hedges apart"
     for degradation in plan.degradations:
         yield f"  degraded to its budget: {degradation.detail}"
-
-
-def _agents(settings: Settings, layer: PlannedLayer) -> str:
-    return ", ".join(f"{agent.name} → {_model(settings, agent.model)}" for agent in layer.agents)
 
 
 def _model(settings: Settings, name: str) -> str:
     upstream = settings.models[name].upstream_model
     return name if upstream == name else f"{name} ({upstream})"
-
-
-def _worst(worst: WorstCase) -> str:
-    calls = "1 call" if worst.calls == 1 else f"{worst.calls} calls"
-    return f"{calls}, {worst.tokens:,} tokens, {_money(worst.cost_nanousd)}, retries and hedges apart"
 
 
 def _money(nanodollars: int | None) -> str:

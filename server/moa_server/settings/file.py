@@ -135,11 +135,13 @@ class FileSection:
 def file_section(journals: tuple[tuple[str, type[Any]], ...]) -> type[FileSection]:
     """Return the whole file where there are these kinds of journal, each by its key."""
     kinds = [(name, Annotated[options | None, None], None) for name, options in journals]
-    said: dict[str, Any] = {"KINDS": tuple(name for name, _ in journals), "__doc__": JournalSection.__doc__}
+    names = tuple(name for name, _ in journals)
+    text = f"Where runs and their events are kept: exactly one of {', '.join(names)}; when left out, {names[0]}."
+    said: dict[str, Any] = {"KINDS": names, "__doc__": text}
     journal = make_dataclass("JournalSection", kinds, bases=(JournalSection,), namespace=said, frozen=True)
     whole = [("journal", journal, field(default_factory=journal))]
-    said = {"__doc__": FileSection.__doc__}
-    return make_dataclass("FileSection", whole, bases=(FileSection,), namespace=said, frozen=True)
+    told = {"__doc__": FileSection.__doc__}
+    return make_dataclass("FileSection", whole, bases=(FileSection,), namespace=told, frozen=True)
 
 
 def _is_loopback(address: str) -> bool:

@@ -10,11 +10,12 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.model import ModelSpec, Secret
 from moa_server.domain.operation import KnownCaller
 from moa_server.domain.quantities import Form, Mark, NameOf
-from moa_server.settings.derived import MarkedType, Surroundings, at_key, leaves
+from moa_server.settings.derived import MarkedType, at_key, leaves
 from moa_server.settings.document import read
 from moa_server.settings.file import FileSection, JournalSection, file_section
 from moa_server.settings.mixtures import Fit, Mixtures
 from moa_server.settings.problem import ConfigurationRefused, Problems, unknown
+from moa_server.settings.reader import Surroundings
 from moa_server.settings.settings import Choices, JournalChoice, KnownProvider, Settings
 from moa_server.settings.units import check_address
 from moa_server.settings.validation import read_section, read_what_is_sound

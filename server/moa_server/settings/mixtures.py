@@ -1,6 +1,6 @@
 """Makes the domain's mixtures of the file's, and finds those that cannot be carried out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -72,13 +72,18 @@ class Mixtures:
         if names and len(names) < len(section.layers):
             self._problems.add(place, "mixes names with lists; write one list of names, or lists only")
             return ()
-        layers = (names,) if names else tuple(_written_out(section))
+        layers = [names] if names else []
+        for form in () if names else section.layers:
+            if isinstance(form, RepeatSection):
+                layers += [form.agents] * form.repeat
+            else:
+                layers.append(tuple(form))
         for index, layer in enumerate(layers):
             if not layer:
                 self._problems.add((*place, index), "has no agents; name at least one or remove the layer")
         if len(layers) > _MOST_LAYERS:
             self._problems.add(place, f"are {len(layers)} layers; at most {_MOST_LAYERS} can be written")
-        return layers[:_MOST_LAYERS]
+        return tuple(layers[:_MOST_LAYERS])
 
     def _options(self, place: Place, section: MixtureSection, roster: Roster | None) -> Mapping[str, Any]:
         """Read the options, and check with them what only the strategy can tell, where the rest is sound."""
@@ -98,14 +103,6 @@ class Mixtures:
         return {field.name: getattr(options, field.name) for field in fields(options)}
 
 
-def _written_out(section: MixtureSection) -> Iterator[tuple[str, ...]]:
-    for form in section.layers:
-        if isinstance(form, RepeatSection):
-            yield from (form.agents for _ in range(form.repeat))
-        else:
-            yield tuple(form)
-
-
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Finds the agents whose model cannot hold what their mixture shows them."""
@@ -114,18 +111,21 @@ class Fit:
     limits: Limits
     problems: Problems
 
-    def check(self, place: Place, stages: tuple[OutlinedLayer, ...]) -> None:
+    def check(self, place: Place, layers: tuple[OutlinedLayer, ...]) -> None:
         """Note every agent whose model cannot hold the worst case, and every layer beyond the limits."""
-        if len(stages) > self.limits.layers:
-            wrong = f"can come to {len(stages)} layers"
+        if len(layers) > self.limits.layers:
+            wrong = f"can come to {len(layers)} layers"
             self.problems.add(place, f"{wrong}; use fewer, or raise limits.layers above {self.limits.layers}")
-        for index, stage in enumerate(stages):
-            self._check_width(place, index, stage)
-            if stage.folds:
+        for index, layer in enumerate(layers):
+            count, most = len(layer.agents[: layer.most]), self.limits.agents_per_layer
+            if count > most:
+                wrong = f"layer {index} can come to {count} agents"
+                self.problems.add(place, f"{wrong}; use fewer, or raise limits.agents_per_layer above {most}")
+            if layer.folds:
                 continue  # it is shown less than the layer whose references did not fit
-            before = stages[max(index - stage.looks_back, 0) : index]
+            before = layers[max(index - layer.looks_back, 0) : index]
             shown = sum(len(earlier.agents[: earlier.most]) for earlier in before)
-            for agent in dict.fromkeys(stage.agents):
+            for agent in dict.fromkeys(layer.agents):
                 self._check_agent(place, index, agent, shown)
 
     def check_prices(self, place: Place, roster: Roster) -> None:
@@ -134,13 +134,6 @@ class Fit:
         for model in unpriced:
             wrong = f"cannot be kept while model {model!r} has no price"
             self.problems.add(place, f"{wrong}; give models.{model}.price or limit calls and tokens instead")
-
-    def _check_width(self, place: Place, index: int, stage: OutlinedLayer) -> None:
-        most = self.limits.agents_per_layer
-        count = len(stage.agents[: stage.most])
-        if count > most:
-            wrong = f"layer {index} can come to {count} agents"
-            self.problems.add(place, f"{wrong}; use fewer, or raise limits.agents_per_layer above {most}")
 
     def _check_agent(self, place: Place, index: int, agent: Agent, shown: int) -> None:
         spec = self.models[agent.model]

@@ -56,21 +56,20 @@ class Reloader:
     async def watch(self) -> None:
         """Take over every change until cancelled."""
         while True:
-            asked = await self._woken()
+            try:
+                async with asyncio.timeout(self._every_s):
+                    await self._asked.wait()
+            except TimeoutError:
+                asked = False
+            else:
+                asked = True
+                self._asked.clear()
+            # In a thread, since a volume over the network may keep its reader waiting.
             state = await asyncio.to_thread(_state_of, self._path)
             if asked or state != self._state:
                 # Taken before the file is read: what is written meanwhile is a change again.
                 self._state = state
                 await self._reload()
-
-    async def _woken(self) -> bool:
-        try:
-            async with asyncio.timeout(self._every_s):
-                await self._asked.wait()
-        except TimeoutError:
-            return False
-        self._asked.clear()
-        return True
 
     async def _reload(self) -> None:
         try:

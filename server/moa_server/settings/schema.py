@@ -3,8 +3,8 @@
 from typing import Any
 
 from moa_server.domain.model import ModelSpec
-from moa_server.settings.derived import reader_of
 from moa_server.settings.file import MixtureSection, file_section
+from moa_server.settings.reader import reader_of
 from moa_server.settings.settings import Choices
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

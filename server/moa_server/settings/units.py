@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from ipaddress import ip_address
 from typing import Any, Final
@@ -44,24 +45,18 @@ def size(value: Any) -> int:  # noqa: ANN401 - whatever stands in the file
 
 def nanodollars(value: Any) -> int:  # noqa: ANN401 - whatever stands in the file
     """Return an amount of US dollars in billionths, exactly."""
-    amount = _decimal(value)
-    if amount is None or not 0 <= amount <= _MOST_DOLLARS:
+    amount = None
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        with suppress(InvalidOperation):
+            # The shortest text of a float is what stood in the file, so nothing is lost.
+            amount = Decimal(str(value))
+    # Whether it is finite comes first: no number compares with NaN.
+    if amount is None or not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS:
         raise ValueError(f"is not an amount of US dollars from 0 to {_MOST_DOLLARS}; write a number such as 0.15")
     nano = amount * _NANO
     if nano != int(nano):
         raise ValueError("has more than nine decimals; round it to billionths of a US dollar")
     return int(nano)
-
-
-def _decimal(value: Any) -> Decimal | None:  # noqa: ANN401 - whatever stands in the file
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        # The shortest text of a float is what stood in the file, so nothing is lost.
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() else None
 
 
 def sound_url(url: str) -> str:

@@ -1,6 +1,7 @@
 """Turns the file's plain data into values, tells every problem in the house's words, and goes on with what is sound."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import is_dataclass
@@ -9,11 +10,13 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from moa_server.settings.derived import AT_KEY, SHAPES, Surroundings, keys_of, reader_of, types_at
+from moa_server.settings.derived import SHAPES, keys_of, types_at
 from moa_server.settings.problem import Place, Problem, nearest, unknown
+from moa_server.settings.reader import AT_KEY, Surroundings, reader_of
 
 _Made = TypeVar("_Made")
 _Context = Mapping[str, Any]
+_PLAIN = re.compile("[<>']")
 
 # The value itself is never told: it may be a secret in the wrong place.
 _SENTENCES: Final[Mapping[str, Callable[[_Context], str]]] = {
@@ -44,7 +47,7 @@ _SENTENCES: Final[Mapping[str, Callable[[_Context], str]]] = {
     "too_short": lambda context: f"has too few entries; it needs at least {context['min_length']}",
     "too_long": lambda context: f"has too many entries; it may have {context['max_length']}",
     "union_tag_not_found": lambda _: "has the wrong form; see the examples of this key",
-    "union_tag_invalid": lambda context: f"has the wrong form; it has to be one of {context['expected_tags']}",
+    "union_tag_invalid": lambda context: f"has the wrong form; it has to be one of {_PLAIN.sub('', context['expected_tags'])}",
 }
 
 
