@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from moa_server.cli import main
-from moa_server.providers import PRESETS, Preset
+from moa_server.providers.presets import PRESETS, Preset
 
 EXAMPLES = Path(__file__).parents[1] / "server" / "examples"
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from moa_server.journal import JOURNALS, JournalKind
+from moa_server.journal import JOURNALS
+from moa_server.journal.kind import JournalKind
 from tests.journal.contract import JournalContract
 
 kinds = pytest.mark.parametrize("kind", JOURNALS.values(), ids=JOURNALS)

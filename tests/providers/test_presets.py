@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from moa_server.domain.model import ModelSpec
-from moa_server.providers import PRESETS, PROVIDERS, Preset, Transport, options_of, read_settings
+from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
 from moa_server.providers.dialects import DIALECTS
+from moa_server.providers.presets import Preset
 from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Speech, Upstream
 
@@ -48,20 +49,3 @@ async def test_the_configuration_comes_before_the_preset(upstream: Upstream, htt
     upstream.script("m", Speech("ok"))
     await Asker("azure", upstream.endpoint, http).ask(HELLO, dialect={"query": {"api-version": "2027-01-01"}})
     assert upstream.calls[0].path.endswith("?api-version=2027-01-01")
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "said"),
-    [
-        ("groq", {"max_token_field": "x"}, "max_token_field is no setting of this provider; it has path, query"),
-        ("groq", {"max_tokens_field": "x"}, "max_tokens_field: invalid enum value 'x'"),
-        ("openai", {"usage_in_stream": "yes"}, "usage_in_stream: expected `bool`, got `str`"),
-        ("openai", {"headers": {"a": 1}}, "headers[...]: expected `str`, got `int`"),
-        ("openai", {"think_tags": [["<a>", ""]]}, "think_tags: a tag is empty"),
-        ("openai", {"think_tags": [], "begins_thinking": True}, "begins_thinking: needs think_tags"),
-        ("anthropic", {"sends_seed": True}, "sends_seed is no setting of this provider"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(name: str, settings: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said.replace("[", r"\[").replace(".", r"\.")):
-        read_settings(name, settings)

@@ -8,10 +8,10 @@ from moa_server.journal.kind import JournalKind
 from moa_server.journal.memory import MEMORY
 from moa_server.journal.postgres import POSTGRES
 from moa_server.journal.reachability import is_reached, once_reached
-from moa_server.journal.seal import AesSeal, Seal
+from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SQLITE
 
-__all__ = ["JOURNALS", "AesSeal", "Codec", "JournalKind", "Seal", "is_reached", "once_reached"]
+__all__ = ["JOURNALS", "AesSeal", "Codec", "is_reached", "once_reached"]
 
 JOURNALS: Mapping[str, JournalKind[Any]] = {
     "memory": MEMORY,

@@ -6,7 +6,7 @@ value of the domain says of itself: sections are derived from those.
 
 from moa_server.settings.check import render_check
 from moa_server.settings.load import load
-from moa_server.settings.problem import ConfigurationRefused, Problem
+from moa_server.settings.problem import ConfigurationRefused
 from moa_server.settings.reload import Reloader
 from moa_server.settings.schema import json_schema
 from moa_server.settings.settings import Choices, KnownProvider, Settings
@@ -15,7 +15,6 @@ __all__ = [
     "Choices",
     "ConfigurationRefused",
     "KnownProvider",
-    "Problem",
     "Reloader",
     "Settings",
     "json_schema",

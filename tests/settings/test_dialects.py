@@ -1,0 +1,73 @@
+"""What can be said of each provider's dialect is checked as any other section is, together with its preset."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from moa_server.main import choices
+from moa_server.settings import ConfigurationRefused, json_schema, load
+from tests.settings.tiny import plain, write
+
+CHOICES = choices()
+TAGS = "think_tags"
+
+
+def problems(folder: Path, provider: str, dialect: dict[str, Any]) -> list[str]:
+    data = plain()
+    data["models"]["small"] |= {"provider": provider, "endpoint": "http://127.0.0.1/v1", "dialect": dialect}
+    try:
+        load(write(folder, data), CHOICES)
+    except ConfigurationRefused as refused:
+        return [str(problem) for problem in refused.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect", "problem"),
+    [
+        ("groq", {"max_token_field": "x"}, ".max_token_field: there is no key 'max_token_field'; did you mean 'max_to"),
+        (
+            "groq",
+            {"max_tokens_field": "x"},
+            ".max_tokens_field: is not one of the choices; write 'max_tokens' or 'max_",
+        ),
+        ("openai", {"usage_in_stream": "yes"}, ".usage_in_stream: is neither true nor false; write one of them"),
+        ("openai", {"headers": {"a": 1}}, ".headers.a: is not a text; put it into quotes"),
+        ("openai", {TAGS: [["<a>", ""]]}, f".{TAGS}: a tag is empty"),
+        ("openai", {TAGS: [], "begins_thinking": True}, f".begins_thinking: needs {TAGS}"),
+        ("mistral", {"begins_thinking": True}, f".begins_thinking: needs {TAGS}"),
+        ("anthropic", {"sends_seed": True}, ".sends_seed: there is no key 'sends_seed'; did you mean 'sends_sampling'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    tmp_path: Path, name: str, dialect: dict[str, Any], problem: str
+) -> None:
+    [said] = problems(tmp_path, name, dialect)
+    assert said.startswith(f"models.small.dialect{problem}")
+
+
+@pytest.mark.parametrize("name", sorted(CHOICES.providers))
+def test_every_provider_takes_what_its_preset_says(tmp_path: Path, name: str) -> None:
+    said = yaml.safe_load(yaml.safe_dump(plain_data(CHOICES.providers[name].settings)))
+    assert problems(tmp_path, name, said) == []
+
+
+def plain_data(value: object) -> object:
+    if isinstance(value, tuple):
+        return [plain_data(part) for part in value]
+    return {key: plain_data(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def test_the_schema_shows_the_dialect_of_each_provider() -> None:
+    parts = json_schema(CHOICES)["$defs"]
+    chosen = {
+        name: parts[one["then"]["properties"]["dialect"]["$ref"].rpartition("/")[2]]["properties"]
+        for one in parts["ModelSpec"]["allOf"]
+        for name in one["if"]["properties"]["provider"]["enum"]
+    }
+    assert set(chosen) == set(CHOICES.providers)
+    assert chosen["groq"]["max_tokens_field"]["enum"] == ["max_tokens", "max_completion_tokens"]
+    assert chosen["anthropic"]["version"]["default"] == "2023-06-01"
+    assert all(key["description"] for keys in chosen.values() for key in keys.values())
