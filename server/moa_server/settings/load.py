@@ -10,11 +10,11 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.model import ModelSpec, Secret
 from moa_server.domain.operation import KnownCaller
 from moa_server.domain.quantities import Form, Mark, NameOf
-from moa_server.settings.derived import MarkedType, at_key, leaves
+from moa_server.settings.derived import MarkedType, at_key, in_the_file, keys_of, leaves
 from moa_server.settings.document import read
 from moa_server.settings.file import FileSection, JournalSection, file_section
 from moa_server.settings.mixtures import Fit, Mixtures
-from moa_server.settings.problem import ConfigurationRefused, Problems, unknown
+from moa_server.settings.problem import ConfigurationRefused, Place, Problems, unknown
 from moa_server.settings.reader import Surroundings
 from moa_server.settings.settings import Choices, JournalChoice, KnownProvider, Settings
 from moa_server.settings.units import check_address
@@ -118,10 +118,18 @@ def _model(spec: ModelSpec, said: Mapping[str, Any], provider: KnownProvider | N
         if not endpoint:
             right = "write the base URL, such as https://models.example/v1"
             problems.add((*place, "endpoint"), f"is missing, and {spec.provider} has none of its own; {right}")
-        # Together with those of the preset, since some settings only make sense beside others.
-        dialect = {**provider.settings, **spec.dialect}
-        problems.found += read_section(provider.options, dialect, (*place, "dialect"))[1]
+        spec = replace(spec, dialect=_dialect((*place, "dialect"), spec.dialect, provider, problems))
     return replace(spec, endpoint=endpoint, upstream_model=spec.upstream_model or spec.name, max_output=most)
+
+
+def _dialect(place: Place, said: Mapping[str, Any], provider: KnownProvider, problems: Problems) -> Mapping[str, Any]:
+    """Return what is said under ``dialect`` by the fields of its options, without what the preset or nobody says."""
+    fields = {key.path[-1]: key for key in keys_of(provider.options)}
+    preset = {fields[name].name: in_the_file(fields[name].type, value) for name, value in provider.settings.items()}
+    # Checked together with what the preset says, since some settings only make sense beside others.
+    options, wrong = read_section(provider.options, {**preset, **said}, place)
+    problems.found += wrong
+    return {} if options is None else {name: key.value_in(options) for name, key in fields.items() if key.name in said}
 
 
 def _check_agent(agent: Agent, models: Mapping[str, ModelSpec], problems: Problems) -> None:

@@ -87,7 +87,8 @@ def _read_section(kind: Kind) -> Readable:
         keys[_ATTRIBUTE + key.name] = (_read(key.type), about)
     section = create_model(kind.__name__, __base__=Section, __doc__=inspect.getdoc(kind), **keys)
     whole = _annotated[section, AfterValidator(partial(_made, kind))]
-    alone = next((key for key in keys_of(kind) if Mark.ALONE in key.type.marks), None)
+    # A key that came here from a value within stands for that one, not for the whole.
+    alone = next((key for key in keys_of(kind) if Mark.ALONE in key.type.marks and len(key.path) == 1), None)
     if alone is None:
         return whole
     short = _annotated[_read(alone.type), AfterValidator(lambda value: kind(**{alone.path[-1]: value}))]
