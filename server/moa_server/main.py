@@ -1,7 +1,7 @@
 """Puts the house together: opens the rooms in order, serves, and unwinds."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import structlog
 from moa_server.domain.mixture import Mixture
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.plan import Plan
-from moa_server.domain.ports import Model
+from moa_server.domain.ports import Journal, Model
 from moa_server.engine import Catalogue, Engine, Planner
 from moa_server.journal import JOURNALS, AesSeal, Codec, is_reached, once_reached
 from moa_server.models import RecordedTexts, breaker_state, build_models
@@ -35,23 +35,13 @@ async def serve(path: Path, settings: Settings, ready: Callable[[str], None]) ->
         set_up_logs(settings.logging)
         stack.enter_context(exporting())
         http = await stack.enter_async_context(Transport())
-        kind, said = JOURNALS[settings.journal.kind], settings.journal
-        codec = Codec(None if said.key_file is None else AesSeal.from_file(said.key_file))
-        journal = await stack.enter_async_context(
-            kind.open(said.options, settings.limits.retention, codec, settings.ownership.ownership_s)
-        )
+        journal = await stack.enter_async_context(journal_of(settings))
         reached = await is_reached(journal)
-        callers = Callers(settings.callers)
+        offered, ownership, facts = catalogue(settings, http, {}), settings.ownership, RunMetrics()
         engine = await stack.enter_async_context(
-            Engine(
-                catalogue(settings, http, {}),
-                journal,
-                settings.limits,
-                ownership=settings.ownership,
-                breaker_of=breaker_state,
-                on_fact=RunMetrics().see,
-            )
+            Engine(offered, journal, settings.limits, ownership=ownership, breaker_of=breaker_state, on_fact=facts.see)
         )
+        callers = Callers(settings.callers)
         observe_open_runs(engine.open_runs)
         observe_breakers(lambda: breakers(engine.catalogue.models))
         served = await stack.enter_async_context(
@@ -80,6 +70,13 @@ def choices() -> Choices:
     }
     journals = {name: kind.options for name, kind in JOURNALS.items()}
     return Choices(providers, STRATEGIES, journals, AesSeal.from_file)
+
+
+def journal_of(settings: Settings) -> AbstractAsyncContextManager[Journal]:
+    """Return the journal that was chosen; it is entered before use."""
+    said = settings.journal
+    codec = Codec(None if said.key_file is None else AesSeal.from_file(said.key_file))
+    return JOURNALS[said.kind].open(said.options, settings.limits.retention, codec, settings.ownership.ownership_s)
 
 
 def catalogue(settings: Settings, http: Transport, previous: Mapping[str, Model]) -> Catalogue:

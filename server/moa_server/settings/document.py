@@ -1,4 +1,4 @@
-"""Reads the configuration file as plain data."""
+"""Reads the configuration file as plain data, and looks at the files that it names."""
 
 import errno
 import os
@@ -19,7 +19,21 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationRefused: it cannot be read, or is no mapping in YAML.
     """
-    return parsed(_bytes(path))
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _refused(f"{path} is not a file; name the YAML file itself")
+            raw = file.read(MOST_BYTES + 1)
+    except IsADirectoryError:
+        raise _refused(f"{path} is a directory; name the YAML file in it") from None
+    except ValueError:
+        raise _refused(f"{str(path)!r} is not a path; name the YAML file") from None
+    except OSError as error:
+        what = "does not exist" if error.errno == errno.ENOENT else f"cannot be read ({error.strerror})"
+        raise _refused(f"{path} {what}; name a YAML file that this process may read") from None
+    return parsed(raw)
 
 
 def parsed(raw: bytes) -> dict[str, Any]:
@@ -52,21 +66,20 @@ def state_of(path: Path) -> tuple[int, ...]:
     return (found.st_mtime_ns, found.st_ino, found.st_dev, found.st_size)
 
 
-def _bytes(path: Path) -> bytes:
+def check_readable(path: Path) -> None:
+    """Let a file pass that can be read and holds something.
+
+    Raises:
+        ValueError: there is none.
+    """
+    right = "name a file that this process may read"
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _refused(f"{path} is not a file; name the YAML file itself")
-            return file.read(MOST_BYTES + 1)
-    except IsADirectoryError:
-        raise _refused(f"{path} is a directory; name the YAML file in it") from None
-    except ValueError:
-        raise _refused(f"{str(path)!r} is not a path; name the YAML file") from None
-    except OSError as error:
-        what = "does not exist" if error.errno == errno.ENOENT else f"cannot be read ({error.strerror})"
-        raise _refused(f"{path} {what}; name a YAML file that this process may read") from None
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except (OSError, ValueError):
+        raise ValueError(f"{path} cannot be read; {right}") from None
+    if empty:
+        raise ValueError(f"{path} is empty; {right}")
 
 
 def _refused(sentence: str) -> ConfigurationRefused:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, make_dataclass
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +13,7 @@ from moa_server.domain.mixture import Permissions, Rules
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.operation import KnownCaller, Listening, Logging, Ownership
 from moa_server.domain.quantities import AgentName, Length, Mark, MixtureName, Name, Range, StrategyName, Text
-from moa_server.settings.units import host_of
+from moa_server.settings.units import is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class ServerSection:
     def problems(self, longest_run_s: float) -> Iterator[str]:
         """Yield what cannot be: the field, what is wrong, what would be right."""
         listen, grace_s = self.listening.listen, self.listening.max_connection_age_grace_s
-        if self.listening.tls is None and not self.insecure_anywhere and not _is_loopback(listen):
+        if self.listening.tls is None and not self.insecure_anywhere and not is_loopback(listen):
             wrong = f"without tls, whoever is on the way to {listen} reads and changes what is said"
             right = (
                 "give server.tls, listen on 127.0.0.1, or set server.insecure_anywhere where something else encrypts"
@@ -142,11 +141,3 @@ def file_section(journals: tuple[tuple[str, type[Any]], ...]) -> type[FileSectio
     whole = [("journal", journal, field(default_factory=journal))]
     told = {"__doc__": FileSection.__doc__}
     return make_dataclass("FileSection", whole, bases=(FileSection,), namespace=told, frozen=True)
-
-
-def _is_loopback(address: str) -> bool:
-    host = host_of(address)
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

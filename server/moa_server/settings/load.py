@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from moa_server.domain.agent import Agent
 from moa_server.domain.model import ModelSpec, Secret
 from moa_server.domain.operation import KnownCaller
 from moa_server.domain.quantities import Form, Mark, NameOf
 from moa_server.settings.derived import MarkedType, at_key, in_the_file, keys_of, leaves
-from moa_server.settings.document import read
+from moa_server.settings.document import check_readable, read
 from moa_server.settings.file import FileSection, JournalSection, file_section
 from moa_server.settings.mixtures import Fit, Mixtures
 from moa_server.settings.problem import ConfigurationRefused, Place, Problems, unknown
@@ -66,7 +65,7 @@ def _check_what_is_named(
                 if name in leaf.value[:index]:
                     problems.add((*leaf.place, index), f"names {name!r} again; keep one")
         if Mark.READABLE in leaf.type.marks:
-            problems.tried(leaf.place, partial(_check_file, leaf.value))
+            problems.tried(leaf.place, partial(check_readable, leaf.value))
         if Form.ADDRESS in leaf.type.marks:
             problems.tried(leaf.place, partial(check_address, leaf.value))
         if leaf.type.bare is Secret:
@@ -80,7 +79,11 @@ def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, prob
         for name, spec in file.models.items()
     }
     for agent in file.agents.values():
-        _check_agent(agent, models, problems)
+        asked, spec = agent.sampling.max_tokens, models.get(agent.model)
+        if spec is not None and asked is not None and asked > spec.max_output:
+            wrong = f"{asked} is more than model {spec.name!r} may write"
+            place = ("agents", agent.name, "sampling", "max_tokens")
+            problems.add(place, f"{wrong}; write at most its max_output of {spec.max_output}")
     mixtures = Mixtures(choices.strategies, file.agents, Fit(models, file.limits, problems))
     longest_run_s = file.limits.run_time.maximum_s
     for sentence in file.server.problems(longest_run_s):
@@ -132,14 +135,6 @@ def _dialect(place: Place, said: Mapping[str, Any], provider: KnownProvider, pro
     return {} if options is None else {name: key.value_in(options) for name, key in fields.items() if key.name in said}
 
 
-def _check_agent(agent: Agent, models: Mapping[str, ModelSpec], problems: Problems) -> None:
-    asked, spec = agent.sampling.max_tokens, models.get(agent.model)
-    if spec is not None and asked is not None and asked > spec.max_output:
-        wrong = f"{asked} is more than model {spec.name!r} may write"
-        place = ("agents", agent.name, "sampling", "max_tokens")
-        problems.add(place, f"{wrong}; write at most its max_output of {spec.max_output}")
-
-
 def _check_tokens(callers: Sequence[KnownCaller], problems: Problems) -> None:
     holders: dict[str, str] = {}
     for caller in callers:
@@ -166,14 +161,3 @@ def _journal(section: JournalSection, choices: Choices, problems: Problems) -> J
     if not problems.under(place):
         problems.tried((*place, "keys", "file"), partial(choices.read_keys, section.encryption.keys.file))
     return JournalChoice(kind, options, section.encryption.keys.file)
-
-
-def _check_file(path: Path) -> None:
-    right = "name a file that this process may read"
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except (OSError, ValueError):
-        raise ValueError(f"{path} cannot be read; {right}") from None
-    if empty:
-        raise ValueError(f"{path} is empty; {right}")

@@ -36,7 +36,11 @@ class Mixtures:
     def mixture(self, name: str, section: MixtureSection) -> Mixture:
         """Return one mixture; what is wrong with it is noted."""
         place: Place = ("mixtures", name)
-        roster = self._roster(place, section)
+        roster = Roster(
+            layers=tuple(tuple(map(self._agent, layer)) for layer in self._layers((*place, "layers"), section)),
+            aggregator=self._agent(section.aggregator) if section.aggregator else None,
+            roles={role: self._agent(agent) for role, agent in section.roles.items()},
+        )
         quorum, smallest = section.rules.quorum, min((len(layer) for layer in roster.layers), default=None)
         if quorum is not None and smallest is not None and quorum > smallest:
             wrong = f"{quorum} is more than the {smallest} agents of the smallest layer"
@@ -54,13 +58,6 @@ class Mixtures:
             budget=section.budget,
             permissions=section.allow,
             description=section.description,
-        )
-
-    def _roster(self, place: Place, section: MixtureSection) -> Roster:
-        return Roster(
-            layers=tuple(tuple(map(self._agent, layer)) for layer in self._layers((*place, "layers"), section)),
-            aggregator=self._agent(section.aggregator) if section.aggregator else None,
-            roles={role: self._agent(name) for role, name in section.roles.items()},
         )
 
     def _agent(self, name: str) -> Agent:

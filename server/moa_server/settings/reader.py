@@ -7,18 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    ValidationInfo,
-    create_model,
-)
+import pydantic
+from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from moa_server.domain.model import Secret
@@ -64,16 +54,16 @@ class Surroundings:
     """All the names there are, by what is named; those of refused entries too."""
 
 
-class Section(BaseModel):
+class Section(pydantic.BaseModel):
     """A mapping with known keys."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 @once
-def reader_of(kind: Kind) -> TypeAdapter[Any]:
+def reader_of(kind: Kind) -> pydantic.TypeAdapter[Any]:
     """Return what reads plain data as a value of the dataclass, and has its JSON Schema."""
-    return TypeAdapter(_read_section(kind))
+    return pydantic.TypeAdapter(_read_section(kind))
 
 
 @once
@@ -85,7 +75,7 @@ def _read_section(kind: Kind) -> Readable:
         default = ... if key.default is MISSING else None
         about = Field(default, alias=key.name, description=key.text, json_schema_extra=partial(_show_default, key))
         keys[_ATTRIBUTE + key.name] = (_read(key.type), about)
-    section = create_model(kind.__name__, __base__=Section, __doc__=inspect.getdoc(kind), **keys)
+    section = pydantic.create_model(kind.__name__, __base__=Section, __doc__=inspect.getdoc(kind), **keys)
     whole = _annotated[section, AfterValidator(partial(_made, kind))]
     # A key that came here from a value within stands for that one, not for the whole.
     alone = next((key for key in keys_of(kind) if Mark.ALONE in key.type.marks and len(key.path) == 1), None)
@@ -97,7 +87,9 @@ def _read_section(kind: Kind) -> Readable:
 
 def _read(marked: MarkedType) -> Readable:  # noqa: PLR0911 - one return a kind of type
     if marked.bare is Secret:
-        return _annotated[_read_section(SecretReference), BeforeValidator(only_a_reference), AfterValidator(referred)]
+        return _annotated[
+            _read_section(SecretReference), pydantic.BeforeValidator(only_a_reference), AfterValidator(referred)
+        ]
     if marked.bare is Path:
         return _annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_beside_the_file)]
     if is_dataclass(marked.bare):
@@ -133,8 +125,8 @@ def _bounded(read: Readable, marked: MarkedType) -> Readable:
 
 def _told_apart(forms: Mapping[str, Readable]) -> Readable:
     """Return what reads a key of several forms. They are told apart by their shape, so that one of them is judged."""
-    tagged = tuple(_annotated[form, Tag(tag)] for tag, form in forms.items())
-    return _annotated[_any_of[tagged], Discriminator(shape_of)]
+    tagged = tuple(_annotated[form, pydantic.Tag(tag)] for tag, form in forms.items())
+    return _annotated[_any_of[tagged], pydantic.Discriminator(shape_of)]
 
 
 def _every(name: MarkedType) -> Readable:

@@ -85,7 +85,7 @@ def check_address(address: str) -> None:
         ValueError: it is none.
     """
     found = _ADDRESS.fullmatch(address)
-    sound = found is not None and host_of(address) and int(found[3]) <= _LAST_PORT
+    sound = found is not None and (found[1] or found[2]) and int(found[3]) <= _LAST_PORT
     try:
         if found is not None and found[1] is not None:
             ip_address(found[1])
@@ -95,9 +95,13 @@ def check_address(address: str) -> None:
         raise ValueError("is not an address; write host:port, such as 127.0.0.1:50051 or [::1]:50051")
 
 
-def host_of(address: str) -> str:
-    """Return the host of an address."""
-    return address.rpartition(":")[0].strip("[]")
+def is_loopback(address: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _or_text(kind: str, pattern: str) -> WithJsonSchema:
