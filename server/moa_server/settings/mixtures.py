@@ -26,7 +26,7 @@ _MOST_LAYERS = 64
 class Mixtures:
     """Makes mixtures, given the agents and strategies there are."""
 
-    def __init__(self, strategies: Mapping[str, Strategy], agents: Mapping[str, Agent], fit: "Fit") -> None:
+    def __init__(self, strategies: Mapping[str, Strategy[Any]], agents: Mapping[str, Agent], fit: "Fit") -> None:
         self._strategies = strategies
         # An agent whose model was refused has no window to check.
         self._agents = {name: agent for name, agent in agents.items() if agent.model in fit.models}
@@ -96,7 +96,7 @@ class Mixtures:
             for sentence in impossible:
                 self._problems.add(place, sentence)
             if not impossible:
-                self._fit.check(place, strategy.stages(roster, options, section.rules))
+                self._fit.check(place, strategy.outlined(roster, options, section.rules))
         return {field.name: getattr(options, field.name) for field in fields(options)}
 
 

@@ -30,7 +30,7 @@ class Choices:
     """What the other rooms offer, for a configuration to choose from."""
 
     providers: Mapping[str, KnownProvider]
-    strategies: Mapping[str, Strategy]
+    strategies: Mapping[str, Strategy[Any]]
     journals: Mapping[str, type[Any]]
     """By its key, what can be said of each kind: a frozen dataclass. The first is the default, in memory."""
     read_keys: Callable[[Path], object]
