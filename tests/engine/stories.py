@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import ModelAnsweredNothing, ModelError, ModelRefused, ModelStreamCut, ModelUnavailable
 from moa_server.domain.mixture import Mixture, PromptForm, ReferenceOrder, Rules
 from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
-from moa_server.domain.usage import Price, Usage
+from moa_server.domain.usage import Budget, Price, Usage
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.strategies import STRATEGIES
 from tests.strategies.rosters import SAYINGS, Setting

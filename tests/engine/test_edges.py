@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
-from moa_server.domain.agent import Agent
+from moa_server.domain.agent import Agent, Sampling
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import JournalUnavailable, ModelUnavailable
 from moa_server.domain.event import (
@@ -22,7 +22,6 @@ from moa_server.domain.event import (
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import ReferenceOrder, Rules
 from moa_server.domain.ports import Append, Written
-from moa_server.domain.sampling import Sampling
 from moa_server.journal.memory import MemoryJournal
 from tests.engine.conftest import OpenHouse
 from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec, texts

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import ModelStreamCut, ModelWindowExceeded, NoProposals
 from moa_server.domain.event import AnswerDelta, AnswerRestarted, LayerClosed, LayerStarted, RunFailed, RunSucceeded
 from moa_server.domain.mixture import Rules
 from moa_server.domain.model import ModelSpec
+from moa_server.domain.usage import Budget
 from moa_server.journal.codec import Codec
 from tests.engine.conftest import House, OpenHouse
 from tests.engine.fakes import FakeModel, Script, failing, saying, silent, spec

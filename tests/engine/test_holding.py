@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import ModelTimeout, ModelUnavailable
 from moa_server.domain.event import RunFailed, RunSucceeded, Terminal
 from moa_server.domain.limits import Limits, RunTime
@@ -19,7 +18,7 @@ from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.run import Ticket
-from moa_server.domain.usage import Price, Usage
+from moa_server.domain.usage import Budget, Price, Usage
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.event import AgentFailed, Event, ProposalReceived
 from moa_server.domain.limits import Limits
@@ -22,7 +21,7 @@ from moa_server.domain.plan import WorstCase
 from moa_server.domain.proposal import Attempt
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
-from moa_server.domain.usage import Certainty, Price, Usage
+from moa_server.domain.usage import Budget, Certainty, Price, Usage
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal

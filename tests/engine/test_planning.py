@@ -4,16 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
+from moa_server.domain.agent import Agent, Sampling
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import BudgetTooSmall, OverrideRefused, UnknownMixture
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
 from moa_server.domain.plan import Plan
 from moa_server.domain.query import Overrides, Query
-from moa_server.domain.sampling import Sampling
-from moa_server.domain.usage import Price
+from moa_server.domain.usage import Budget, Price
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.engine.plans.planner import Planner
 from moa_server.strategies import STRATEGIES

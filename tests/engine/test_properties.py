@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.event import (
     AgentFailed,
     AgentStarted,
@@ -22,7 +21,7 @@ from moa_server.domain.event import (
 )
 from moa_server.domain.mixture import ReferenceOrder, Rules
 from moa_server.domain.proposal import Attempt
-from moa_server.domain.usage import Usage
+from moa_server.domain.usage import Budget, Usage
 from moa_server.journal.codec import Codec
 from moa_server.strategies import STRATEGIES
 from tests.engine.stories import BUDGETS, SETTINGS, Story, billed, many, stories

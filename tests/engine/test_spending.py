@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import BudgetExceeded
-from moa_server.domain.usage import Certainty, Usage
+from moa_server.domain.usage import Budget, Certainty, Usage
 from moa_server.engine.runs.spending import Spending
 
 WORST = Usage(calls=1, input_tokens=10, output_tokens=10, cost_nanousd=100)

@@ -6,7 +6,6 @@ from contextlib import aclosing
 
 import pytest
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import (
     AgentStarted,
@@ -22,7 +21,7 @@ from moa_server.domain.limits import Limits
 from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Append, Registered, Written
 from moa_server.domain.run import Submission
-from moa_server.domain.usage import Price
+from moa_server.domain.usage import Budget, Price
 from tests.engine.conftest import House, OpenHouse
 from tests.engine.fakes import FakeModel, once, saying, silent, spec
 from tests.engine.journals import SharedJournal

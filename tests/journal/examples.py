@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.event import AnswerDelta, Event, Fact, RunStarted, RunSucceeded
 from moa_server.domain.mixture import Roster, Rules
@@ -11,7 +10,7 @@ from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.ports import Append
 from moa_server.domain.proposal import Answer
 from moa_server.domain.run import Submission, Ticket
-from moa_server.domain.usage import Usage
+from moa_server.domain.usage import Budget, Usage
 
 NOON = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 VOICE = Agent("poet", "small", instructions="Speak in verse.")

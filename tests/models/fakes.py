@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import BudgetExceeded, ModelError
 from moa_server.domain.model import AttemptKind, FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
-from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Usage
 from moa_server.models import build_models
 from tests.models.timeless_loop import now

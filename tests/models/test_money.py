@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import LimitError, ModelError, ModelStreamCut, ModelThrottled, ModelUnavailable
 from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model, SystemClock
 from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
-from moa_server.domain.usage import Certainty, Price, Usage
+from moa_server.domain.usage import Budget, Certainty, Price, Usage
 from moa_server.engine.runs.spending import Spending, TurnAccount
 from tests.models.fakes import PLAIN, PROMPT, spec, wrap
 from tests.models.timeless_loop import now, timeless, unhurried

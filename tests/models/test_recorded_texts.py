@@ -5,10 +5,10 @@ from typing import Any
 
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: TID251
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Image, Message, Part, Role
 from moa_server.domain.errors import ModelStreamCut
 from moa_server.domain.model import Prompt
-from moa_server.domain.sampling import Sampling
 from moa_server.models.accounted import Accounted
 from moa_server.models.recorded_texts import RecordedTexts
 from moa_server.telemetry import names

@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import ModelError
 from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply, TimeLimits
 from moa_server.domain.ports import CallTerms, Model, OpenAttempt
-from moa_server.domain.sampling import Sampling
 from moa_server.providers import PROVIDERS
 
 HELLO = Prompt((Message.of(Role.USER, "Hello there"),), Sampling(max_tokens=100))

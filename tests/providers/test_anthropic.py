@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import ModelProtocolBroken, ModelRefused, ModelThrottled, ModelUnavailable
 from moa_server.domain.model import FinishReason, Prompt
-from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers import Transport
 from tests.providers.asker import HELLO, Asker, Key

@@ -5,10 +5,10 @@ import asyncio
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Image, Message, Part, Role
 from moa_server.domain.errors import ModelCredentialsRefused, ModelStreamCut
 from moa_server.domain.model import FinishReason, Prompt, TimeLimits
-from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Certainty
 from moa_server.providers.dialects import DIALECTS
 from tests.providers.asker import HELLO, Asker, Key

@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.event import AnswerDelta, Cursor, Event, Fact
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.query import Query
 from moa_server.domain.run import RunRecord, RunState, Ticket
+from moa_server.domain.usage import Budget
 
 Watch = Callable[[str, Cursor], AsyncIterator[Event | None]]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.mixture import Mixture, Rules
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
+from moa_server.domain.usage import Budget
 from moa_server.settings import ConfigurationRefused, render_check
 from tests.settings.tiny import loaded, plain
 

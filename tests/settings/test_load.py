@@ -2,12 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.mixture import Permissions, PromptForm, ReferenceOrder, Rules
 from moa_server.domain.model import TimeLimits
 from moa_server.domain.operation import Listening, Logging, Ownership
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
-from moa_server.domain.usage import Price
+from moa_server.domain.usage import Budget, Price
 from moa_server.settings.settings import JournalChoice
 from tests.settings.tiny import MemoryKept, loaded, plain
 

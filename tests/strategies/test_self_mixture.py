@@ -1,7 +1,7 @@
 """One agent is sampled, and its samples are aggregated."""
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.mixture import Roster
-from moa_server.domain.sampling import Sampling
 from moa_server.strategies.self_mixture import SELF_MIXTURE
 from tests.strategies.driver import agent, agents, drive, named, plan_of
 from tests.strategies.rosters import ONE, setting

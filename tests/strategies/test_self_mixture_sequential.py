@@ -1,7 +1,7 @@
 """A running best takes in a window of samples at a time."""
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.mixture import Roster
-from moa_server.domain.sampling import Sampling
 from moa_server.strategies.self_mixture_sequential import SELF_MIXTURE_SEQUENTIAL
 from tests.strategies.driver import agent, agents, drive, named, plan_of
 from tests.strategies.rosters import ONE, setting

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.mixture import Roster
 from moa_server.domain.model import FinishReason
-from moa_server.domain.sampling import Sampling
 from moa_server.strategies.parts.ballots import normalised_text
 from moa_server.strategies.parts.election import Counting, settled
 from moa_server.strategies.vote import VOTE

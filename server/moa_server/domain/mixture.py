@@ -7,8 +7,8 @@ from itertools import chain
 from typing import Annotated, Any
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
 from moa_server.domain.quantities import AgentName, AtLeastOne, Called, Mark, Range, Seconds, Tokens, Words
+from moa_server.domain.usage import Budget
 
 
 class PromptForm(StrEnum):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.quantities import Called, Form, Length, Mark, PositiveSeconds, ProviderName, Tokens
 from moa_server.domain.reliability import Reliability
-from moa_server.domain.sampling import Sampling
 from moa_server.domain.usage import Price, Usage
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.degradation import Degradation
 from moa_server.domain.mixture import Roster, Rules
+from moa_server.domain.usage import Budget
 
 
 @dataclass(frozen=True, slots=True)

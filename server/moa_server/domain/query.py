@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from moa_server.domain.budget import Budget
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Conversation
-from moa_server.domain.sampling import Sampling
+from moa_server.domain.usage import Budget
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""What was used: counts that add up, how well they are known, and what they cost."""
+"""What is used: counts that add up, how well they are known, what they cost, and the limits on them."""
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated, TypeVar
 
-from moa_server.domain.quantities import Nanodollars
+from moa_server.domain.quantities import AtLeastOne, Called, Nanodollars, PositiveSeconds, Range
 
 _MILLION = 1_000_000
 
@@ -83,3 +84,35 @@ class Price:
         dearest_input = max(self.input, self.cached_input or 0)
         dearest_output = max(self.output, self.reasoning or 0)
         return -(-(input_tokens * dearest_input + output_tokens * dearest_output) // _MILLION)
+
+
+_Limit = TypeVar("_Limit", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits on one run; what is left out is not limited."""
+
+    calls: AtLeastOne | None = None
+    """Physical calls, retries and hedges included."""
+    tokens: Annotated[int, Range(least=1, most=10**12)] | None = None
+    """In and out, over all calls."""
+    cost_nanousd: Annotated[Nanodollars, Called("usd")] | None = None
+    """US dollars. Every model of the mixture needs a price."""
+    time_s: PositiveSeconds | None = None
+    """From the start of the run."""
+
+    def tightened(self, other: "Budget") -> "Budget":
+        """Return the smaller of each limit."""
+        return Budget(
+            _smaller(self.calls, other.calls),
+            _smaller(self.tokens, other.tokens),
+            _smaller(self.cost_nanousd, other.cost_nanousd),
+            _smaller(self.time_s, other.time_s),
+        )
+
+
+def _smaller(a: _Limit | None, b: _Limit | None) -> _Limit | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return min(a, b)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.budget import Budget
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Permissions, Rules
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.operation import KnownCaller, Listening, Logging, Ownership
 from moa_server.domain.quantities import AgentName, Length, Mark, MixtureName, Name, Range, StrategyName, Text
+from moa_server.domain.usage import Budget
 from moa_server.settings.units import is_loopback
 
 

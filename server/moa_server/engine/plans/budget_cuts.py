@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.strategy import Strategy
+from moa_server.domain.usage import Budget
 
 
 def fit(plan: Plan, strategy: Strategy[Any], resolve: Callable[[Roster], Plan]) -> Plan:

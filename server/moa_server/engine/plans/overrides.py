@@ -3,12 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from moa_server.domain.agent import Agent
+from moa_server.domain.agent import Agent, Sampling
 from moa_server.domain.errors import MoaError, OverrideRefused, Violation
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster
 from moa_server.domain.query import Overrides
-from moa_server.domain.sampling import Sampling
 from moa_server.domain.strategy import Strategy
 from moa_server.engine.plans.catalogue import Catalogue
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from opentelemetry import trace
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import DeadlineExceeded
 from moa_server.domain.event import DecisionMade, LayerClosed, LayerStarted, RunSucceeded
@@ -14,6 +13,7 @@ from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
 from moa_server.domain.proposal import AgentFailure, Answer, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
+from moa_server.domain.usage import Budget
 from moa_server.engine.plans.worst_case import to_come
 from moa_server.engine.records.history import History
 from moa_server.engine.runs.answer_fallback import answer_layer, best_stand_in

@@ -5,12 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from moa_server.domain.budget import Budget
 from moa_server.domain.errors import BudgetExceeded, DeadlineExceeded, JournalUnavailable, ModelError
 from moa_server.domain.model import AttemptKind, ModelSpec, Prompt
 from moa_server.domain.ports import Clock
 from moa_server.domain.proposal import Attempt
-from moa_server.domain.usage import Certainty, Usage
+from moa_server.domain.usage import Budget, Certainty, Usage
 from moa_server.engine.plans.worst_case import priced, worst_call
 
 _SHORTEST_CALL_S = 0.01

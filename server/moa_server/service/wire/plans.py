@@ -6,10 +6,10 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from moa.v1 import plan_pb2 as pb
-from moa_server.domain.budget import Budget
+from moa_server.domain.agent import Sampling
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
-from moa_server.domain.sampling import Sampling
+from moa_server.domain.usage import Budget
 from moa_server.engine import MixtureView, ModelView
 
 _MILLION: Final = 1_000_000

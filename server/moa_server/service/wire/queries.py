@@ -8,12 +8,12 @@ import orjson
 from google.protobuf.duration_pb2 import Duration
 
 from moa.v1 import plan_pb2 as pb
-from moa_server.domain.budget import Budget
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Conversation, Image, Message, Part, Role
 from moa_server.domain.errors import InvalidRequest, Violation
 from moa_server.domain.limits import Limits
 from moa_server.domain.query import Overrides
-from moa_server.domain.sampling import Sampling
+from moa_server.domain.usage import Budget
 
 _ROLES: Final = {pb.Role.Value(f"ROLE_{role.name}"): role for role in Role}
 _MOST_VIOLATIONS: Final = 64
