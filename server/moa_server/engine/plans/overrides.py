@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from moa_server.domain.agent import Agent, Sampling
-from moa_server.domain.errors import MoaError, OverrideRefused, Violation
+from moa_server.domain.errors import OverrideRefused, Violation
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster
 from moa_server.domain.query import Overrides
@@ -22,18 +22,27 @@ def overridden(
     Raises:
         OverrideRefused: the mixture does not allow it, or it makes no sense.
     """
-    violations = [
-        *_forbidden(mixture.permissions, overrides),
-        *_unknown_agents(mixture.permissions, overrides, catalogue),
-        *_too_many(overrides, limits),
-    ]
+    violations = _forbidden(mixture.permissions, overrides) + _unknown_agents(mixture.permissions, overrides, catalogue)
+    if len(overrides.layers) > limits.layers:
+        violations.append(Violation(f"{_PATH}.layers", f"at most {limits.layers} layers"))
+    else:
+        violations += (
+            Violation(f"{_PATH}.layers[{row}].agents", f"from 1 to {limits.agents_per_layer} agents")
+            for row, layer in enumerate(overrides.layers)
+            if not 1 <= len(layer) <= limits.agents_per_layer
+        )
     if not violations:
+        # Only a roster that may be had can be put together and shown to the strategy.
         roster = _applied(mixture, overrides, catalogue)
         problems = strategy.problems(roster, strategy.read(mixture.options))
         violations = [Violation(f"{_PATH}.layers", problem) for problem in problems]
         if not violations:
             return roster
-    raise _refused(mixture, violations)
+    raise OverrideRefused(
+        f"mixture {mixture.name} does not allow what was asked of it",
+        metadata={"mixture": mixture.name, "field": violations[0].field},
+        violations=tuple(violations),
+    )
 
 
 def _forbidden(allowed: Permissions, overrides: Overrides) -> list[Violation]:
@@ -64,43 +73,22 @@ def _unknown_agents(allowed: Permissions, overrides: Overrides, catalogue: Catal
     ]
 
 
-def _too_many(overrides: Overrides, limits: Limits) -> list[Violation]:
-    if len(overrides.layers) > limits.layers:
-        return [Violation(f"{_PATH}.layers", f"at most {limits.layers} layers")]
-    return [
-        Violation(f"{_PATH}.layers[{row}].agents", f"from 1 to {limits.agents_per_layer} agents")
-        for row, layer in enumerate(overrides.layers)
-        if not 1 <= len(layer) <= limits.agents_per_layer
-    ]
-
-
 def _applied(mixture: Mixture, overrides: Overrides, catalogue: Catalogue) -> Roster:
     roster = mixture.roster
     layers = tuple(tuple(catalogue.agents[name] for name in layer) for layer in overrides.layers) or roster.layers
     aggregator = catalogue.agents[overrides.aggregator] if overrides.aggregator else roster.aggregator
 
     def sampled(agent: Agent) -> Agent:
-        own = agent.sampling.max_tokens or catalogue.models[agent.model].spec.max_output
-        return _sampled(agent, overrides.sampling, mixture.permissions.max_tokens or own)
+        sampling = overrides.sampling.over(agent.sampling)
+        if sampling.max_tokens is not None:
+            # An agent never writes more than the operator lets it.
+            own = agent.sampling.max_tokens or catalogue.models[agent.model].spec.max_output
+            most = mixture.permissions.max_tokens or own
+            sampling = replace(sampling, max_tokens=min(sampling.max_tokens, most))
+        return replace(agent, sampling=sampling)
 
     return replace(
         roster,
         layers=tuple(tuple(sampled(agent) for agent in layer) for layer in layers),
         aggregator=sampled(aggregator) if aggregator else None,
-    )
-
-
-def _sampled(agent: Agent, wanted: Sampling, most: int) -> Agent:
-    """An agent never writes more than the operator lets it."""
-    sampling = wanted.over(agent.sampling)
-    if sampling.max_tokens is not None:
-        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, most))
-    return replace(agent, sampling=sampling)
-
-
-def _refused(mixture: Mixture, violations: list[Violation]) -> MoaError:
-    return OverrideRefused(
-        f"mixture {mixture.name} does not allow what was asked of it",
-        metadata={"mixture": mixture.name, "field": violations[0].field},
-        violations=tuple(violations),
     )

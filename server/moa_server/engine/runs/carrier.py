@@ -119,10 +119,13 @@ class Carrier:
         return result
 
     async def _carried_out(self, layer: Layer, index: int) -> LayerResult:
-        run, rules = self.run, self.run.plan.rules
+        run, plan, rules = self.run, self.run.plan, self.run.plan.rules
         if run.deadline <= asyncio.get_running_loop().time():
             raise DeadlineExceeded("no time was left for the next layer")
-        self._keep_for_later(index)
+        if plan.budget != Budget(time_s=plan.budget.time_s):
+            # Where more than time is limited, no retry of this layer takes what those after it were planned to use.
+            stages = self.strategy.outlined(plan.roster, self.strategy.read(plan.options), rules)
+            run.spending.keep(to_come(plan, stages, index, run.models))
         agents = tuple(call.agent for call in layer.calls)
         quorum = quorum_of(layer, rules.quorum) or len(agents)
         run.tell(LayerStarted(PlannedLayer(index, agents, quorum, rules.grace_s, layer.answers)))
@@ -153,13 +156,6 @@ class Carrier:
             return self.run.deadline - min(_LAST_WORD_S, left * _LAST_WORD_SHARE)
         own = (1 - plan.rules.answer_share) / ends
         return now + left * own / (plan.rules.answer_share + own * (ends - index))
-
-    def _keep_for_later(self, index: int) -> None:
-        """Keep what the layers after this one can use, where anything but time is limited."""
-        plan, strategy = self.run.plan, self.strategy
-        if plan.budget != Budget(time_s=plan.budget.time_s):
-            stages = strategy.outlined(plan.roster, strategy.read(plan.options), plan.rules)
-            self.run.spending.keep(to_come(plan, stages, index, self.run.models))
 
     def _degrade(self, reason: DegradationReason, detail: str) -> None:
         self.degradations.append(Degradation(reason, detail))
