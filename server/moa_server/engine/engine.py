@@ -10,15 +10,7 @@ from typing import Self
 
 import structlog
 
-from moa_server.domain.errors import (
-    JournalUnavailable,
-    LayerNotFound,
-    LayerOpen,
-    MoaError,
-    Overloaded,
-    RunNotFound,
-    ShuttingDown,
-)
+from moa_server.domain import errors
 from moa_server.domain.event import BEGINNING, Cursor, Event, Fact, LayerClosed
 from moa_server.domain.limits import Limits
 from moa_server.domain.operation import Ownership
@@ -143,7 +135,7 @@ class Engine:
         """
         try:
             submission = self._submission(query, ticket, time_s)
-        except MoaError:
+        except errors.MoaError:
             # The run of a repeated request may be had even when a new one may not.
             existing = await self._journal.find_request(ticket.caller, ticket.request_id) if ticket.request_id else None
             if existing is None or existing.ticket.fingerprint != ticket.fingerprint:
@@ -154,7 +146,7 @@ class Engine:
         self._submitting += 1
         try:
             registered = await self._journal.submit(submission, self._ownership.owner)
-        except (JournalUnavailable, asyncio.CancelledError):
+        except (errors.JournalUnavailable, asyncio.CancelledError):
             self._takeover.doubt(submission.run_id)
             raise
         finally:
@@ -175,7 +167,7 @@ class Engine:
             record = await self._journal.find_request(caller, request_id)
         if record is None or record.ticket.caller != caller:
             name, wanted = ("run_id", run_id) if run_id else ("request_id", request_id)
-            raise RunNotFound(f"no run with {name} {wanted[:64]!r}", metadata={name: wanted[:64]})
+            raise errors.RunNotFound(f"no run with {name} {wanted[:64]!r}", metadata={name: wanted[:64]})
         return record
 
     def watch(self, run_id: str, after: Cursor = BEGINNING) -> AsyncGenerator[Event | None, None]:
@@ -207,8 +199,8 @@ class Engine:
             return found
         record = await self._journal.find(run_id)
         if record is not None and record.state is RunState.RUNNING:
-            raise LayerOpen(f"layer {index} of run {run_id} is still open", metadata=metadata)
-        raise LayerNotFound(f"run {run_id} has no closed layer {index}", metadata=metadata)
+            raise errors.LayerOpen(f"layer {index} of run {run_id} is still open", metadata=metadata)
+        raise errors.LayerNotFound(f"run {run_id} has no closed layer {index}", metadata=metadata)
 
     async def _layer_when_closed(self, run_id: str, index: int) -> LayerResult | None:
         async with aclosing(self.watch(run_id)) as events:
@@ -271,14 +263,16 @@ class Engine:
             return
         try:
             await self._journal.release(self._ownership.owner, run_ids)
-        except JournalUnavailable as error:  # others take them over once this server has been silent for long enough
+        except (
+            errors.JournalUnavailable
+        ) as error:  # others take them over once this server has been silent for long enough
             _logger.warning("runs.not_released", runs=len(run_ids), detail=error.detail)
 
     def _submission(self, query: Query, ticket: Ticket, time_s: float | None) -> Submission:
         if self._closing:
-            raise ShuttingDown("the server is stopping")
+            raise errors.ShuttingDown("the server is stopping")
         if self._room() <= 0:
-            raise Overloaded(
+            raise errors.Overloaded(
                 "the server carries out as many runs as it may",
                 metadata={"limit": "open_runs"},
                 retry_after_s=_RETRY_AFTER_S,

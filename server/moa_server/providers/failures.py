@@ -9,21 +9,7 @@ import httpx
 import msgspec
 import structlog
 
-from moa_server.domain.errors import (
-    ModelCredentialsRefused,
-    ModelError,
-    ModelProtocolBroken,
-    ModelQuotaExhausted,
-    ModelRefused,
-    ModelRejectedRequest,
-    ModelStreamCut,
-    ModelThrottled,
-    ModelTimeout,
-    ModelUnavailable,
-    ModelUnknown,
-    ModelUnreachable,
-    ModelWindowExceeded,
-)
+from moa_server.domain import errors
 from moa_server.domain.model import ModelSpec
 from moa_server.providers.retry_hints import retry_after_s, should_retry
 
@@ -34,18 +20,18 @@ _SHOWN: Final = 500
 _LONGEST_WORDS: Final = 2000
 """Of an error object's message."""
 
-_EXCEPTIONS: Final[Sequence[tuple[type[Exception], bool, type[ModelError], str]]] = (
-    (httpx.ConnectTimeout, False, ModelUnreachable, "could not be connected to in time"),
-    (httpx.ConnectError, False, ModelUnreachable, "could not be connected to"),
-    (httpx.UnsupportedProtocol, False, ModelUnreachable, "has an endpoint that is no URL of HTTP"),
-    (httpx.TimeoutException, False, ModelTimeout, "did not answer in time"),
-    (httpx.RemoteProtocolError, False, ModelProtocolBroken, "answered in something that is no HTTP"),
-    (httpx.TransportError, False, ModelUnavailable, "closed the connection before it answered"),
-    (httpx.TimeoutException, True, ModelTimeout, "fell silent before it had finished"),
-    (httpx.RemoteProtocolError, True, ModelProtocolBroken, "sent something that is no HTTP"),
-    (httpx.TransportError, True, ModelStreamCut, "closed the connection before it had finished"),
-    (msgspec.DecodeError, True, ModelProtocolBroken, "sent an event that its dialect does not allow"),
-    (UnicodeDecodeError, True, ModelProtocolBroken, "sent an event that is not UTF-8"),
+_EXCEPTIONS: Final[Sequence[tuple[type[Exception], bool, type[errors.ModelError], str]]] = (
+    (httpx.ConnectTimeout, False, errors.ModelUnreachable, "could not be connected to in time"),
+    (httpx.ConnectError, False, errors.ModelUnreachable, "could not be connected to"),
+    (httpx.UnsupportedProtocol, False, errors.ModelUnreachable, "has an endpoint that is no URL of HTTP"),
+    (httpx.TimeoutException, False, errors.ModelTimeout, "did not answer in time"),
+    (httpx.RemoteProtocolError, False, errors.ModelProtocolBroken, "answered in something that is no HTTP"),
+    (httpx.TransportError, False, errors.ModelUnavailable, "closed the connection before it answered"),
+    (httpx.TimeoutException, True, errors.ModelTimeout, "fell silent before it had finished"),
+    (httpx.RemoteProtocolError, True, errors.ModelProtocolBroken, "sent something that is no HTTP"),
+    (httpx.TransportError, True, errors.ModelStreamCut, "closed the connection before it had finished"),
+    (msgspec.DecodeError, True, errors.ModelProtocolBroken, "sent an event that its dialect does not allow"),
+    (UnicodeDecodeError, True, errors.ModelProtocolBroken, "sent an event that is not UTF-8"),
 )
 """What is raised, whether the headers of an answer had come, our error, and our sentence; the first that fits counts.
 
@@ -53,46 +39,46 @@ Any transport of httpx raises these, and no other room knows of them.
 """
 _FOREIGN: Final = tuple({row[0] for row in _EXCEPTIONS})
 
-_STATUSES: Final[Mapping[int, type[ModelError]]] = {
-    401: ModelCredentialsRefused,
-    402: ModelQuotaExhausted,
-    403: ModelCredentialsRefused,
-    404: ModelUnknown,
-    408: ModelTimeout,
-    409: ModelUnavailable,
-    413: ModelWindowExceeded,
-    425: ModelUnavailable,
-    429: ModelThrottled,
-    504: ModelTimeout,
-    524: ModelTimeout,
+_STATUSES: Final[Mapping[int, type[errors.ModelError]]] = {
+    401: errors.ModelCredentialsRefused,
+    402: errors.ModelQuotaExhausted,
+    403: errors.ModelCredentialsRefused,
+    404: errors.ModelUnknown,
+    408: errors.ModelTimeout,
+    409: errors.ModelUnavailable,
+    413: errors.ModelWindowExceeded,
+    425: errors.ModelUnavailable,
+    429: errors.ModelThrottled,
+    504: errors.ModelTimeout,
+    524: errors.ModelTimeout,
 }
 
-_CODES: Final[Mapping[str, type[ModelError]]] = {
-    "api_error": ModelUnavailable,
-    "authentication_error": ModelCredentialsRefused,
-    "billing_error": ModelQuotaExhausted,
-    "billing_hard_limit_reached": ModelQuotaExhausted,
-    "content_filter": ModelRefused,
-    "content_policy_violation": ModelRefused,
-    "context_length_exceeded": ModelWindowExceeded,
-    "exceed_context_size_error": ModelWindowExceeded,
-    "insufficient_quota": ModelQuotaExhausted,
-    "internal_error": ModelUnavailable,
-    "internal_server_error": ModelUnavailable,
-    "internalservererror": ModelUnavailable,
-    "invalid_api_key": ModelCredentialsRefused,
-    "invalid_request_error": ModelRejectedRequest,
-    "model_not_found": ModelUnknown,
-    "not_found_error": ModelUnknown,
-    "overloaded": ModelUnavailable,
-    "overloaded_error": ModelUnavailable,
-    "permission_error": ModelCredentialsRefused,
-    "rate_limit_error": ModelThrottled,
-    "rate_limit_exceeded": ModelThrottled,
-    "request_too_large": ModelWindowExceeded,
-    "server_error": ModelUnavailable,
-    "string_above_max_length": ModelWindowExceeded,
-    "timeout_error": ModelTimeout,
+_CODES: Final[Mapping[str, type[errors.ModelError]]] = {
+    "api_error": errors.ModelUnavailable,
+    "authentication_error": errors.ModelCredentialsRefused,
+    "billing_error": errors.ModelQuotaExhausted,
+    "billing_hard_limit_reached": errors.ModelQuotaExhausted,
+    "content_filter": errors.ModelRefused,
+    "content_policy_violation": errors.ModelRefused,
+    "context_length_exceeded": errors.ModelWindowExceeded,
+    "exceed_context_size_error": errors.ModelWindowExceeded,
+    "insufficient_quota": errors.ModelQuotaExhausted,
+    "internal_error": errors.ModelUnavailable,
+    "internal_server_error": errors.ModelUnavailable,
+    "internalservererror": errors.ModelUnavailable,
+    "invalid_api_key": errors.ModelCredentialsRefused,
+    "invalid_request_error": errors.ModelRejectedRequest,
+    "model_not_found": errors.ModelUnknown,
+    "not_found_error": errors.ModelUnknown,
+    "overloaded": errors.ModelUnavailable,
+    "overloaded_error": errors.ModelUnavailable,
+    "permission_error": errors.ModelCredentialsRefused,
+    "rate_limit_error": errors.ModelThrottled,
+    "rate_limit_exceeded": errors.ModelThrottled,
+    "request_too_large": errors.ModelWindowExceeded,
+    "server_error": errors.ModelUnavailable,
+    "string_above_max_length": errors.ModelWindowExceeded,
+    "timeout_error": errors.ModelTimeout,
 }
 """Codes and types of error objects."""
 
@@ -100,29 +86,35 @@ _OVERLOADED: Final = frozenset({"overloaded", "overloaded_error"})
 """Codes and types of those that have too much to do, where no status says it."""
 _OVERLOADED_STATUS: Final = 529
 
-_WORDS: Final[Sequence[tuple[str, type[ModelError]]]] = (
-    ("context length", ModelWindowExceeded),
-    ("context window", ModelWindowExceeded),
-    ("context size", ModelWindowExceeded),
-    ("prompt is too long", ModelWindowExceeded),
-    ("too many tokens", ModelWindowExceeded),
-    ("maximum number of tokens", ModelWindowExceeded),
-    ("max_total_tokens", ModelWindowExceeded),
-    ("too large for model", ModelWindowExceeded),
-    ("longer than the maximum model length", ModelWindowExceeded),
-    ("longer than the model's context", ModelWindowExceeded),
-    ("api key not valid", ModelCredentialsRefused),
-    ("credit balance is too low", ModelQuotaExhausted),
+_WORDS: Final[Sequence[tuple[str, type[errors.ModelError]]]] = (
+    ("context length", errors.ModelWindowExceeded),
+    ("context window", errors.ModelWindowExceeded),
+    ("context size", errors.ModelWindowExceeded),
+    ("prompt is too long", errors.ModelWindowExceeded),
+    ("too many tokens", errors.ModelWindowExceeded),
+    ("maximum number of tokens", errors.ModelWindowExceeded),
+    ("max_total_tokens", errors.ModelWindowExceeded),
+    ("too large for model", errors.ModelWindowExceeded),
+    ("longer than the maximum model length", errors.ModelWindowExceeded),
+    ("longer than the model's context", errors.ModelWindowExceeded),
+    ("api key not valid", errors.ModelCredentialsRefused),
+    ("credit balance is too low", errors.ModelQuotaExhausted),
 )
 """What is said by endpoints that have one code for all bad requests."""
 
-_MAY_REFINE: Final[Mapping[type[ModelError], frozenset[type[ModelError]]]] = {
-    ModelThrottled: frozenset({ModelQuotaExhausted}),
-    ModelRejectedRequest: frozenset(
-        {ModelWindowExceeded, ModelRefused, ModelCredentialsRefused, ModelQuotaExhausted, ModelUnknown}
+_MAY_REFINE: Final[Mapping[type[errors.ModelError], frozenset[type[errors.ModelError]]]] = {
+    errors.ModelThrottled: frozenset({errors.ModelQuotaExhausted}),
+    errors.ModelRejectedRequest: frozenset(
+        {
+            errors.ModelWindowExceeded,
+            errors.ModelRefused,
+            errors.ModelCredentialsRefused,
+            errors.ModelQuotaExhausted,
+            errors.ModelUnknown,
+        }
     ),
-    ModelCredentialsRefused: frozenset({ModelQuotaExhausted}),
-    ModelUnavailable: frozenset({ModelWindowExceeded}),
+    errors.ModelCredentialsRefused: frozenset({errors.ModelQuotaExhausted}),
+    errors.ModelUnavailable: frozenset({errors.ModelWindowExceeded}),
 }
 """What an error object may make of a status; what it may not, the status knows better."""
 
@@ -180,7 +172,7 @@ def translated(spec: ModelSpec, *, answering: bool) -> Iterator[None]:
         raise
 
 
-def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: bytes) -> errors.ModelError:
     """Return the error for an answer that is not 200. Only the status is told on, not the endpoint's words."""
     _log.debug("upstream.rejected", model=spec.name, status=status, body=body[:_SHOWN].decode(errors="replace"))
     kind = _kind_of_status(status, read_complaint(body))
@@ -194,7 +186,7 @@ def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: by
     return error
 
 
-def reported(spec: ModelSpec, complaint: Complaint) -> ModelError:
+def reported(spec: ModelSpec, complaint: Complaint) -> errors.ModelError:
     """Return the error for an error object in the place of an answer, or inside one.
 
     It bears the status that the endpoint would have answered with, so that an overload is known as one either way.
@@ -205,27 +197,27 @@ def reported(spec: ModelSpec, complaint: Complaint) -> ModelError:
         status = _OVERLOADED_STATUS
     kind = _kind_of_status(status, complaint) if status else _kind_of_complaint(complaint)
     metadata = {"status": str(status)} if status else None
-    return (kind or ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
+    return (kind or errors.ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
 
 
-def _kind_of_status(status: int, complaint: Complaint | None) -> type[ModelError]:
+def _kind_of_status(status: int, complaint: Complaint | None) -> type[errors.ModelError]:
     if status in _STATUSES:
         kind = _STATUSES[status]
     elif status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        kind = ModelUnavailable
+        kind = errors.ModelUnavailable
     elif status >= httpx.codes.BAD_REQUEST:
-        kind = ModelRejectedRequest
+        kind = errors.ModelRejectedRequest
     else:  # redirects, which are not followed, and what is no answer to a question
-        kind = ModelProtocolBroken
+        kind = errors.ModelProtocolBroken
     finer = _kind_of_complaint(complaint) if complaint else None
     return finer if finer and finer in _MAY_REFINE.get(kind, ()) else kind
 
 
-def _kind_of_complaint(complaint: Complaint) -> type[ModelError] | None:
+def _kind_of_complaint(complaint: Complaint) -> type[errors.ModelError] | None:
     by_words = next((kind for words, kind in _WORDS if words in complaint.words), None)
     by_code = _CODES.get(complaint.code)
     by_kind = next((_CODES[word] for word in complaint.kind.split() if word in _CODES), None)
     # A code for all bad requests says less than the words that come with it, and than its type.
-    if by_code in (None, ModelRejectedRequest) and by_words:
+    if by_code in (None, errors.ModelRejectedRequest) and by_words:
         return by_words
-    return by_code if by_code not in (None, ModelRejectedRequest) else by_kind
+    return by_code if by_code not in (None, errors.ModelRejectedRequest) else by_kind

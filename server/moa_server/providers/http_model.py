@@ -7,13 +7,7 @@ from typing import Any, Final
 import httpx
 from opentelemetry import propagate
 
-from moa_server.domain.errors import (
-    ModelCredentialsRefused,
-    ModelError,
-    ModelProtocolBroken,
-    ModelStreamCut,
-    ModelTimeout,
-)
+from moa_server.domain import errors
 from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms
 from moa_server.providers.dialect import Dialect, Listener
@@ -67,10 +61,10 @@ class HttpModel:
             try:
                 key = spec.api_key.reveal()
             except (OSError, ValueError, LookupError) as error:
-                raise ModelCredentialsRefused(f"the key of {spec.name} cannot be read") from error
+                raise errors.ModelCredentialsRefused(f"the key of {spec.name} cannot be read") from error
             # A line break in it would forge further headers.
             if not key or not key.isascii() or not key.isprintable():
-                raise ModelCredentialsRefused(f"the key of {spec.name} cannot be sent in a header")
+                raise errors.ModelCredentialsRefused(f"the key of {spec.name} cannot be sent in a header")
             name = self._options.key_header
             headers[name] = f"Bearer {key}" if name.lower() == "authorization" else key
         trace: dict[str, str] = {}
@@ -98,10 +92,10 @@ class _Exchange:
             await self._hear_out(request)
             self._transcript.end()
             if not self._listener.finished:
-                raise ModelStreamCut(f"{self._spec.name} ended its stream before it had finished")
+                raise errors.ModelStreamCut(f"{self._spec.name} ended its stream before it had finished")
             self._pass_on()
             return self._transcript.reply()
-        except ModelError as error:
+        except errors.ModelError as error:
             if self._answering:
                 error.usage = self._transcript.usage()
             raise
@@ -118,7 +112,7 @@ class _Exchange:
                         await self._check_kind(response)
                         self._answering = True
                         await self._listen(response, patient)
-        except (ModelStreamCut, ModelTimeout):
+        except (errors.ModelStreamCut, errors.ModelTimeout):
             if not self._listener.finished:  # else only the counts, or the end of the body, are missing
                 raise
 
@@ -128,7 +122,7 @@ class _Exchange:
         if response.status_code != httpx.codes.OK:
             raise rejection(self._spec, response.status_code, response.headers, await _beginning(response))
         if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise ModelProtocolBroken(f"{name} answered in an encoding that it was not asked for")
+            raise errors.ModelProtocolBroken(f"{name} answered in an encoding that it was not asked for")
         kind = response.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
         if kind == "text/event-stream":
             return
@@ -136,7 +130,7 @@ class _Exchange:
         complaint = read_complaint(await _beginning(response)) if kind.endswith("json") else None
         if complaint is not None:
             raise reported(self._spec, complaint)
-        raise ModelProtocolBroken(f"{name} answered with something that is no event stream")
+        raise errors.ModelProtocolBroken(f"{name} answered with something that is no event stream")
 
     async def _listen(self, response: httpx.Response, patient: Patience) -> None:
         reader, listener = EventReader(), self._listener

@@ -3,15 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from moa_server.domain.event import (
-    AgentFailed,
-    AgentStarted,
-    DecisionMade,
-    Event,
-    LayerClosed,
-    ProposalReceived,
-    RunStarted,
-)
+from moa_server.domain import event as facts
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.usage import Usage
 
@@ -33,24 +25,24 @@ class History:
     """The agents that were asked and had not ended, by layer and position."""
 
     @classmethod
-    def of(cls, events: Iterable[Event]) -> "History":
+    def of(cls, events: Iterable[facts.Event]) -> "History":
         """Read a run's events, in order."""
         history = cls()
         for event in events:
             match event.fact:
-                case RunStarted():
+                case facts.RunStarted():
                     history.started = True
-                case AgentStarted(layer, agent, position):
+                case facts.AgentStarted(layer, agent, position):
                     history._calling.setdefault((layer, position), []).append(agent)
-                case ProposalReceived(layer, proposal):
+                case facts.ProposalReceived(layer, proposal):
                     history._end_call(layer, proposal.position, proposal.usage)
                     history.given[proposal.position] = proposal
-                case AgentFailed(layer, failure):
+                case facts.AgentFailed(layer, failure):
                     history._end_call(layer, failure.position, failure.usage)
-                case LayerClosed(layer_result):
+                case facts.LayerClosed(layer_result):
                     history.closed.append(layer_result)
                     history.given.clear()
-                case DecisionMade():
+                case facts.DecisionMade():
                     history.decisions += 1
         return history
 
