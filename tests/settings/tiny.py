@@ -31,7 +31,7 @@ class Options:
             raise ValueError("keep is too small; keep at least one")
 
 
-def _run(plan: Plan) -> Rule:
+def _run(plan: Plan, _options: Options) -> Rule:
     result = yield Layer(tuple(Call(agent) for agent in plan.roster.layers[0]), answers=True)
     assert result is not None
     return Answer.of(result.proposals[0])
