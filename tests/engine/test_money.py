@@ -17,7 +17,7 @@ from moa_server.engine.engine import Engine
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from tests.engine.stories import BUDGETS, NAMES, Asked, Story, Teller, billed, many, stories
-from tests.engine.telling import LIMITS, follow, start
+from tests.engine.story_runs import LIMITS, follow, start
 from tests.models.timeless_loop import timeless
 
 

@@ -25,7 +25,7 @@ from moa_server.domain.usage import Budget, Usage
 from moa_server.journal.codec import Codec
 from moa_server.strategies import STRATEGIES
 from tests.engine.stories import BUDGETS, SETTINGS, Story, billed, many, stories
-from tests.engine.telling import Told, replayed, tell
+from tests.engine.story_runs import Told, replayed, tell
 from tests.models.timeless_loop import timeless
 from tests.strategies.driver import prompt_of
 

@@ -32,7 +32,7 @@ from moa_server.engine.engine import Engine
 from moa_server.strategies import STRATEGIES
 from tests.engine.journals import CutOff, SharedJournal
 from tests.engine.stories import SETTINGS, Story, Teller, many, stories
-from tests.engine.telling import LIMITS, follow, start
+from tests.engine.story_runs import LIMITS, follow, start
 from tests.models.timeless_loop import now, timeless
 
 OWNERSHIP_S = 1.0

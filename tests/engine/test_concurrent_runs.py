@@ -25,7 +25,7 @@ from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import user
 from tests.engine.journals import Faltering
 from tests.engine.stories import SEEDS, Story, many, stories
-from tests.engine.telling import LIMITS, follow, start
+from tests.engine.story_runs import LIMITS, follow, start
 from tests.models.timeless_loop import timeless
 from tests.upstream import Speech, Upstream
 

@@ -14,7 +14,7 @@ from moa_server.journal.codec import Codec
 from tests.engine.conftest import House, OpenHouse
 from tests.engine.fakes import FakeModel, Script, failing, saying, silent, spec
 from tests.engine.stories import SEEDS, SETTINGS, Story, billed, many
-from tests.engine.telling import Told, replayed, tell
+from tests.engine.story_runs import Told, replayed, tell
 from tests.engine.test_properties import outcome
 from tests.engine.test_takeover import OWNERSHIP_S, SharedJournal, journaled, ownership
 from tests.strategies.driver import prompt_of
