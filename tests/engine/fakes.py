@@ -101,3 +101,8 @@ def user(text: str) -> tuple[Message, ...]:
 
 def texts(prompt: Prompt) -> Iterator[str]:
     return (message.text for message in prompt.messages)
+
+
+def sizes(model: FakeModel) -> list[int]:
+    """How many characters each prompt had."""
+    return [sum(map(len, texts(asked.prompt))) for asked in model.asked]

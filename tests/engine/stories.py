@@ -197,6 +197,15 @@ def billed(models: Mapping[str, Teller]) -> Usage:
     return sum((model.billed() for model in models.values()), Usage())
 
 
+def within(budget: Budget, spent: Usage) -> None:
+    """See that no more was spent than a budget allows."""
+    assert budget.calls is None or spent.calls <= budget.calls
+    assert budget.tokens is None or spent.tokens <= budget.tokens
+    if budget.cost_nanousd is not None:
+        assert spent.cost_nanousd is not None, "money was limited, and a call of unknown price was made"
+        assert spent.cost_nanousd <= budget.cost_nanousd
+
+
 RULES = st.builds(
     Rules,
     prompt_form=st.sampled_from(PromptForm),
@@ -223,4 +232,4 @@ FAILING = st.sampled_from([0.0, 0.2, 0.5])
 def stories(**fixed: st.SearchStrategy[object]) -> st.SearchStrategy[Story]:
     """Make stories; ``fixed`` says more of some of their fields."""
     drawn = {"which": st.sampled_from(range(len(SETTINGS))), "rules": RULES, "seed": SEEDS, "failing": FAILING, **fixed}
-    return st.builds(Story, **drawn)  # type: ignore[arg-type]
+    return st.builds(Story, **drawn)

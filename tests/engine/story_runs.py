@@ -1,8 +1,10 @@
 """Has stories carried out by an engine, and keeps what was seen of them."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from moa_server.domain.errors import BudgetTooSmall, NoProposals
 from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, Terminal
@@ -14,11 +16,30 @@ from moa_server.domain.run import RunRecord, Ticket
 from moa_server.domain.strategy import Layer
 from moa_server.engine.engine import Engine
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import ended, facts, started
 from tests.engine.fakes import user
 from tests.engine.journals import Faltering
 from tests.engine.stories import Story, Teller
+from tests.models.timeless_loop import timeless
 
 LIMITS = Limits(run_time=RunTime(default_s=20.0))
+PATIENCE_S = 1_000.0
+"""Of a clock that jumps: nobody waits so long unless for ever."""
+
+T = TypeVar("T")
+
+
+def patiently(work: Coroutine[Any, Any, T]) -> T:
+    """Have it done on a clock that jumps."""
+    done: list[T] = []
+
+    @timeless
+    async def waiting() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            done.append(await work)
+
+    waiting()
+    return done[0]
 
 
 @dataclass(frozen=True)
@@ -31,16 +52,15 @@ class Told:
 
     @property
     def plan(self) -> Plan:
-        return self.events[0].fact.plan  # type: ignore[union-attr]
+        return started(self.events).plan
 
     @property
     def end(self) -> Terminal:
-        assert self.events[-1].is_terminal
-        return self.events[-1].fact  # type: ignore[return-value]
+        return ended(self.events)
 
     @property
     def closed(self) -> list[LayerResult]:
-        return [event.fact.layer for event in self.events if isinstance(event.fact, LayerClosed)]
+        return [fact.layer for fact in facts(self.events, LayerClosed)]
 
     @property
     def shown(self) -> str:
@@ -80,7 +100,9 @@ async def start(engine: Engine, story: Story, *, text: str = "hello", detached: 
     return await engine.start(Query(user(text), "mix", overrides), ticket, None)
 
 
-async def follow(engine: Engine, run_id: str, on_event: Callable[[Event], object] | None = None) -> list[Event]:
+async def follow(
+    engine: Engine, run_id: str, on_event: Callable[[Event], Awaitable[None]] | None = None
+) -> list[Event]:
     """Watch a run to its end."""
     seen: list[Event] = []
     async with aclosing(engine.watch(run_id)) as events:
@@ -89,7 +111,7 @@ async def follow(engine: Engine, run_id: str, on_event: Callable[[Event], object
                 continue
             seen.append(event)
             if on_event is not None:
-                await on_event(event)  # type: ignore[misc]
+                await on_event(event)
     return seen
 
 

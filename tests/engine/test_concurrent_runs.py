@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.event import RunCancelled, RunSucceeded
+from moa_server.domain.event import Event, RunCancelled, Terminal
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.model import ModelSpec
@@ -22,6 +22,7 @@ from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import ended, started
 from tests.engine.fakes import user
 from tests.engine.journals import Faltering
 from tests.engine.stories import SEEDS, Story, many, stories
@@ -44,8 +45,8 @@ def test_interleaved_runs_never_share_a_byte(story: Story, runs: int) -> None:
         models = story.models(echoes=re.compile("<query [0-9]+>"))
         async with Engine(story.catalogue(models), Faltering(story.seed), LIMITS) as engine:
             numbers = range(runs)
-            started = [await start(engine, story, text=query_mark(number)) for number in numbers]
-            told = await asyncio.gather(*(follow(engine, run.run_id) for run in started))
+            begun = [await start(engine, story, text=query_mark(number)) for number in numbers]
+            told = await asyncio.gather(*(follow(engine, run.run_id) for run in begun))
         everything = [repr([event.fact for event in events]) for events in told]
         for number, text in enumerate(everything):
             assert query_mark(number) in text
@@ -54,7 +55,7 @@ def test_interleaved_runs_never_share_a_byte(story: Story, runs: int) -> None:
             for asked in model.asked:
                 prompt = repr(asked.prompt)
                 assert sum(query_mark(number) in prompt for number in numbers) == 1
-                marks = [events[0].fact.plan.mark for events in told]  # type: ignore[union-attr]
+                marks = [started(events).plan.mark for events in told]
                 assert sum(mark in prompt for mark in marks) <= 1
 
     check()
@@ -74,7 +75,7 @@ def test_a_storm_of_cancellations_leaves_nothing_behind(story: Story, seed: int)
                 run = await start(engine, story, detached=True)
                 await asyncio.sleep(chance.choice((0.0, 0.001, chance.random() * 3)))
                 await engine.cancel(run.run_id, "caller")
-                return (await follow(engine, run.run_id))[-1].fact.usage  # type: ignore[union-attr]
+                return ended(await follow(engine, run.run_id)).usage
 
             used = await asyncio.gather(*(stormy() for _ in range(STORM)))
             assert engine.open_runs() == 0
@@ -101,15 +102,15 @@ async def test_a_storm_of_cancellations_closes_every_upstream_call(pause_s: floa
         async with Engine(catalogue, MemoryJournal(), Limits()) as engine:
             chance = random.Random(STORM)
 
-            async def stormy(number: int) -> RunCancelled | RunSucceeded:
+            async def stormy(number: int) -> Terminal:
                 run = await engine.start(Query(user("hello"), "mix"), Ticket("tester", "", str(number)), None)
                 stop_at = chance.randint(1, 9)
 
-                async def on_event(event: object) -> None:
-                    if event.sequence == stop_at:  # type: ignore[attr-defined]
+                async def on_event(event: Event) -> None:
+                    if event.sequence == stop_at:
                         await engine.cancel(run.run_id, "caller")
 
-                return (await follow(engine, run.run_id, on_event))[-1].fact  # type: ignore[return-value]
+                return ended(await follow(engine, run.run_id, on_event))
 
             ends = await asyncio.gather(*(stormy(number) for number in range(STORM)))
             assert sum(isinstance(end, RunCancelled) for end in ends) > STORM // 2

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
+import pytest
+
 from moa_server.domain.agent import Agent, Sampling
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import JournalUnavailable, ModelUnavailable
@@ -16,16 +18,16 @@ from moa_server.domain.event import (
     Event,
     LayerClosed,
     ProposalReceived,
-    RunFailed,
     RunSucceeded,
 )
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import ReferenceOrder, Rules
 from moa_server.domain.ports import Append, Written
 from moa_server.journal.memory import MemoryJournal
-from tests.engine.conftest import OpenHouse
+from tests.engine.facts import ended, failed, succeeded
 from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec, texts
-from tests.engine.journals import CutOff, SharedJournal
+from tests.engine.houses import OpenHouse
+from tests.engine.journals import CutOff, LosesTheFirstAnswer, SharedJournal
 
 
 class Unreadable(MemoryJournal):
@@ -104,16 +106,15 @@ async def test_an_answer_that_was_journaled_is_shown_by_the_next_owner_and_not_a
     assert [event.fact.text for event in events if isinstance(event.fact, AnswerDelta) and event.epoch == 2] == [
         "said once"
     ]
-    assert events[-1].fact.answer.text == "said once"
-    assert events[-1].fact.usage.calls == 1
+    assert succeeded(events).answer.text == "said once"
+    assert ended(events).usage.calls == 1
 
 
 async def test_a_failed_answer_carries_the_answering_agents_own_failure(open_house: OpenHouse) -> None:
     house = await open_house(
         {"a": FakeModel(spec("a")), "boss": FakeModel(spec("boss"), failing(ModelUnavailable("down"), "Half"))}, [["a"]]
     )
-    end = (await house.carried())[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried())
     assert [(failure.agent, failure.reason) for failure in end.failures] == [("boss", "MODEL_UNAVAILABLE")]
 
 
@@ -121,7 +122,7 @@ async def test_both_failures_of_an_answer_that_was_begun_twice_are_told(open_hou
     boss = FakeModel(spec("boss"), failing(ModelUnavailable("down"), "Half"), failing(ModelUnavailable("gone")))
     rules = Rules(restart_answer=True, best_proposal_on_failure=False)
     house = await open_house({"a": FakeModel(spec("a")), "boss": boss}, [["a"]], rules=rules)
-    end = (await house.carried())[-1].fact
+    end = failed(await house.carried())
     assert [failure.detail for failure in end.failures] == ["down", "gone"]
     assert end.partial_text == ""
 
@@ -133,9 +134,9 @@ async def test_an_answer_that_broke_off_twice_is_voided_before_a_proposal_stands
         [["a"]],
         rules=Rules(restart_answer=True),
     )
-    end = (await house.carried())[-1].fact
-    assert end.answer.text == "mine"
-    reasons = [one.reason for one in end.answer.degradations]
+    answer = succeeded(await house.carried()).answer
+    assert answer.text == "mine"
+    reasons = [one.reason for one in answer.degradations]
     assert reasons.count(DegradationReason.ANSWER_RESTARTED) == 1
     assert DegradationReason.AGGREGATOR_FAILED in reasons
 
@@ -145,7 +146,7 @@ async def test_the_weightiest_proposal_stands_in_and_the_first_of_equals(open_ho
     models = {name: FakeModel(spec(name), saying(f"by {name}")) for name in "abc"}
     boss = FakeModel(spec("boss"), failing(ModelUnavailable("down")))
     house = await open_house({**models, "boss": boss}, [["a", "b", "c"]], agents=agents)
-    assert (await house.carried())[-1].fact.answer.text == "by b"
+    assert succeeded(await house.carried()).answer.text == "by b"
 
 
 async def test_a_model_whose_window_its_own_answer_fills_is_not_called(open_house: OpenHouse) -> None:
@@ -176,7 +177,7 @@ async def test_a_proposal_that_comes_as_its_layer_closes_is_never_mixed_in(open_
     closed = next(event.fact.layer for event in events if isinstance(event.fact, LayerClosed))
     assert [proposal.agent for proposal in closed.proposals] == ["a"]
     assert [failure.reason for failure in closed.failures] == ["STRAGGLER_CUT"]
-    assert events[-1].fact.usage.calls == 3
+    assert ended(events).usage.calls == 3
 
 
 async def test_a_straggler_that_comes_within_the_grace_is_heard(open_house: OpenHouse) -> None:
@@ -193,7 +194,7 @@ async def test_a_straggler_that_comes_within_the_grace_is_heard(open_house: Open
     )
     events = await house.carried()
     assert sum(isinstance(event.fact, ProposalReceived) for event in events) == 3
-    assert events[-1].fact.answer.degradations == ()
+    assert succeeded(events).answer.degradations == ()
 
 
 async def test_a_layer_whose_quorum_cannot_be_met_any_more_closes_at_once(open_house: OpenHouse) -> None:
@@ -203,7 +204,7 @@ async def test_a_layer_whose_quorum_cannot_be_met_any_more_closes_at_once(open_h
         [["a", "b"]],
         rules=Rules(quorum=1, grace_s=30.0),
     )
-    assert (await house.carried())[-1].fact.reason == "NO_PROPOSALS"
+    assert failed(await house.carried()).reason == "NO_PROPOSALS"
 
 
 async def test_an_open_run_stays_while_one_of_two_watchers_stays(open_house: OpenHouse) -> None:
@@ -218,7 +219,7 @@ async def test_an_open_run_stays_while_one_of_two_watchers_stays(open_house: Ope
     for _ in range(20):
         await asyncio.sleep(0.001)
     gate.set()
-    assert (await staying)[-1].fact.answer.text == "done"
+    assert succeeded(await staying).answer.text == "done"
 
 
 async def test_a_run_taken_over_where_it_is_watched_is_not_taken_for_abandoned(open_house: OpenHouse) -> None:
@@ -235,7 +236,7 @@ async def test_a_run_taken_over_where_it_is_watched_is_not_taken_for_abandoned(o
     for _ in range(20):
         await asyncio.sleep(0.001)
     gate.set()
-    assert (await watching)[-1].fact.answer.text == "carried on"
+    assert succeeded(await watching).answer.text == "carried on"
 
 
 async def test_a_watcher_who_asks_for_what_comes_after_the_end_is_told_that_nothing_does(open_house: OpenHouse) -> None:
@@ -248,8 +249,7 @@ async def test_a_watcher_who_asks_for_what_comes_after_the_end_is_told_that_noth
 async def test_a_call_is_not_made_when_no_time_is_left_for_it(open_house: OpenHouse) -> None:
     a = FakeModel(spec("a"))
     house = await open_house({"a": a, "boss": FakeModel(spec("boss"))}, [["a"]])
-    end = (await house.carried(time_s=0.012))[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried(time_s=0.012))
     assert end.reason == "DEADLINE_EXCEEDED"
     assert a.asked == []
     assert end.usage.calls == 0
@@ -265,24 +265,13 @@ async def test_the_most_tokens_of_an_agent_are_those_it_is_asked_for(open_house:
 
 async def test_a_journal_that_is_out_at_the_start_refuses_the_run_and_leaves_none_behind(open_house: OpenHouse) -> None:
     """The journal had it written before the way was cut: the run is carried out once the journal is back."""
-
-    class Cut(SharedJournal):
-        is_cut = True
-
-        async def submit(self, submission: object, owner: str) -> object:  # type: ignore[override]
-            registered = await super().submit(submission, owner)  # type: ignore[arg-type]
-            if self.is_cut:
-                raise JournalUnavailable("the answer was lost")
-            return registered
-
-    journal = Cut(ownership_s=0.2, poll_s=0.01)
+    journal = LosesTheFirstAnswer(ownership_s=0.2, poll_s=0.01)
     house = await open_house({"boss": FakeModel(spec("boss"), saying("done"))}, [], journal=journal)
-    with suppress(JournalUnavailable):
+    with pytest.raises(JournalUnavailable):
         await house.start(request_id="r", detached=True)
-    journal.is_cut = False
     again = await house.start(request_id="r", detached=True)
     events = await house.events(again.run_id)
-    assert events[-1].fact.answer.text == "done"
+    assert succeeded(events).answer.text == "done"
     assert sum(isinstance(event.fact, AgentStarted) for event in events) == 1
 
 
@@ -340,6 +329,5 @@ async def test_degradations_stand_in_configured_order_whoever_failed_first(open_
     }
     house = await open_house(models, [["a", "b", "c"]])
     events = await house.carried()
-    end = events[-1].fact
-    assert isinstance(end, RunSucceeded)
+    end = succeeded(events)
     assert [degradation.agent for degradation in end.answer.degradations] == ["a", "b"]

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.engine.runs.spending import Estimates
-from tests.engine.conftest import House, OpenHouse
-from tests.engine.fakes import Asked, FakeModel, saying, spec, texts
+from tests.engine.fakes import FakeModel, saying, sizes, spec, texts
+from tests.engine.houses import House, OpenHouse
 
 LONG = "many words " * 900
 
@@ -48,22 +50,15 @@ class Counting(FakeModel):
         self.factor = factor
         self.certainty = certainty
 
-    async def speak(self, prompt, terms):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         reply = await super().speak(prompt, terms)
         size = sum(len(text) for text in texts(prompt)) * 0.325
         usage = Usage(input_tokens=int(size * self.factor), output_tokens=1, certainty=self.certainty)
-        return type(reply)(reply.text, reply.finish_reason, usage, reply.served_model)
+        return Reply(reply.text, reply.finish_reason, usage, reply.served_model)
 
 
 async def council(open_house: OpenHouse, boss: FakeModel) -> House:
     return await open_house({"a": FakeModel(spec("a"), saying(LONG)), "boss": boss}, [["a"]])
-
-
-def sizes(model: FakeModel) -> list[int]:
-    def size(asked: Asked) -> int:
-        return sum(map(len, texts(asked.prompt)))
-
-    return [size(asked) for asked in model.asked]
 
 
 async def test_the_next_prompt_is_cut_by_what_the_endpoint_reported(open_house: OpenHouse) -> None:

@@ -11,7 +11,6 @@ from moa_server.domain.event import (
     LayerStarted,
     ProposalReceived,
     RunFailed,
-    RunStarted,
     RunSucceeded,
 )
 from moa_server.domain.limits import Limits
@@ -23,6 +22,7 @@ from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import facts, started
 from tests.engine.fakes import Asked, FakeModel, spec, user
 from tests.strategies.rosters import SAYINGS, Setting
 from tests.strategies.settings import SETTINGS
@@ -55,13 +55,12 @@ async def test_a_run_keeps_to_its_plan(setting: Setting, failing: float) -> None
             run = await engine.start(Query(user("hello"), "mix"), Ticket("tester", "", str(number)), None)
             events = [event async for event in engine.watch(run.run_id) if event is not None]
             assert [event.sequence for event in events] == [*range(1, len(events) + 1)]
-            first, last = events[0].fact, events[-1].fact
-            assert isinstance(first, RunStarted)
+            first, last = started(events), events[-1].fact
             assert isinstance(last, RunSucceeded | RunFailed)
             assert isinstance(last, RunSucceeded) or failing
             assert last.usage.calls == len(model.asked) <= first.plan.worst_case.calls == setting.calls
-            given = [event.fact.proposal for event in events if isinstance(event.fact, ProposalReceived)]
-            failed = [event.fact.failure for event in events if isinstance(event.fact, AgentFailed)]
-            assert last.usage == sum((one.usage for one in (*given, *failed)), Usage())
-            assert len(given) + len(failed) == sum(isinstance(event.fact, AgentStarted) for event in events)
-            assert sum(isinstance(event.fact, LayerStarted) for event in events) <= setting.layers
+            used = [fact.proposal.usage for fact in facts(events, ProposalReceived)]
+            used += [fact.failure.usage for fact in facts(events, AgentFailed)]
+            assert last.usage == sum(used, Usage())
+            assert len(used) == len(facts(events, AgentStarted))
+            assert len(facts(events, LayerStarted)) <= setting.layers

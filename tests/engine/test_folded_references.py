@@ -6,18 +6,19 @@ from hypothesis import strategies as st
 
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import ModelStreamCut, ModelWindowExceeded, NoProposals
-from moa_server.domain.event import AnswerDelta, AnswerRestarted, LayerClosed, LayerStarted, RunFailed, RunSucceeded
+from moa_server.domain.event import AnswerDelta, AnswerRestarted, LayerClosed, LayerStarted, RunSucceeded
 from moa_server.domain.mixture import Rules
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.usage import Budget
 from moa_server.journal.codec import Codec
-from tests.engine.conftest import House, OpenHouse
+from tests.engine.facts import ended, failed, started, succeeded
 from tests.engine.fakes import FakeModel, Script, failing, saying, silent, spec
-from tests.engine.stories import SEEDS, SETTINGS, Story, billed, many
-from tests.engine.story_runs import Told, replayed, tell
-from tests.engine.test_properties import outcome
-from tests.engine.test_takeover import OWNERSHIP_S, SharedJournal, journaled, ownership
+from tests.engine.houses import OWNERSHIP_S, House, OpenHouse, ownership
+from tests.engine.journals import SharedJournal
+from tests.engine.stories import SEEDS, Story, billed, many
+from tests.engine.story_runs import Told, patiently, replayed, tell
 from tests.strategies.driver import prompt_of
+from tests.strategies.settings import SETTINGS
 
 FOLD = Rules(fold_when_too_long=True)
 LONG = "many words " * 150
@@ -33,7 +34,7 @@ async def council(open_house: OpenHouse, window: int, *scripts: Script, rules: R
 async def test_a_small_window_has_the_references_folded_and_the_last_merge_streamed(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, 1600)
     events = await house.carried()
-    answer = events[-1].fact.answer
+    answer = succeeded(events).answer
     assert answer.text == "the answer"
     assert [event.fact.text for event in events if isinstance(event.fact, AnswerDelta)] == ["the ", "answer"]
     assert DegradationReason.STRATEGY_FELL_BACK in {one.reason for one in answer.degradations}
@@ -41,18 +42,18 @@ async def test_a_small_window_has_the_references_folded_and_the_last_merge_strea
     asked = [one.prompt.messages[-1].text for one in boss.asked]
     assert [[name for name in SIX if f"{name}:" in text] for text in asked] == [SIX[:3], SIX[3:5], SIX[5:]]
     assert all("the answer" in text for text in asked[1:])
-    assert events[-1].fact.usage.calls == 9 <= events[0].fact.plan.worst_case.calls == 10
+    assert ended(events).usage.calls == 9 <= started(events).plan.worst_case.calls == 10
 
 
 async def test_a_window_that_is_large_enough_is_not_folded_for(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, 8192)
-    answer = (await house.carried())[-1].fact.answer
+    answer = succeeded(await house.carried()).answer
     assert (answer.text, answer.degradations, len(boss.asked)) == ("the answer", (), 1)
 
 
 async def test_references_are_cut_as_short_as_can_be_where_folding_is_not_allowed(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, 1600, rules=Rules())
-    answer = (await house.carried())[-1].fact.answer
+    answer = succeeded(await house.carried()).answer
     assert len(boss.asked) == 1
     assert {one.reason for one in answer.degradations} == {DegradationReason.REFERENCES_TRIMMED}
 
@@ -61,14 +62,14 @@ async def test_an_endpoint_that_still_says_too_long_after_a_tighter_trim_has_the
     too_long = failing(ModelWindowExceeded("too long"))
     house, boss = await council(open_house, 8192, too_long, too_long, saying("merged"))
     events = await house.carried()
-    assert events[-1].fact.answer.text == "merged"
+    assert succeeded(events).answer.text == "merged"
     assert len(boss.asked) == 5
-    assert events[-1].fact.usage.calls == 11
+    assert ended(events).usage.calls == 11
 
 
 async def test_another_failure_is_not_folded_for(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, 8192, failing(ModelStreamCut("cut")))
-    answer = (await house.carried())[-1].fact.answer
+    answer = succeeded(await house.carried()).answer
     assert answer.text.startswith("a0:")
     assert DegradationReason.STRATEGY_FELL_BACK not in {one.reason for one in answer.degradations}
     assert len(boss.asked) == 1
@@ -76,8 +77,7 @@ async def test_another_failure_is_not_folded_for(open_house: OpenHouse) -> None:
 
 async def test_an_answer_that_has_begun_is_never_folded_for(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, 8192, failing(ModelWindowExceeded("too long"), "half a "))
-    end = (await house.carried())[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried())
     assert (end.reason, end.partial_text, len(boss.asked)) == ("ANSWER_FAILED", "half a ", 1)
 
 
@@ -88,7 +88,7 @@ async def test_the_worst_case_holds_the_merges_where_they_are_allowed(
     calls: int,
 ) -> None:
     house, _ = await council(open_house, 8192, rules=Rules(fold_when_too_long=allowed))
-    plan = (await house.carried())[0].fact.plan
+    plan = started(await house.carried()).plan
     assert plan.worst_case.calls == calls == sum(len(layer.agents) for layer in plan.layers)
 
 
@@ -107,14 +107,14 @@ async def test_a_fold_goes_on_where_it_was_when_another_server_takes_the_run_ove
         for name, boss in (("one", stuck), ("two", fresh))
     ]
     run = await one.start(detached=True)
-    await journaled(two, run.run_id, LayerClosed, 4)
+    await two.journaled(run.run_id, LayerClosed, 4)
     await one.engine.close(0)
     events = await two.events(run.run_id)
-    assert events[-1].fact.answer.text == "carried on"
+    assert succeeded(events).answer.text == "carried on"
     [asked] = fresh.asked
     assert "merged twice" in asked.prompt.messages[-1].text
     assert "a5: many" in asked.prompt.messages[-1].text
-    assert DegradationReason.STRATEGY_FELL_BACK in {one.reason for one in events[-1].fact.answer.degradations}
+    assert DegradationReason.STRATEGY_FELL_BACK in {one.reason for one in succeeded(events).answer.degradations}
 
 
 class Cramped(Story):
@@ -154,14 +154,14 @@ def folded(told: Told) -> bool:
 
 
 def test_the_cramped_stories_are_folded_often_enough_to_tell() -> None:
-    told = [outcome(tell(Cramped(which, FOLD, seed, 0.0), text="x" * 1800)) for which in FOLDING for seed in range(3)]
+    told = [patiently(tell(Cramped(which, FOLD, seed, 0.0), text="x" * 1800)) for which in FOLDING for seed in range(3)]
     assert sum(one is not None and folded(one) for one in told) >= len(told) // 4
 
 
 @many(150)
 @given(CRAMPED, st.integers(1500, 2000))
 def test_a_folded_run_keeps_to_its_plan_and_replays_to_the_same_answer(story: Cramped, asked: int) -> None:
-    told = outcome(tell(story, text="x" * asked))
+    told = patiently(tell(story, text="x" * asked))
     assert told is not None
     assert [event.sequence for event in told.events] == list(range(1, len(told.events) + 1))
     restarts = sum(isinstance(event.fact, AnswerRestarted) for event in told.events)

@@ -6,7 +6,6 @@ import ssl
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,9 +27,10 @@ from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
 from moa_server.strategies import STRATEGIES
-from tests.engine.conftest import House
+from tests.engine.facts import ended
 from tests.engine.fakes import user
-from tests.engine.stories import many
+from tests.engine.houses import House
+from tests.engine.stories import many, within
 from tests.upstream import Call, Cut, Reset, Script, Speech, Status, Upstream
 
 TLS = ssl.create_default_context()
@@ -120,16 +120,14 @@ async def _compare(house: House, upstream: Upstream, specs: dict[str, ModelSpec]
         assert not upstream.calls
         return
     await upstream.wait_for(lambda: not upstream.open_calls)
-    end: Any = events[-1].fact
+    end = ended(events)
     attempts = list(_attempts(events))
     assert end.usage == sum((attempt.usage for attempt in attempts), Usage())
     for name, spec in specs.items():
         _agree([one for one in attempts if one.model == name], upstream.calls_of(name), spec)
     bill = sum((_billed(call, specs[call.model]) for call in upstream.calls), Usage())
-    for spent in (end.usage, bill):
-        assert budget.calls is None or spent.calls <= budget.calls
-        assert budget.tokens is None or spent.tokens <= budget.tokens
-        assert budget.cost_nanousd is None or spent.cost_nanousd <= budget.cost_nanousd
+    within(budget, end.usage)
+    within(budget, bill)
 
 
 def _attempts(events: Iterable[Event]) -> Iterable[Attempt]:

@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from moa_server.domain.degradation import DegradationReason
-from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, RunFailed, RunSucceeded
+from moa_server.domain.event import AnswerDelta, AnswerRestarted, LayerClosed
 from moa_server.domain.mixture import Rules
 from moa_server.domain.model import AttemptKind, ModelSpec
 from moa_server.domain.ports import Model
 from moa_server.domain.reliability import BreakerRule, Reliability, RetryRule
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
-from tests.engine.conftest import OpenHouse
+from tests.engine.facts import facts, failed, succeeded
+from tests.engine.houses import OpenHouse
 from tests.upstream import Cut, Silence, Speech, Stage, Status, Upstream
 
 CALM = Reliability(RetryRule(attempts=0), breaker=BreakerRule(least_calls=1000))
@@ -45,10 +45,6 @@ def models_of(upstream: Upstream, http: Transport, **rules: Reliability) -> dict
         for place, (name, own) in enumerate({**rules, "spare": CALM}.items())
     ]
     return build_models(specs, lambda spec: PROVIDERS[spec.provider](spec, http))
-
-
-def facts(events: list[Event], kind: Any) -> list[Any]:  # noqa: ANN401 - a class
-    return [event.fact for event in events if isinstance(event.fact, kind)]
 
 
 async def test_the_upstream_sees_a_straggler_cut_and_its_text_is_never_mixed_in(
@@ -97,7 +93,7 @@ async def test_a_panel_never_becomes_copies_of_one_model_without_saying_so(
         [AttemptKind.FIRST, AttemptKind.RETRY, AttemptKind.RETRY, AttemptKind.FALLBACK],
         [AttemptKind.FIRST],
     ]
-    told = [(one.reason, one.agent) for one in events[-1].fact.answer.degradations]
+    told = [(one.reason, one.agent) for one in succeeded(events).answer.degradations]
     assert told == [(DegradationReason.FALLBACK_SERVED, "a"), (DegradationReason.FALLBACK_SERVED, "b")]
 
 
@@ -106,7 +102,7 @@ async def test_an_answer_served_by_a_stand_in_says_so(
 ) -> None:
     upstream.script("boss", Status(529))
     house = await open_house(models_of(upstream, http, a=CALM, boss=PERSISTENT), [["a"]])
-    answer = (await house.carried())[-1].fact.answer
+    answer = succeeded(await house.carried()).answer
     assert (answer.text, answer.model, answer.served_model) == ("from the spare", "boss", "spare")
     assert [one.reason for one in answer.degradations] == [DegradationReason.FALLBACK_SERVED]
 
@@ -116,8 +112,7 @@ async def test_an_answer_that_broke_off_is_asked_of_nobody_else_unless_the_mixtu
 ) -> None:
     upstream.script("boss", HALF)
     house = await open_house(models_of(upstream, http, a=CALM, boss=PERSISTENT), [["a"]])
-    end = (await house.carried())[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried())
     assert (end.reason, end.partial_text) == ("ANSWER_FAILED", "half of ")
     assert [call.model for call in upstream.calls] == ["a", "boss"]
 
@@ -130,12 +125,10 @@ async def test_an_answer_that_begins_again_has_its_retries_and_stand_ins(
         models_of(upstream, http, a=CALM, boss=PERSISTENT), [["a"]], rules=Rules(restart_answer=True)
     )
     events = await house.carried()
-    told = [event.fact for event in events if isinstance(event.fact, AnswerDelta | AnswerRestarted)]
-    restarted = next(place for place, fact in enumerate(told) if isinstance(fact, AnswerRestarted))
-    assert "".join(fact.text for fact in told[:restarted]) == "half of "
-    assert "".join(fact.text for fact in told[restarted + 1 :]) == "from the spare"
-    end = events[-1].fact
-    assert isinstance(end, RunSucceeded)
+    [restart] = [place for place, event in enumerate(events) if isinstance(event.fact, AnswerRestarted)]
+    assert "".join(delta.text for delta in facts(events[:restart], AnswerDelta)) == "half of "
+    assert "".join(delta.text for delta in facts(events[restart:], AnswerDelta)) == "from the spare"
+    end = succeeded(events)
     assert (end.answer.text, end.answer.served_model) == ("from the spare", "spare")
     assert [one.reason for one in end.answer.degradations] == [
         DegradationReason.ANSWER_RESTARTED,
@@ -151,5 +144,5 @@ async def test_a_silent_proposer_is_stood_in_for_within_its_layer(
     upstream.script("a", Silence())
     house = await open_house(models_of(upstream, http, a=PERSISTENT, boss=CALM), [["a"]])
     events = await house.carried(time_s=3.0)
-    assert events[-1].fact.answer.text == "the answer"
+    assert succeeded(events).answer.text == "the answer"
     assert facts(events, LayerClosed)[0].layer.proposals[0].served_model == "spare"

@@ -1,9 +1,6 @@
 """What holds for every run, whatever its mixture, whoever fails, and whenever it is cancelled."""
 
-import asyncio
-from collections.abc import Coroutine
 from itertools import pairwise
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,30 +18,15 @@ from moa_server.domain.event import (
 )
 from moa_server.domain.mixture import ReferenceOrder, Rules
 from moa_server.domain.proposal import Attempt
-from moa_server.domain.usage import Budget, Usage
+from moa_server.domain.usage import Usage
 from moa_server.journal.codec import Codec
 from moa_server.strategies import STRATEGIES
-from tests.engine.stories import BUDGETS, SETTINGS, Story, billed, many, stories
-from tests.engine.story_runs import Told, replayed, tell
-from tests.models.timeless_loop import timeless
+from tests.engine.stories import BUDGETS, Story, billed, many, stories, within
+from tests.engine.story_runs import Told, patiently, replayed, tell
 from tests.strategies.driver import prompt_of
+from tests.strategies.settings import SETTINGS
 
-PATIENCE_S = 1_000.0
-"""Of a clock that jumps: nobody waits so long unless for ever."""
 CANCELS = st.none() | st.integers(1, 40)
-
-
-def outcome(telling: Coroutine[Any, Any, Told | None]) -> Told | None:
-    """Carry a story out on a clock that jumps."""
-    told: list[Told | None] = []
-
-    @timeless
-    async def patiently() -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            told.append(await telling)
-
-    patiently()
-    return told[0]
 
 
 def attempts(told: Told) -> list[Attempt]:
@@ -72,7 +54,7 @@ def test_every_strategy_is_tried() -> None:
 @many(250)
 @given(stories(budget=BUDGETS, priced=st.sampled_from([True, True, False]), proposal_deltas=st.booleans()), CANCELS)
 def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) -> None:
-    told = outcome(tell(story, cancel_at=cancel_at))
+    told = patiently(tell(story, cancel_at=cancel_at))
     if told is None:
         return
     assert [event.sequence for event in told.events] == list(range(1, len(told.events) + 1))
@@ -99,7 +81,7 @@ def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) ->
 @many(250)
 @given(stories(budget=BUDGETS, priced=st.sampled_from([True, True, False])), CANCELS)
 def test_usage_is_the_sum_of_all_attempts_and_what_the_endpoints_bill(story: Story, cancel_at: int | None) -> None:
-    told = outcome(tell(story, cancel_at=cancel_at))
+    told = patiently(tell(story, cancel_at=cancel_at))
     if told is None:
         return
     ledger = billed(told.models)
@@ -121,18 +103,10 @@ def test_usage_is_the_sum_of_all_attempts_and_what_the_endpoints_bill(story: Sto
     within(told.plan.budget, ledger)
 
 
-def within(budget: Budget, spent: Usage) -> None:
-    assert budget.calls is None or spent.calls <= budget.calls
-    assert budget.tokens is None or spent.tokens <= budget.tokens
-    if budget.cost_nanousd is not None:
-        assert spent.cost_nanousd is not None, "money was limited, and a call of unknown price was made"
-        assert spent.cost_nanousd <= budget.cost_nanousd
-
-
 @many(300)
 @given(stories())
 def test_the_journaled_results_give_a_fresh_rule_the_same_layers_and_the_same_answer(story: Story) -> None:
-    told = outcome(tell(story))
+    told = patiently(tell(story))
     assert told is not None
     codec = Codec()
     results = Told(story, told.models, codec.read_events("r", codec.events(told.events))).closed
@@ -160,7 +134,7 @@ def test_the_order_of_arrival_changes_no_prompt(story: Story) -> None:
     """Nobody is cut in these stories but by a settled vote, so that only who comes first differs."""
     patient = Story(story.which, story.rules, story.seed, 0.0)
     other = Story(story.which, story.rules, story.seed, 0.0, pauses=1)
-    first, second = outcome(tell(patient)), outcome(tell(other))
+    first, second = patiently(tell(patient)), patiently(tell(other))
     assert first is not None
     assert second is not None
     for name in first.models:

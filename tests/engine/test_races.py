@@ -10,8 +10,8 @@ from moa_server.domain.limits import Limits
 from moa_server.domain.ports import Registered
 from moa_server.domain.run import Submission
 from moa_server.journal.memory import MemoryJournal
-from tests.engine.conftest import OpenHouse
 from tests.engine.fakes import FakeModel, once, silent, spec
+from tests.engine.houses import OpenHouse
 
 
 class HeldJournal(MemoryJournal):

@@ -9,8 +9,9 @@ from moa_server.domain.event import LayerClosed
 from moa_server.domain.mixture import Rules
 from moa_server.domain.proposal import Proposal
 from moa_server.engine.runs.refusals import is_refusal, sift
-from tests.engine.conftest import OpenHouse
+from tests.engine.facts import succeeded
 from tests.engine.fakes import FakeModel, saying, spec, texts
+from tests.engine.houses import OpenHouse
 
 NO = "I'm sorry, but I can't help with that."
 
@@ -97,7 +98,7 @@ async def test_a_refusal_is_shown_to_nobody_and_told(open_house: OpenHouse) -> N
     house = await open_house(models, [["a", "b"]])
     events = await house.carried()
     assert "sorry" not in "".join(texts(boss.asked[0].prompt))
-    degradations = events[-1].fact.answer.degradations
+    degradations = succeeded(events).answer.degradations
     assert [(one.reason, one.agent) for one in degradations] == [(DegradationReason.AGENT_REFUSED, "a")]
     [closed, _] = [event.fact.layer for event in events if isinstance(event.fact, LayerClosed)]
     assert closed.failures[0].usage.calls == 1, "what it used is still counted"
@@ -107,8 +108,8 @@ async def test_when_all_refuse_the_refusal_is_passed_on(open_house: OpenHouse) -
     models = {name: FakeModel(spec(name), saying(NO)) for name in ("a", "b", "boss")}
     events = await (await open_house(models, [["a", "b"]])).carried()
     assert NO in "".join(texts(models["boss"].asked[0].prompt))
-    assert events[-1].fact.answer.text == NO
-    assert events[-1].fact.answer.degradations == ()
+    assert succeeded(events).answer.text == NO
+    assert succeeded(events).answer.degradations == ()
 
 
 async def test_refusals_count_towards_a_quorum_that_would_be_missed(open_house: OpenHouse) -> None:

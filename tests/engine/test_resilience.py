@@ -24,8 +24,9 @@ from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import ended as last_fact
 from tests.engine.fakes import FakeModel, saying, silent, spec, user
-from tests.models.fakes import scripted
+from tests.models.fakes import Script, scripted
 from tests.models.fakes import spec as model_spec
 from tests.models.timeless_loop import now, timeless
 
@@ -53,8 +54,7 @@ async def ended(engine: Engine, name: str, budget: Budget = NO_BUDGET, time_s: f
     query = Query(user("hello"), name, Overrides(budget=budget))
     run = await engine.start(query, Ticket("tester", "", "hello"), time_s)
     async with aclosing(engine.watch(run.run_id)) as events:
-        *_, last = [event async for event in events if event is not None]
-    return last.fact  # type: ignore[return-value]
+        return last_fact([event async for event in events if event is not None])
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -149,7 +149,7 @@ def test_retries_hedges_and_stand_ins_leave_the_aggregator_what_was_planned_for_
             fallbacks=("spare",),
         )
         price = Price(1_000_000, 1_000_000)
-        cut = [1.0, ModelTimeout("silent")]
+        cut: Script = [1.0, ModelTimeout("silent")]
         voices = {
             "a": scripted(model_spec("a", greedy, price=price), cut),
             "b": scripted(model_spec("b", greedy, price=price), ["a proposal"]),

@@ -8,8 +8,9 @@ from moa_server.domain.errors import InvalidRequest
 from moa_server.domain.event import AnswerDelta
 from moa_server.domain.query import Overrides
 from moa_server.engine.runs.response_schema import check_schema, mismatch
-from tests.engine.conftest import OpenHouse
+from tests.engine.facts import ended, failed, started, succeeded
 from tests.engine.fakes import FakeModel, saying, spec
+from tests.engine.houses import OpenHouse
 
 SCHEMA = json.dumps({"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}})
 ASKED = Overrides(response_schema=SCHEMA)
@@ -19,7 +20,7 @@ async def test_a_right_answer_is_shown_whole(open_house: OpenHouse) -> None:
     boss = FakeModel(spec("boss"), saying('{"tot', 'al": 3}'))
     house = await open_house({"a": FakeModel(spec("a")), "boss": boss}, [["a"]])
     events = await house.carried(overrides=ASKED)
-    assert events[-1].fact.answer.text == '{"total": 3}'
+    assert succeeded(events).answer.text == '{"total": 3}'
     assert [event.fact.text for event in events if isinstance(event.fact, AnswerDelta)] == ['{"total": 3}']
     assert boss.asked[0].prompt.response_schema == SCHEMA
 
@@ -28,15 +29,15 @@ async def test_a_wrong_answer_is_repaired_once(open_house: OpenHouse) -> None:
     boss = FakeModel(spec("boss"), saying("three"), saying('{"total": 3}'))
     house = await open_house({"a": FakeModel(spec("a")), "boss": boss}, [["a"]])
     events = await house.carried(overrides=ASKED)
-    assert events[-1].fact.answer.text == '{"total": 3}'
+    assert succeeded(events).answer.text == '{"total": 3}'
     assert "three" in boss.asked[1].prompt.messages[-2].text
-    assert events[-1].fact.usage.calls == 3 == events[0].fact.plan.worst_case.calls
+    assert ended(events).usage.calls == 3 == started(events).plan.worst_case.calls
 
 
 async def test_an_answer_that_stays_wrong_is_a_typed_error_that_names_the_place(open_house: OpenHouse) -> None:
     boss = FakeModel(spec("boss"), saying('{"total": "3"}'))
     house = await open_house({"a": FakeModel(spec("a")), "boss": boss}, [["a"]])
-    end = (await house.carried(overrides=ASKED))[-1].fact
+    end = failed(await house.carried(overrides=ASKED))
     assert (end.reason, dict(end.metadata)) == ("ANSWER_MISMATCH", {"path": "$.total"})
 
 

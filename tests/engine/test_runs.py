@@ -23,23 +23,18 @@ from moa_server.domain.event import (
     LayerClosed,
     ProposalDelta,
     ProposalReceived,
-    RunCancelled,
-    RunFailed,
     RunStarted,
     RunSucceeded,
 )
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
-from tests.engine.conftest import OpenHouse
-from tests.engine.fakes import FakeModel, failing, once, saying, silent, spec, texts
+from tests.engine.facts import cancelled, ended, facts, failed, started, succeeded
+from tests.engine.fakes import Asked, FakeModel, Script, failing, once, saying, silent, spec, texts
+from tests.engine.houses import OpenHouse
 
 
-def model(name: str, *scripts: object) -> FakeModel:
-    return FakeModel(spec(name), *scripts)  # type: ignore[arg-type]
-
-
-def facts(events: list, kind: type) -> list:
-    return [event.fact for event in events if isinstance(event.fact, kind)]
+def model(name: str, *scripts: Script) -> FakeModel:
+    return FakeModel(spec(name), *scripts)
 
 
 async def test_a_run_ends_with_the_aggregators_text(open_house: OpenHouse) -> None:
@@ -47,9 +42,9 @@ async def test_a_run_ends_with_the_aggregators_text(open_house: OpenHouse) -> No
     events = await house.carried()
     assert isinstance(events[0].fact, RunStarted)
     assert isinstance(events[-1].fact, RunSucceeded)
-    assert events[-1].fact.answer.text == "Hello"
+    assert succeeded(events).answer.text == "Hello"
     assert [delta.text for delta in facts(events, AnswerDelta)] == ["Hel", "lo"]
-    assert events[-1].fact.usage.calls == 2
+    assert ended(events).usage.calls == 2
 
 
 async def test_events_are_numbered_without_gaps(open_house: OpenHouse) -> None:
@@ -64,24 +59,24 @@ async def test_events_are_numbered_without_gaps(open_house: OpenHouse) -> None:
 async def test_calls_are_those_of_the_paper(open_house: OpenHouse, layers: int, calls: int) -> None:
     house = await open_house({name: model(name) for name in ("a", "b", "c", "boss")}, [["a", "b", "c"]] * layers)
     events = await house.carried()
-    assert events[-1].fact.usage.calls == calls
-    assert house.engine.catalogue.mixtures["mix"].roster.layers == events[0].fact.plan.roster.layers
-    assert events[0].fact.plan.worst_case.calls == calls
+    assert ended(events).usage.calls == calls
+    assert house.engine.catalogue.mixtures["mix"].roster.layers == started(events).plan.roster.layers
+    assert started(events).plan.worst_case.calls == calls
 
 
 async def test_the_first_layer_sees_the_callers_messages_unchanged(open_house: OpenHouse) -> None:
     a = model("a")
     house = await open_house({"a": a, "boss": model("boss")}, [["a"]])
     events = await house.carried("what is {this}?")
-    assert a.asked[0].prompt.messages == events[0].fact.plan.messages
+    assert a.asked[0].prompt.messages == started(events).plan.messages
     assert list(texts(a.asked[0].prompt)) == ["what is {this}?"]
 
 
 async def test_references_stand_in_configured_order_whatever_the_order_of_arrival(open_house: OpenHouse) -> None:
     gate, boss = asyncio.Event(), model("boss")
 
-    async def last(asked: object) -> None:
-        asked.say("SECOND")  # type: ignore[attr-defined]
+    async def last(asked: Asked) -> None:
+        asked.say("SECOND")
         gate.set()
 
     house = await open_house({"a": model("a", once(gate, "FIRST")), "b": model("b", last), "boss": boss}, [["a", "b"]])
@@ -98,7 +93,7 @@ async def test_a_failed_agent_leaves_no_text_and_a_degradation(open_house: OpenH
     )
     events = await house.carried()
     assert "SECRET" not in "".join(texts(boss.asked[0].prompt))
-    answer = events[-1].fact.answer
+    answer = succeeded(events).answer
     assert [(one.reason, one.agent) for one in answer.degradations] == [(DegradationReason.AGENT_FAILED, "a")]
 
 
@@ -108,8 +103,7 @@ async def test_when_all_fail_one_error_carries_every_cause(open_house: OpenHouse
         {"a": model("a", failing(ModelUnavailable("x"))), "b": model("b", failing(ModelStreamCut("y"))), "boss": boss},
         [["a", "b"]],
     )
-    end = (await house.carried())[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried())
     assert end.reason == "NO_PROPOSALS"
     assert dict(end.metadata) == {"layer": "0", "agent.a": "MODEL_UNAVAILABLE", "agent.b": "MODEL_STREAM_CUT"}
     assert {failure.agent for failure in end.failures} == {"a", "b"}
@@ -126,7 +120,7 @@ async def test_a_straggler_is_cut_once_quorum_and_grace_are_over(open_house: Ope
     assert [proposal.agent for proposal in closed.proposals] == ["a", "b"]
     assert [(failure.agent, failure.reason) for failure in closed.failures] == [("slow", "STRAGGLER_CUT")]
     assert slow.asked[0].cancelled
-    assert events[-1].fact.answer.degradations[0].reason is DegradationReason.STRAGGLER_CUT
+    assert succeeded(events).answer.degradations[0].reason is DegradationReason.STRAGGLER_CUT
     assert closed.failures[0].usage.calls == 1
 
 
@@ -136,7 +130,7 @@ async def test_a_layer_below_its_quorum_fails_the_run(open_house: OpenHouse) -> 
         [["a", "b"]],
         rules=Rules(quorum=2),
     )
-    assert (await house.carried())[-1].fact.reason == "QUORUM_MISSED"
+    assert failed(await house.carried()).reason == "QUORUM_MISSED"
 
 
 async def test_a_layer_below_its_quorum_degrades_the_answer_if_the_mixture_says_so(open_house: OpenHouse) -> None:
@@ -145,7 +139,7 @@ async def test_a_layer_below_its_quorum_degrades_the_answer_if_the_mixture_says_
         [["a", "b"]],
         rules=Rules(quorum=2, fail_below_quorum=False),
     )
-    answer = (await house.carried())[-1].fact.answer
+    answer = succeeded(await house.carried()).answer
     assert DegradationReason.QUORUM_MISSED in {one.reason for one in answer.degradations}
 
 
@@ -156,14 +150,14 @@ async def test_the_best_proposal_stands_in_for_an_aggregator_that_failed_before_
         {"a": model("a", saying("mine")), "boss": model("boss", failing(ModelUnavailable("x")))}, [["a"]]
     )
     events = await house.carried()
-    assert events[-1].fact.answer.text == "mine"
+    assert succeeded(events).answer.text == "mine"
     assert [delta.text for delta in facts(events, AnswerDelta)] == ["mine"]
-    assert DegradationReason.AGGREGATOR_FAILED in {one.reason for one in events[-1].fact.answer.degradations}
+    assert DegradationReason.AGGREGATOR_FAILED in {one.reason for one in succeeded(events).answer.degradations}
 
 
 async def test_an_answer_that_broke_off_is_an_error_that_keeps_the_partial_text(open_house: OpenHouse) -> None:
     house = await open_house({"a": model("a"), "boss": model("boss", failing(ModelStreamCut("x"), "Half a"))}, [["a"]])
-    end = (await house.carried())[-1].fact
+    end = failed(await house.carried())
     assert (end.reason, end.partial_text) == ("ANSWER_FAILED", "Half a")
 
 
@@ -173,8 +167,8 @@ async def test_an_answer_that_broke_off_begins_again_where_the_mixture_allows_it
     events = await house.carried()
     kinds = [type(event.fact) for event in events if isinstance(event.fact, AnswerDelta | AnswerRestarted)]
     assert kinds == [AnswerDelta, AnswerRestarted, AnswerDelta]
-    assert events[-1].fact.answer.text == "whole"
-    assert events[-1].fact.usage.calls == 3
+    assert succeeded(events).answer.text == "whole"
+    assert ended(events).usage.calls == 3
 
 
 async def test_pieces_of_proposals_are_events_only_when_asked_for(open_house: OpenHouse) -> None:
@@ -217,8 +211,7 @@ async def test_cancelling_cancels_the_calls_and_ends_the_run(open_house: OpenHou
     run = await house.start()
     await slow.called.wait()
     await house.engine.cancel(run.run_id, "caller")
-    end = (await house.events(run.run_id))[-1].fact
-    assert isinstance(end, RunCancelled)
+    end = cancelled(await house.events(run.run_id))
     assert end.by == "caller"
     assert end.usage.calls == 1
     assert slow.asked[0].cancelled
@@ -237,7 +230,7 @@ async def test_a_run_that_nobody_watches_is_cancelled_after_the_grace(open_house
     house = await open_house({"slow": slow, "boss": model("boss")}, [["slow"]], limits=Limits(abandon_grace_s=0.0))
     run = await house.start()
     await slow.called.wait()
-    assert (await house.events(run.run_id))[-1].fact.by == "abandoned"
+    assert cancelled(await house.events(run.run_id)).by == "abandoned"
 
 
 async def test_a_detached_run_goes_on_unwatched(open_house: OpenHouse) -> None:
@@ -247,13 +240,12 @@ async def test_a_detached_run_goes_on_unwatched(open_house: OpenHouse) -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     gate.set()
-    assert (await house.events(run.run_id))[-1].fact.answer.text == "done"
+    assert succeeded(await house.events(run.run_id)).answer.text == "done"
 
 
 async def test_the_deadline_ends_the_run_with_a_typed_error(open_house: OpenHouse) -> None:
     house = await open_house({"slow": model("slow", silent()), "boss": model("boss")}, [["slow"]])
-    end = (await house.carried(time_s=0.05))[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried(time_s=0.05))
     assert end.reason in {"DEADLINE_EXCEEDED", "NO_PROPOSALS"}
 
 
@@ -261,7 +253,7 @@ async def test_a_proposer_that_hangs_leaves_the_aggregator_its_share(open_house:
     house = await open_house(
         {"slow": model("slow", silent()), "a": model("a"), "boss": model("boss", saying("made it"))}, [["slow", "a"]]
     )
-    assert (await house.carried(time_s=0.3))[-1].fact.answer.text == "made it"
+    assert succeeded(await house.carried(time_s=0.3)).answer.text == "made it"
 
 
 async def test_the_same_request_id_finds_the_same_run(open_house: OpenHouse) -> None:
@@ -321,22 +313,22 @@ async def test_a_closing_engine_lets_its_runs_finish_and_refuses_new_ones(open_h
         await house.start()
     gate.set()
     await closing
-    assert (await house.events(run.run_id))[-1].fact.answer.text == "done"
+    assert succeeded(await house.events(run.run_id)).answer.text == "done"
 
 
 async def test_a_closing_engine_cancels_what_is_left_after_the_grace(open_house: OpenHouse) -> None:
     house = await open_house({"boss": model("boss", silent())}, [])
     run = await house.start()
     await house.engine.close(0.01)
-    assert (await house.events(run.run_id))[-1].fact.by == "operator"
+    assert cancelled(await house.events(run.run_id)).by == "operator"
 
 
 async def test_two_runs_at_once_share_no_text(open_house: OpenHouse) -> None:
-    async def echo(asked: object) -> None:
+    async def echo(asked: Asked) -> None:
         await asyncio.sleep(0)
-        asked.say("heard ", asked.prompt.messages[-1].parts[0].text)  # type: ignore[attr-defined]
+        asked.say("heard ", asked.prompt.messages[-1].parts[0].text)
 
-    models = {name: FakeModel(spec(name), echo) for name in ("a", "b", "boss")}  # type: ignore[arg-type]
+    models = {name: FakeModel(spec(name), echo) for name in ("a", "b", "boss")}
     house = await open_house(models, [["a", "b"]])
     both = await asyncio.gather(house.carried("APPLE"), house.carried("PEAR"))
     for events, mine, other in zip(both, ("APPLE", "PEAR"), ("PEAR", "APPLE"), strict=True):
@@ -346,7 +338,7 @@ async def test_two_runs_at_once_share_no_text(open_house: OpenHouse) -> None:
 
 
 async def test_an_agent_that_breaks_the_server_is_a_failure_of_that_agent(open_house: OpenHouse) -> None:
-    async def broken(_asked: object) -> None:
+    async def broken(_asked: Asked) -> None:
         raise ZeroDivisionError("a fault with a secret in it")
 
     house = await open_house({"a": model("a", broken), "b": model("b"), "boss": model("boss")}, [["a", "b"]])

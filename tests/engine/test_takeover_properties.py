@@ -30,13 +30,14 @@ from moa_server.domain.mixture import Rules
 from moa_server.domain.operation import Ownership
 from moa_server.engine.engine import Engine
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import ended
 from tests.engine.journals import CutOff, SharedJournal
-from tests.engine.stories import SETTINGS, Story, Teller, many, stories
-from tests.engine.story_runs import LIMITS, follow, start
-from tests.models.timeless_loop import now, timeless
+from tests.engine.stories import Story, Teller, many, stories
+from tests.engine.story_runs import LIMITS, follow, patiently, start
+from tests.models.timeless_loop import now
+from tests.strategies.settings import SETTINGS
 
 OWNERSHIP_S = 1.0
-PATIENCE_S = 1_000.0
 
 
 @dataclass
@@ -96,15 +97,7 @@ async def lost(story: Story, deaths: list[int], *, they_return: bool) -> tuple[l
 
 
 def carried(story: Story, deaths: list[int], *, they_return: bool = False) -> tuple[list[Server], list[Event]]:
-    found: list[tuple[list[Server], list[Event]]] = []
-
-    @timeless
-    async def patiently() -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            found.append(await lost(story, deaths, they_return=they_return))
-
-    patiently()
-    return found[0]
+    return patiently(lost(story, deaths, they_return=they_return))
 
 
 def are_whole(events: list[Event]) -> bool:
@@ -172,13 +165,13 @@ def test_the_answer_is_what_its_last_epoch_shows_and_every_known_call_is_paid_fo
     story: Story, deaths: list[int]
 ) -> None:
     servers, late = carried(story, deaths)
-    end = late[-1].fact
+    end = ended(late)
     made = sum(len(model.asked) for server in servers for model in server.models.values())
     mine = sum(len(model.asked) for model in servers[-1].models.values())
     if isinstance(end, RunSucceeded):
         assert end.usage.calls == sum(isinstance(event.fact, AgentStarted) for event in late), "lost calls count too"
-    assert mine <= end.usage.calls  # type: ignore[union-attr]
-    assert end.usage.calls <= max(made, sum(isinstance(event.fact, AgentStarted) for event in late))  # type: ignore[union-attr]
+    assert mine <= end.usage.calls
+    assert end.usage.calls <= max(made, sum(isinstance(event.fact, AgentStarted) for event in late))
     if isinstance(end, RunSucceeded):
         shown: list[str] = []
         for event in late:

@@ -6,8 +6,9 @@ from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import ModelWindowExceeded
 from moa_server.domain.event import AgentStarted, LayerClosed, RunFailed
 from moa_server.domain.mixture import Rules
-from tests.engine.conftest import House, OpenHouse
-from tests.engine.fakes import FakeModel, Script, failing, saying, spec, texts
+from tests.engine.facts import ended, failed, succeeded
+from tests.engine.fakes import FakeModel, Script, failing, saying, sizes, spec
+from tests.engine.houses import House, OpenHouse
 
 TOO_LONG = failing(ModelWindowExceeded("counted more than its window holds"))
 
@@ -24,14 +25,10 @@ async def council(
     return await open_house({**models, "boss": boss}, [["a", "b"]], rules=rules), boss
 
 
-def sizes(model: FakeModel) -> list[int]:
-    return [sum(map(len, texts(asked.prompt))) for asked in model.asked]
-
-
 async def test_it_is_asked_once_more_with_less(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, "x" * 60_000, TOO_LONG, saying("it fits"))
     events = await house.carried()
-    answer = events[-1].fact.answer
+    answer = succeeded(events).answer
     assert answer.text == "it fits"
     first, second = sizes(boss)
     assert second < 0.7 * first
@@ -39,20 +36,20 @@ async def test_it_is_asked_once_more_with_less(open_house: OpenHouse) -> None:
     assert trimmed == ["boss", "boss"], "each reference that was cut is told once, however often it was cut"
     last = [event.fact.layer for event in events if isinstance(event.fact, LayerClosed)][-1]
     assert len(last.proposals[0].attempts) == 2
-    assert events[-1].fact.usage.calls == 4
+    assert ended(events).usage.calls == 4
 
 
 async def test_a_prompt_far_below_the_window_is_cut_too(open_house: OpenHouse) -> None:
     """An endpoint's real window may be smaller than the operator says: the same prompt would fail again."""
     house, boss = await council(open_house, "x" * 3000, TOO_LONG, saying("it fits"), window=100_000)
-    assert (await house.carried())[-1].fact.answer.text == "it fits"
+    assert succeeded(await house.carried()).answer.text == "it fits"
     first, second = sizes(boss)
     assert second < 0.7 * first
 
 
 async def test_it_is_not_asked_a_third_time(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, "x" * 60_000, TOO_LONG)
-    answer = (await house.carried())[-1].fact.answer
+    answer = succeeded(await house.carried()).answer
     assert len(boss.asked) == 2
     assert DegradationReason.AGGREGATOR_FAILED in {one.reason for one in answer.degradations}
     assert all(before > after for before, after in pairwise(sizes(boss)))
@@ -61,16 +58,14 @@ async def test_it_is_not_asked_a_third_time(open_house: OpenHouse) -> None:
 async def test_it_is_not_asked_again_once_it_has_spoken(open_house: OpenHouse) -> None:
     broke_off = failing(ModelWindowExceeded("its window is full"), "half ")
     house, boss = await council(open_house, "x" * 60_000, broke_off)
-    end = (await house.carried())[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried())
     assert (end.partial_text, len(boss.asked)) == ("half ", 1)
 
 
 async def test_a_conversation_alone_is_never_cut(open_house: OpenHouse) -> None:
     boss = FakeModel(spec("boss"), TOO_LONG)
     house = await open_house({"boss": boss}, [])
-    end = (await house.carried("a long question"))[-1].fact
-    assert isinstance(end, RunFailed)
+    end = failed(await house.carried("a long question"))
     assert dict(end.metadata)["cause"] == "MODEL_WINDOW_EXCEEDED"
     assert len(boss.asked) == 1
 

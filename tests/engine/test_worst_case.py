@@ -1,7 +1,6 @@
 """The table of counts: how many calls every strategy can come to, by its options, known before the first is made."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,10 @@ THEN = {"then": "aggregate", "pick": 2}
 BY_RULES = {"by": "rules", "rules": ("code -> skill",)}
 VERIFIED = {"gate": "self_verification"}
 LIKELY = {"gate": "logprobs"}
-COUNTS: tuple[tuple[str, tuple[int, ...], Mapping[str, Any], int, str], ...] = (
+Count = tuple[str, tuple[int, ...], Mapping[str, object], int, str]
+"""A strategy, how many agents each of its layers has, its options, the calls it comes to, and why."""
+
+COUNTS: tuple[Count, ...] = (
     ("aggregate", (), {}, 1, "one layer is one call"),
     ("aggregate", (3,), {}, 4, "2 layers of 3 proposers: n(L - 1) + 1"),
     ("aggregate", (6,), {}, 7, "as the smaller form of the paper"),
@@ -66,7 +68,7 @@ COUNTS: tuple[tuple[str, tuple[int, ...], Mapping[str, Any], int, str], ...] = (
     ("cascade", (1, 1, 1), VERIFIED, 5, "a check after each tier but the last"),
     ("cascade", (2, 3), {"samples": 2}, 8, "samples below the last tier, and an aggregator after it"),
 )
-FOLDED = (
+FOLDED: tuple[Count, ...] = (
     ("aggregate", (2,), {}, 3, "two cannot be read fewer at a time"),
     ("aggregate", (3,), {}, 4 + 2, "two at a time"),
     ("aggregate", (6,), {}, 7 + 3, "three at a time"),
@@ -91,7 +93,7 @@ def roster_of(widths: tuple[int, ...]) -> Roster:
     return Roster(layers, LAST, ROLES)
 
 
-def explained(strategy: str, roster: Roster, options: Mapping[str, Any], rules: Rules, *, schema: bool) -> int:
+def explained(strategy: str, roster: Roster, options: Mapping[str, object], rules: Rules, *, schema: bool) -> int:
     mixture = Mixture("mix", strategy, roster, rules, options)
     agents = {agent.name: agent for agent in roster.agents()}
     model = FakeModel(spec("m", window=100_000))
@@ -117,20 +119,20 @@ def test_the_settings_of_a_strategys_own_tests_are_counted(setting: Setting, *, 
 
 @pytest.mark.parametrize(("strategy", "widths", "options", "calls", "why"), COUNTS)
 def test_the_most_calls_are_known_before_the_first(
-    strategy: str, widths: tuple[int, ...], options: Mapping[str, Any], calls: int, why: str
+    strategy: str, widths: tuple[int, ...], options: Mapping[str, object], calls: int, why: str
 ) -> None:
     assert explained(strategy, roster_of(widths), options, Rules(), schema=False) == calls, why
 
 
 @pytest.mark.parametrize(("strategy", "widths", "options", "calls", "why"), COUNTS)
 def test_a_schema_may_cost_one_repair(
-    strategy: str, widths: tuple[int, ...], options: Mapping[str, Any], calls: int, why: str
+    strategy: str, widths: tuple[int, ...], options: Mapping[str, object], calls: int, why: str
 ) -> None:
     assert explained(strategy, roster_of(widths), options, Rules(), schema=True) == calls + 1, why
 
 
 @pytest.mark.parametrize(("strategy", "widths", "options", "calls", "why"), FOLDED)
 def test_what_may_be_folded_is_counted(
-    strategy: str, widths: tuple[int, ...], options: Mapping[str, Any], calls: int, why: str
+    strategy: str, widths: tuple[int, ...], options: Mapping[str, object], calls: int, why: str
 ) -> None:
     assert explained(strategy, roster_of(widths), options, FOLD, schema=False) == calls, why

@@ -1,0 +1,40 @@
+"""Finds facts among a run's events, each as what it is."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from moa_server.domain.event import Event, Fact, RunCancelled, RunFailed, RunStarted, RunSucceeded, Terminal
+
+F = TypeVar("F", bound=Fact)
+
+
+def facts(events: Sequence[Event], kind: type[F]) -> list[F]:
+    return [event.fact for event in events if isinstance(event.fact, kind)]
+
+
+def started(events: Sequence[Event]) -> RunStarted:
+    return _as(events[0], RunStarted)
+
+
+def succeeded(events: Sequence[Event]) -> RunSucceeded:
+    return _as(events[-1], RunSucceeded)
+
+
+def failed(events: Sequence[Event]) -> RunFailed:
+    return _as(events[-1], RunFailed)
+
+
+def cancelled(events: Sequence[Event]) -> RunCancelled:
+    return _as(events[-1], RunCancelled)
+
+
+def ended(events: Sequence[Event]) -> Terminal:
+    """Return how a run ended, however that was."""
+    fact = events[-1].fact
+    assert isinstance(fact, Terminal)
+    return fact
+
+
+def _as(event: Event, kind: type[F]) -> F:
+    assert isinstance(event.fact, kind), event.fact
+    return event.fact
