@@ -18,22 +18,29 @@ from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec, user
 
 DEFAULT_RULES = Rules()
+AS_IT_IS = Overrides()
 PRICE = Price(input=1_000_000_000, output=2_000_000_000)
 
 
 def planner(
-    layers: int = 2, width: int = 3, *, rules: Rules = DEFAULT_RULES, price: Price | None = PRICE, **more: object
+    layers: int = 2,
+    width: int = 3,
+    *,
+    rules: Rules = DEFAULT_RULES,
+    price: Price | None = PRICE,
+    budget: Budget = Budget(),
+    permissions: Permissions = Permissions(),
 ) -> Planner:
     model = FakeModel(spec("m", price=price))
     agents = {f"a{i}": Agent(f"a{i}", "m", sampling=Sampling(max_tokens=100)) for i in range(width)}
     agents["boss"] = Agent("boss", "m", sampling=Sampling(max_tokens=100))
     roster = Roster((tuple(agents[f"a{i}"] for i in range(width)),) * layers, agents["boss"])
-    mixture = Mixture("mix", "aggregate", roster, rules, **more)  # type: ignore[arg-type]
+    mixture = Mixture("mix", "aggregate", roster, rules, budget=budget, permissions=permissions)
     return Planner(Catalogue({"m": model}, {"mix": mixture}, STRATEGIES, agents, "mix"), Limits())
 
 
-def plan(made: Planner, **overrides: object) -> Plan:
-    return made.plan(Query(user("hello"), "", Overrides(**overrides)))  # type: ignore[arg-type]
+def plan(made: Planner, overrides: Overrides = AS_IT_IS) -> Plan:
+    return made.plan(Query(user("hello"), "", overrides))
 
 
 def test_the_worst_case_is_known_before_the_first_call() -> None:
@@ -48,10 +55,10 @@ def test_an_unknown_price_leaves_the_cost_unset() -> None:
 
 
 def test_a_plan_over_its_budget_loses_layers_first_and_then_agents() -> None:
-    made = plan(planner(3, 3), budget=Budget(calls=7))
+    made = plan(planner(3, 3), Overrides(budget=Budget(calls=7)))
     assert (made.worst_case.calls, len(made.roster.layers)) == (7, 2)
     assert [one.reason for one in made.degradations] == [DegradationReason.LAYERS_DROPPED]
-    made = plan(planner(3, 3), budget=Budget(calls=3))
+    made = plan(planner(3, 3), Overrides(budget=Budget(calls=3)))
     assert [agent.name for agent in made.roster.layers[0]] == ["a0", "a1"]
     assert {one.reason for one in made.degradations} == {
         DegradationReason.LAYERS_DROPPED,
@@ -60,24 +67,24 @@ def test_a_plan_over_its_budget_loses_layers_first_and_then_agents() -> None:
 
 
 def test_a_plan_goes_down_to_one_call_and_no_further() -> None:
-    assert plan(planner(), budget=Budget(calls=1)).worst_case.calls == 1
+    assert plan(planner(), Overrides(budget=Budget(calls=1))).worst_case.calls == 1
     with pytest.raises(BudgetTooSmall):
-        plan(planner(), budget=Budget(calls=0))
+        plan(planner(), Overrides(budget=Budget(calls=0)))
 
 
 def test_a_mixture_that_does_not_degrade_is_refused_with_the_numbers() -> None:
     with pytest.raises(BudgetTooSmall) as refused:
-        plan(planner(rules=Rules(degrade_to_budget=False)), budget=Budget(calls=6))
+        plan(planner(rules=Rules(degrade_to_budget=False)), Overrides(budget=Budget(calls=6)))
     assert refused.value.metadata == {"limit": "calls", "needed": "7", "allowed": "6"}
 
 
 def test_money_cannot_be_limited_where_a_price_is_unknown() -> None:
     with pytest.raises(BudgetTooSmall):
-        plan(planner(price=None), budget=Budget(cost_nanousd=10**12))
+        plan(planner(price=None), Overrides(budget=Budget(cost_nanousd=10**12)))
 
 
 def test_the_budget_is_the_smaller_of_the_operators_and_the_callers() -> None:
-    made = plan(planner(budget=Budget(calls=9, tokens=10**6)), budget=Budget(calls=20, time_s=3))
+    made = plan(planner(budget=Budget(calls=9, tokens=10**6)), Overrides(budget=Budget(calls=20, time_s=3)))
     assert made.budget == Budget(calls=9, tokens=10**6, time_s=3)
 
 
@@ -91,7 +98,7 @@ def test_the_budget_is_the_smaller_of_the_operators_and_the_callers() -> None:
 )
 def test_no_plan_goes_beyond_its_budget(budget: Budget) -> None:
     try:
-        worst = plan(planner(3, 4), budget=budget).worst_case
+        worst = plan(planner(3, 4), Overrides(budget=budget)).worst_case
     except BudgetTooSmall:
         return
     assert budget.calls is None or worst.calls <= budget.calls
@@ -107,7 +114,7 @@ def test_an_unknown_mixture_is_refused_with_the_nearest_name() -> None:
 
 def test_callers_choose_agents_where_the_mixture_lets_them() -> None:
     made = planner(permissions=Permissions(agents=("a0", "boss")))
-    chosen = plan(made, layers=(("a0", "a0"),), aggregator="a0")
+    chosen = plan(made, Overrides(layers=(("a0", "a0"),), aggregator="a0"))
     assert [agent.name for agent in chosen.roster.layers[0]] == ["a0", "a0"]
     assert chosen.roster.aggregator is not None
     assert chosen.roster.aggregator.name == "a0"
@@ -116,23 +123,23 @@ def test_callers_choose_agents_where_the_mixture_lets_them() -> None:
 @pytest.mark.parametrize(
     ("overrides", "field"),
     [
-        ({"layers": (("a0", "a1"),)}, "query.overrides.layers[0].agents[1]"),
-        ({"aggregator": "ghost"}, "query.overrides.aggregator"),
-        ({"layers": ((),)}, "query.overrides.layers[0].agents"),
-        ({"layers": (("a0",),) * 17}, "query.overrides.layers"),
-        ({"sampling": Sampling(max_tokens=501)}, "query.overrides.sampling.max_tokens"),
-        ({"response_schema": "{}"}, "query.overrides.response_schema"),
+        (Overrides(layers=(("a0", "a1"),)), "query.overrides.layers[0].agents[1]"),
+        (Overrides(aggregator="ghost"), "query.overrides.aggregator"),
+        (Overrides(layers=((),)), "query.overrides.layers[0].agents"),
+        (Overrides(layers=(("a0",),) * 17), "query.overrides.layers"),
+        (Overrides(sampling=Sampling(max_tokens=501)), "query.overrides.sampling.max_tokens"),
+        (Overrides(response_schema="{}"), "query.overrides.response_schema"),
     ],
 )
-def test_what_the_mixture_does_not_allow_is_refused_by_field(overrides: dict[str, object], field: str) -> None:
+def test_what_the_mixture_does_not_allow_is_refused_by_field(overrides: Overrides, field: str) -> None:
     made = planner(permissions=Permissions(agents=("a0",), max_tokens=500, response_schema=False))
     with pytest.raises(OverrideRefused) as refused:
-        plan(made, **overrides)
+        plan(made, overrides)
     assert field in [violation.field for violation in refused.value.violations]
 
 
 def test_sampling_is_laid_over_every_agents_and_never_lets_it_write_more() -> None:
-    made = plan(planner(), sampling=Sampling(temperature=0.1, max_tokens=5000))
+    made = plan(planner(), Overrides(sampling=Sampling(temperature=0.1, max_tokens=5000)))
     assert {agent.sampling for agent in made.roster.agents()} == {Sampling(temperature=0.1, max_tokens=100)}
 
 
@@ -140,4 +147,4 @@ def test_every_plan_has_a_mark_of_its_own_and_keeps_the_callers_seed() -> None:
     first, second = plan(planner()), plan(planner())
     assert first.mark != second.mark
     assert len(first.mark) >= 16
-    assert plan(planner(), seed=7).seed == 7
+    assert plan(planner(), Overrides(seed=7)).seed == 7
