@@ -51,7 +51,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class Asked:
+class BilledCall:
     """One call, as the endpoint remembers it."""
 
     prompt: Prompt
@@ -73,14 +73,14 @@ class Teller:
         """Say ``lines``, and before them all that ``echoes`` finds in the prompt."""
         self.spec = spec
         self._echoes = echoes
-        self.asked: list[Asked] = []
+        self.asked: list[BilledCall] = []
         self._lines = lines
         self._bill = bill
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         entry = terms.account.open(self.spec, terms.kind, prompt)
         line = self._echoing(prompt, self._lines(self.spec.name, len(self.asked)))
-        asked = Asked(prompt, terms, self._bill(prompt, self.spec.name, len(self.asked)))
+        asked = BilledCall(prompt, terms, self._bill(prompt, self.spec.name, len(self.asked)))
         self.asked.append(asked)
         try:
             await self._say(line, terms)

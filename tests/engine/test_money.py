@@ -17,7 +17,7 @@ from moa_server.engine.engine import Engine
 from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from tests.engine.facts import ended
-from tests.engine.stories import BUDGETS, NAMES, Asked, Story, Teller, billed, many, stories, within
+from tests.engine.stories import BUDGETS, NAMES, BilledCall, Story, Teller, billed, many, stories, within
 from tests.engine.story_runs import LIMITS, follow, start
 from tests.models.timeless_loop import timeless
 
@@ -27,7 +27,7 @@ class Vendor(Teller):
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         line = self._lines(self.spec.name, len(self.asked))
-        asked = Asked(prompt, terms)
+        asked = BilledCall(prompt, terms)
         self.asked.append(asked)
         whole = self._bill(prompt, self.spec.name, len(self.asked))
 
