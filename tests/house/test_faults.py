@@ -77,6 +77,17 @@ FAULTS: dict[str, tuple[Script, str]] = {
 }
 
 
+PLENTY_LEFT = {
+    "x-ratelimit-limit-requests": "5000",
+    "x-ratelimit-remaining-requests": "4999",
+    "x-ratelimit-reset-requests": "6m0s",
+    "x-ratelimit-limit-tokens": "160000",
+    "x-ratelimit-remaining-tokens": "149984",
+    "x-ratelimit-reset-tokens": "1h2m0s",
+}
+"""As a hosted endpoint sends them with every answer, whatever it is."""
+
+
 @pytest.fixture(scope="module")
 def shared_server(shared_upstream: UpstreamThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with starting(tmp_path_factory.mktemp("faults")) as start:
@@ -88,7 +99,9 @@ def impatient(start: Start, endpoint: str) -> Server:
     settings = council(endpoint, limits={"heartbeat": "100ms", "abandon_grace": "100ms"})
     short = {"connect": "5s", "first_token": "200ms", "idle": "200ms", "total": "10s"}
     settings["models"]["hurried"] = model(endpoint, times=short)
-    settings["agents"]["hurried"] = {"model": "hurried"}
+    settings["models"]["patient"] = model(endpoint, retry={"attempts": 1, "base": "1ms"})
+    settings["agents"] |= {name: {"model": name} for name in ("hurried", "patient")}
+    settings["mixtures"]["patient"] = {**settings["mixtures"]["alone"], "layers": ["patient"]}
     settings["mixtures"]["hurried"] = {**settings["mixtures"]["council"], "layers": ["one", "hurried", "three"]}
     return start(settings)
 
@@ -114,6 +127,17 @@ async def test_the_run_goes_on_without_an_agent_whose_endpoint_fails(
     [asked] = house.upstream.calls_of("editor")
     assert "upstream-words" not in str(asked.body)
     assert "upstream-words" not in "".join(map(str, events))
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+async def test_the_reset_of_a_limit_that_is_not_used_up_holds_no_retry_back(
+    shared_server: Server, house: UpstreamThread, code: int
+) -> None:
+    house.script("patient", Status(code, PLENTY_LEFT), Speech("at the second try"))
+    async with AsyncClient(shared_server.target, timeout=20) as client:
+        response = await client.query("Why?", mixture="patient")
+    assert [proposal.text for proposal in response.layers[0].proposals] == ["at the second try"]
+    assert len(house.upstream.calls_of("patient")) == 2
 
 
 async def test_each_agents_cause_is_in_the_error_when_all_have_failed(

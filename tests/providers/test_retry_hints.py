@@ -32,7 +32,7 @@ NOW = 1_793_000_000.0  # Mon, 26 Oct 2026 07:33:20 GMT
     ],
 )
 def test_every_form_is_read(headers: dict[str, str], wait: float | None) -> None:
-    assert retry_after_s(headers, lambda: NOW) == (None if wait is None else pytest.approx(wait))
+    assert retry_after_s(429, headers, lambda: NOW) == (None if wait is None else pytest.approx(wait))
 
 
 def test_a_limit_that_is_used_up_comes_before_one_that_is_not() -> None:
@@ -42,7 +42,20 @@ def test_a_limit_that_is_used_up_comes_before_one_that_is_not() -> None:
         "x-ratelimit-remaining-tokens": "0",
         "x-ratelimit-reset-tokens": "2s",
     }
-    assert retry_after_s(headers) == 2.0
+    assert retry_after_s(429, headers) == 2.0
+
+
+def test_a_limit_of_which_something_remains_is_no_reason_to_wait() -> None:
+    headers = {"x-ratelimit-remaining-requests": "59", "x-ratelimit-reset-requests": "6m0s"}
+    assert retry_after_s(429, headers) is None
+    assert retry_after_s(429, headers | {"x-ratelimit-reset-tokens": "2s"}) == 2.0
+
+
+@pytest.mark.parametrize("status", [500, 503, 529])
+def test_an_endpoint_that_fails_is_not_waited_for_until_its_limits_reset(status: int) -> None:
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}
+    assert retry_after_s(status, headers) is None
+    assert retry_after_s(status, headers | {"retry-after": "3"}) == 3.0
 
 
 def test_whether_to_retry_is_said_in_two_words_only() -> None:

@@ -179,7 +179,7 @@ def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: by
     error = kind(
         f"{spec.name} answered with status {status}",
         metadata={"status": str(status)},
-        retry_after_s=retry_after_s(headers),
+        retry_after_s=retry_after_s(status, headers),
     )
     if (again := should_retry(headers)) is not None:
         error.permanent = not again

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Final
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -15,9 +16,17 @@ _EPOCH_S = 1e9
 _EPOCH_MS = 1e12
 
 
-def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Return how long to wait, or None when nothing readable is said. ``headers`` takes lower-case names."""
-    for read in (_milliseconds, _retry_after, _reset):
+def retry_after_s(status: int, headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Return how long to wait, or None when nothing readable is said. ``headers`` takes lower-case names.
+
+    Endpoints tell of their limits with every answer, so a reset is a hint only where a limit is what refused.
+    """
+    readers = (
+        (_milliseconds, _retry_after, _reset)
+        if status == HTTPStatus.TOO_MANY_REQUESTS
+        else (_milliseconds, _retry_after)
+    )
+    for read in readers:
         with suppress(ValueError, OverflowError, TypeError):
             wait = read(headers, now)
             if wait is not None and wait == wait and wait != float("inf"):  # noqa: PLR0124 - nan
@@ -46,18 +55,19 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
 
 
 def _reset(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Return the longest wait for a limit of which nothing remains, or for any limit when no remainder is told."""
-    waits: list[float] = []
+    """Return the longest wait for a limit that is used up, or else for one of whose remainder nothing is told."""
     used_up: list[float] = []
+    untold: list[float] = []
     for name, text in headers.items():
         if "ratelimit" not in name or "-reset" not in name:
             continue
         with suppress(ValueError):
-            wait = _length(text, now)
-            waits.append(wait)
-            if headers.get(name.replace("-reset", "-remaining"), "").strip() in {"0", "0.0"}:
-                used_up.append(wait)
-    return max(used_up or waits, default=None)
+            remaining = headers.get(name.replace("-reset", "-remaining"))
+            if remaining is None:
+                untold.append(_length(text, now))
+            elif float(remaining) <= 0:
+                used_up.append(_length(text, now))
+    return max(used_up or untold, default=None)
 
 
 def _length(text: str, now: Callable[[], float]) -> float:
