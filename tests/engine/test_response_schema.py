@@ -1,6 +1,7 @@
 """Answers that have to satisfy a schema."""
 
 import json
+import sys
 
 import pytest
 
@@ -74,6 +75,15 @@ def test_references_that_double_the_work_with_every_level_cannot_keep_the_server
 
 def test_a_schema_that_goes_round_in_circles_is_not_satisfied() -> None:
     assert mismatch("{}", '{"$ref": "#"}') is not None
+
+
+def test_a_circle_is_left_where_a_debugger_takes_stack_as_well() -> None:
+    before = sys.gettrace()
+    sys.settrace(lambda *_: None)
+    try:
+        assert mismatch("{}", '{"$ref": "#"}') is not None
+    finally:
+        sys.settrace(before)
 
 
 def test_a_schema_may_refer_to_its_parts() -> None:

@@ -1,6 +1,7 @@
 """Holds a structured answer to its schema."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from itertools import count
@@ -19,6 +20,8 @@ _SUBJECT_TO_FOREIGN_EXPRESSIONS = "patternProperties"
 
 _MOST_REFERENCES = 10_000
 """References of a schema followed for one answer: some that are nested double the work with every level."""
+_DEEPEST = 600
+"""Frames of the stack under a reference: where the stack ends inside its lookup, that panics and cannot be caught."""
 _followed: ContextVar[Iterator[int]] = ContextVar("followed")
 
 
@@ -30,11 +33,19 @@ def _follow(keyword: str) -> Callable[..., Iterator[ValidationError]]:
     follow = Draft202012Validator.VALIDATORS[keyword]
 
     def counted(*terms: Any) -> Iterator[ValidationError]:  # noqa: ANN401 - as the library calls it
-        if next(_followed.get()) >= _MOST_REFERENCES:
+        if next(_followed.get()) >= _MOST_REFERENCES or _is_deep():
             raise _TooManyReferences
         yield from follow(*terms)
 
     return counted
+
+
+def _is_deep() -> bool:
+    try:
+        sys._getframe(_DEEPEST)  # noqa: SLF001 - documented, and the one way to ask without walking the stack
+    except ValueError:
+        return False
+    return True
 
 
 _Validator = extend(  # type: ignore[no-untyped-call]
