@@ -130,6 +130,19 @@ def test_a_refused_entry_is_not_also_called_unknown(tmp_path: Path) -> None:
     assert [problem.partition(":")[0] for problem in refused(tmp_path, data)] == ["models.small.window"]
 
 
+@pytest.mark.parametrize("default", [120, 0])
+def test_nothing_is_judged_by_the_defaults_in_place_of_refused_limits(tmp_path: Path, default: int) -> None:
+    data = plain()
+    data["limits"] = {"run_time": {"maximum": 60, "default": default}, "layers": 32, "agents_per_layer": 100}
+    data["server"] = {"max_connection_age_grace": 90}
+    data["models"]["small"]["window"] = 100_000
+    data["mixtures"]["pair"]["layers"] = [{"repeat": 20, "agents": ["one"]}, ["one"] * 70]
+
+    (problem,) = refused(tmp_path, data)
+
+    assert problem.startswith("limits.run_time.default: ")
+
+
 def test_what_a_strategy_calls_impossible_is_refused(tmp_path: Path) -> None:
     data = plain()
     del data["mixtures"]["pair"]["aggregator"]

@@ -84,9 +84,10 @@ def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, prob
             wrong = f"{asked} is more than model {spec.name!r} may write"
             place = ("agents", agent.name, "sampling", "max_tokens")
             problems.add(place, f"{wrong}; write at most its max_output of {spec.max_output}")
-    mixtures = Mixtures(choices.strategies, file.agents, Fit(models, file.limits, problems))
-    longest_run_s = file.limits.run_time.maximum_s
-    for sentence in file.server.problems(longest_run_s):
+    # In the place of refused limits stand the defaults, by which nobody asked to be judged.
+    limits = None if problems.under(("limits",)) else file.limits
+    mixtures = Mixtures(choices.strategies, file.agents, Fit(models, limits, problems))
+    for sentence in file.server.problems(0.0 if limits is None else limits.run_time.maximum_s):
         key, rest = at_key(type(file.server), sentence)
         problems.add(("server", key) if key else ("server",), rest)
     callers = tuple(file.server.callers.values())

@@ -105,18 +105,19 @@ class Fit:
     """Finds the agents whose model cannot hold what their mixture shows them."""
 
     models: Mapping[str, ModelSpec]
-    limits: Limits
+    limits: Limits | None
+    """None where they are refused themselves."""
     problems: Problems
 
     def check(self, place: Place, layers: tuple[OutlinedLayer, ...]) -> None:
         """Note every agent whose model cannot hold the worst case, and every layer beyond the limits."""
-        if len(layers) > self.limits.layers:
+        if self.limits is not None and len(layers) > self.limits.layers:
             wrong = f"can come to {len(layers)} layers"
             self.problems.add(place, f"{wrong}; use fewer, or raise limits.layers above {self.limits.layers}")
         for index, layer in enumerate(layers):
-            count, most = len(layer.agents[: layer.most]), self.limits.agents_per_layer
-            if count > most:
-                wrong = f"layer {index} can come to {count} agents"
+            count = len(layer.agents[: layer.most])
+            if self.limits is not None and count > self.limits.agents_per_layer:
+                wrong, most = f"layer {index} can come to {count} agents", self.limits.agents_per_layer
                 self.problems.add(place, f"{wrong}; use fewer, or raise limits.agents_per_layer above {most}")
             if layer.folds:
                 continue  # it is shown less than the layer whose references did not fit
