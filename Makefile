@@ -84,7 +84,7 @@ lint: $(SETUP) ## Lint the code, the protos and who imports whom
 	@buf lint
 	@lint-imports
 
-types: $(SETUP) ## Check the types of the server, the client, the tests and what is measured
+types: $(SETUP) ## Check the types of the server, the client, the tests, the benchmarks and k8s
 	@mypy
 
 # Generated code must be what the protos give. A release lays its protos beside them, so that the next one cannot break

@@ -18,4 +18,4 @@ JOURNALS: Mapping[str, JournalKind[Any]] = {
     "sqlite": SQLITE,
     "postgres": POSTGRES,
 }
-"""The kinds of journal, by the key under ``journal`` that names each in a configuration."""
+"""The kinds of journal, by the key under ``journal`` that names each in a configuration; the first is the default."""
