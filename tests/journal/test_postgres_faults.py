@@ -149,7 +149,7 @@ async def test_a_database_without_the_schema_says_how_to_make_it(empty_database:
 
 
 async def test_many_migrations_at_once_make_one_schema(empty_database: str) -> None:
-    assert len(set(await asyncio.gather(*(migrate_postgres(empty_database) for _ in range(4))))) == 1
+    assert len(set(await asyncio.gather(*(migrate_postgres(empty_database) for _ in range(12))))) == 1
     async with PostgresJournal(empty_database) as journal:
         assert (await journal.submit(submission(), "a")).created
 

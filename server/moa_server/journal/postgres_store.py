@@ -151,7 +151,7 @@ async def migrate_postgres(dsn: str | Secret) -> int:
         connection = await connected(dsn, statement_cache_size=0)
         try:
             # Even ``IF NOT EXISTS`` fails when two make it at once; the other migration has then just done it.
-            with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+            with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError):
                 await connection.execute(_STEPS)
             async with connection.transaction():
                 await connection.execute("LOCK TABLE moa_steps IN EXCLUSIVE MODE")
