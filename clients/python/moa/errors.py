@@ -12,7 +12,10 @@
     │   ├── ResumePointExpired    the events after that place are gone
     │   ├── Unauthenticated       who calls is not proven
     │   ├── PermissionDenied      who calls may not do this
-    │   └── QuotaExceeded         who calls has used its share
+    │   ├── QuotaExceeded         who calls has used its share
+    │   ├── SchemaTooCostly       the response schema costs too much to check
+    │   ├── PromptTooLong         the messages do not fit a model's window
+    │   └── PlanTooLarge          the plan is larger than is allowed
     ├── LimitError                a limit of the run
     │   ├── BudgetTooSmall        the worst case does not fit
     │   ├── BudgetExceeded        the budget is used up
@@ -23,7 +26,10 @@
     │   ├── QuorumMissed          too few agents answered
     │   ├── AnswerFailed          the answering agent failed for good
     │   ├── AnswerMismatch        the answer does not satisfy its schema
-    │   └── RunAbandoned          the run has lost too many owners
+    │   ├── RunAbandoned          the run has lost too many owners
+    │   ├── ModelsUnusable        nobody answered, and every failure is permanent
+    │   ├── RunQuarantined        two owners in a row fell silent under it
+    │   └── RunLost               it was in the memory of a server that is gone
     ├── ServerError               the server cannot serve now
     │   ├── Overloaded            it is at its limit
     │   ├── ShuttingDown          it is stopping
@@ -37,7 +43,8 @@
         ├── ModelUnreachable · ModelTimeout · ModelCredentialsRefused · ModelUnknown
         ├── ModelThrottled · ModelQuotaExhausted · ModelUnavailable · ModelRejectedRequest
         ├── ModelWindowExceeded · ModelProtocolBroken · ModelStreamCut
-        └── ModelAnsweredNothing · ModelRefused · ModelBreakerOpen · StragglerCut
+        ├── ModelAnsweredNothing · ModelRefused · ModelBreakerOpen · StragglerCut
+        └── ModelAnswerTooLong · ModelOnlyReasoned · NotNeeded
 
 A class's name is that of its ErrorReason, in camel case; those marked client only have none, because no server
 spoke. The server draws the same tree.
@@ -165,6 +172,24 @@ class QuotaExceeded(RequestError):
     usual_code = StatusCode.RESOURCE_EXHAUSTED
 
 
+class SchemaTooCostly(RequestError):
+    """The response schema costs too much to check; see the violations."""
+
+    usual_code = StatusCode.INVALID_ARGUMENT
+
+
+class PromptTooLong(RequestError):
+    """The messages do not fit the window of a model that has to read them."""
+
+    usual_code = StatusCode.INVALID_ARGUMENT
+
+
+class PlanTooLarge(RequestError):
+    """The plan is larger than the caller may ask for."""
+
+    usual_code = StatusCode.INVALID_ARGUMENT
+
+
 class LimitError(MoaError):
     """A limit of the run."""
 
@@ -223,6 +248,24 @@ class AnswerMismatch(RunError):
 
 class RunAbandoned(RunError):
     """The run lost more owners than is allowed."""
+
+    usual_code = StatusCode.ABORTED
+
+
+class ModelsUnusable(RunError):
+    """Nobody answered, and nobody will until the operator mends what failed; see the causes."""
+
+    usual_code = StatusCode.FAILED_PRECONDITION
+
+
+class RunQuarantined(RunError):
+    """Two owners in a row fell silent while the run was open; it is not handed on."""
+
+    usual_code = StatusCode.ABORTED
+
+
+class RunLost(RunError):
+    """The run was held in the memory of a server that is gone."""
 
     usual_code = StatusCode.ABORTED
 
@@ -343,3 +386,15 @@ class ModelBreakerOpen(ModelError):
 
 class StragglerCut(ModelError):
     """The call was cut because its layer closed without it."""
+
+
+class ModelAnswerTooLong(ModelError):
+    """The model wrote more than any answer may be long."""
+
+
+class ModelOnlyReasoned(ModelError):
+    """The model used all its tokens for reasoning."""
+
+
+class NotNeeded(ModelError):
+    """The call was cut because the outcome was decided without it."""

@@ -19,6 +19,13 @@ class DegradationReason(StrEnum):
     ANSWER_TRUNCATED = "answer_truncated"
     STRATEGY_FELL_BACK = "strategy_fell_back"
     AGENT_REFUSED = "agent_refused"
+    MAJORITY_MISSED = "majority_missed"
+    ANSWER_FILTERED = "answer_filtered"
+    PARAMETER_DROPPED = "parameter_dropped"
+    JUDGE_FAILED = "judge_failed"
+    SIGNAL_MISSING = "signal_missing"
+    PRICE_UNKNOWN = "price_unknown"
+    OUTLIER_LEFT_OUT = "outlier_left_out"
 
 
 @dataclass(frozen=True, slots=True)

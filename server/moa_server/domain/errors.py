@@ -12,7 +12,10 @@
     │   ├── ResumePointExpired    the events after that place are gone
     │   ├── Unauthenticated       who calls is not proven
     │   ├── PermissionDenied      who calls may not do this
-    │   └── QuotaExceeded         who calls has used its share
+    │   ├── QuotaExceeded         who calls has used its share
+    │   ├── SchemaTooCostly       the response schema costs too much to check
+    │   ├── PromptTooLong         the messages do not fit a model's window
+    │   └── PlanTooLarge          the plan is larger than is allowed
     ├── LimitError                a limit of the run
     │   ├── BudgetTooSmall        the worst case does not fit
     │   ├── BudgetExceeded        the budget is used up
@@ -23,7 +26,10 @@
     │   ├── QuorumMissed          too few agents answered
     │   ├── AnswerFailed          the answering agent failed for good
     │   ├── AnswerMismatch        the answer does not satisfy its schema
-    │   └── RunAbandoned          the run has lost too many owners
+    │   ├── RunAbandoned          the run has lost too many owners
+    │   ├── ModelsUnusable        nobody answered, and every failure is permanent
+    │   ├── RunQuarantined        two owners in a row fell silent under it
+    │   └── RunLost               it was in the memory of a server that is gone
     ├── ServerError               the server cannot serve now
     │   ├── Overloaded            it is at its limit
     │   ├── ShuttingDown          it is stopping
@@ -34,7 +40,8 @@
         ├── ModelUnreachable · ModelTimeout · ModelCredentialsRefused · ModelUnknown
         ├── ModelThrottled · ModelQuotaExhausted · ModelUnavailable · ModelRejectedRequest
         ├── ModelWindowExceeded · ModelProtocolBroken · ModelStreamCut
-        └── ModelAnsweredNothing · ModelRefused · ModelBreakerOpen · StragglerCut
+        ├── ModelAnsweredNothing · ModelRefused · ModelBreakerOpen · StragglerCut
+        └── ModelAnswerTooLong · ModelOnlyReasoned · NotNeeded
 
 A class's reason is its name in capitals; the contract and the client spell the same names.
 """
@@ -129,6 +136,18 @@ class QuotaExceeded(RequestError):
     """Who calls has used its share."""
 
 
+class SchemaTooCostly(RequestError):
+    """The response schema costs too much to check."""
+
+
+class PromptTooLong(RequestError):
+    """The messages do not fit the window of a model that has to read them."""
+
+
+class PlanTooLarge(RequestError):
+    """The plan is larger than the caller may ask for."""
+
+
 class LimitError(MoaError):
     """A limit of the run was met."""
 
@@ -171,6 +190,18 @@ class AnswerMismatch(RunError):
 
 class RunAbandoned(RunError):
     """The run has lost more owners than is allowed."""
+
+
+class ModelsUnusable(RunError):
+    """Nobody answered, and nobody will until the operator mends what failed."""
+
+
+class RunQuarantined(RunError):
+    """Two owners in a row fell silent while the run was open."""
+
+
+class RunLost(RunError):
+    """The run was held in the memory of a server that is gone."""
 
 
 class ServerError(MoaError):
@@ -276,6 +307,22 @@ class ModelBreakerOpen(ModelError):
 
 class StragglerCut(ModelError):
     """The layer closed without this agent."""
+
+
+class ModelAnswerTooLong(ModelError):
+    """The model wrote more than any answer may be long."""
+
+    permanent = True
+
+
+class ModelOnlyReasoned(ModelError):
+    """The model used all its tokens for reasoning."""
+
+    permanent = True
+
+
+class NotNeeded(ModelError):
+    """The outcome was decided without this agent."""
 
 
 def _leaves(cls: type[MoaError]) -> Iterator[type[MoaError]]:

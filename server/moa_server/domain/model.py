@@ -79,6 +79,8 @@ class AttemptKind(StrEnum):
     RETRY = "retry"
     HEDGE = "hedge"
     FALLBACK = "fallback"
+    RESEND = "resend"
+    ADJUSTED = "adjusted"
 
 
 @dataclass(frozen=True, slots=True)

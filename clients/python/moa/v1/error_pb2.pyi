@@ -61,8 +61,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 10
     """The caller may not do this. PERMISSION_DENIED. Example metadata: {"mixture": "council"}."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 11
-    """The caller's own quota is used up. RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Example
-    metadata: {"caller": "billing", "limit": "runs"}.
+    """The caller's own quota is used up. RESOURCE_EXHAUSTED, with a google.rpc.QuotaFailure that names each
+    limit and a google.rpc.RetryInfo. Example metadata: {"caller": "billing", "resource": "TOKENS",
+    "window": "60s", "allowed": "200000", "left": "0"}.
+    """
+    ERROR_REASON_SCHEMA_TOO_COSTLY: _ErrorReason.ValueType  # 12
+    """The response schema costs too much to check. INVALID_ARGUMENT, with field violations. Example metadata:
+    {"field": "query.overrides.response_schema", "limit": "depth", "needed": "90", "allowed": "32"}.
+    """
+    ERROR_REASON_PROMPT_TOO_LONG: _ErrorReason.ValueType  # 13
+    """The messages do not fit the window of a model that has to read them. INVALID_ARGUMENT, with field
+    violations. Example metadata: {"model": "small", "needed": "9100", "allowed": "8192"}.
+    """
+    ERROR_REASON_PLAN_TOO_LARGE: _ErrorReason.ValueType  # 14
+    """The plan is larger than the caller may ask for. INVALID_ARGUMENT, with field violations. Example
+    metadata: {"limit": "calls", "needed": "961", "allowed": "100"}.
     """
     ERROR_REASON_BUDGET_TOO_SMALL: _ErrorReason.ValueType  # 20
     """The plan's worst case does not fit the budget and the mixture does not degrade.
@@ -98,6 +111,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The run lost more owners than is allowed. ABORTED. Example metadata: {"run_id": "7f3",
     "epoch": "5"}.
     """
+    ERROR_REASON_MODELS_UNUSABLE: _ErrorReason.ValueType  # 36
+    """Nobody answered, and asking again will not help until the operator mends what failed: every failure is
+    permanent. Takes the place of NO_PROPOSALS, QUORUM_MISSED and ANSWER_FAILED then. FAILED_PRECONDITION.
+    Example metadata: {"run_id": "7f3", "layer": "0", "agent.fast": "MODEL_CREDENTIALS_REFUSED"}.
+    """
+    ERROR_REASON_RUN_QUARANTINED: _ErrorReason.ValueType  # 37
+    """The run was open when two owners in a row fell silent, and is not handed on. ABORTED. Example metadata:
+    {"run_id": "7f3", "epoch": "2"}.
+    """
+    ERROR_REASON_RUN_LOST: _ErrorReason.ValueType  # 38
+    """The run was held in the memory of a server that is gone. ABORTED. Example metadata: {"run_id": "7f3"}."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 40
     """The server is at its limit. UNAVAILABLE, with a google.rpc.RetryInfo. Example metadata:
     {"limit": "open_runs"}.
@@ -127,7 +151,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 66
     """The endpoint failed or is overloaded. Example metadata: {"http_status": "503"}."""
     ERROR_REASON_MODEL_REJECTED_REQUEST: _ErrorReason.ValueType  # 67
-    """The endpoint refused the request as malformed. Example metadata: {"http_status": "400"}."""
+    """The endpoint refused the request as malformed. Example metadata: {"http_status": "400", "parameter":
+    "temperature"}.
+    """
     ERROR_REASON_MODEL_WINDOW_EXCEEDED: _ErrorReason.ValueType  # 68
     """The prompt does not fit the model's window."""
     ERROR_REASON_MODEL_PROTOCOL_BROKEN: _ErrorReason.ValueType  # 69
@@ -135,20 +161,27 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MODEL_STREAM_CUT: _ErrorReason.ValueType  # 70
     """The endpoint's stream ended before the model had finished."""
     ERROR_REASON_MODEL_ANSWERED_NOTHING: _ErrorReason.ValueType  # 71
-    """The model answered nothing, or only reasoning or white space."""
+    """The model answered nothing, or only white space."""
     ERROR_REASON_MODEL_REFUSED: _ErrorReason.ValueType  # 72
     """The model declined to answer."""
     ERROR_REASON_MODEL_BREAKER_OPEN: _ErrorReason.ValueType  # 73
     """The model's circuit breaker is open; it was not called."""
     ERROR_REASON_STRAGGLER_CUT: _ErrorReason.ValueType  # 74
     """The call was cut because its layer closed without it."""
+    ERROR_REASON_MODEL_ANSWER_TOO_LONG: _ErrorReason.ValueType  # 75
+    """The model wrote more than any answer may be long."""
+    ERROR_REASON_MODEL_ONLY_REASONED: _ErrorReason.ValueType  # 76
+    """The model used all its tokens for reasoning. Example metadata: {"setting": "max_tokens", "tokens": "4096"}."""
+    ERROR_REASON_NOT_NEEDED: _ErrorReason.ValueType  # 77
+    """The call was cut because the outcome was decided without it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call, a run, an agent or an attempt failed.
 
     A failed call carries a canonical gRPC code and exactly one google.rpc.ErrorInfo whose domain is
     "moa.v1" and whose reason is the name below without its "ERROR_REASON_" prefix. The same names
-    are the exceptions of the server and of the Python client, in camel case.
+    are the exceptions of the server and of the Python client, in camel case. Reasons are added over time:
+    a reader that does not know one goes by the code.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -190,8 +223,21 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 9
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 10
 """The caller may not do this. PERMISSION_DENIED. Example metadata: {"mixture": "council"}."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 11
-"""The caller's own quota is used up. RESOURCE_EXHAUSTED, with a google.rpc.RetryInfo. Example
-metadata: {"caller": "billing", "limit": "runs"}.
+"""The caller's own quota is used up. RESOURCE_EXHAUSTED, with a google.rpc.QuotaFailure that names each
+limit and a google.rpc.RetryInfo. Example metadata: {"caller": "billing", "resource": "TOKENS",
+"window": "60s", "allowed": "200000", "left": "0"}.
+"""
+ERROR_REASON_SCHEMA_TOO_COSTLY: ErrorReason.ValueType  # 12
+"""The response schema costs too much to check. INVALID_ARGUMENT, with field violations. Example metadata:
+{"field": "query.overrides.response_schema", "limit": "depth", "needed": "90", "allowed": "32"}.
+"""
+ERROR_REASON_PROMPT_TOO_LONG: ErrorReason.ValueType  # 13
+"""The messages do not fit the window of a model that has to read them. INVALID_ARGUMENT, with field
+violations. Example metadata: {"model": "small", "needed": "9100", "allowed": "8192"}.
+"""
+ERROR_REASON_PLAN_TOO_LARGE: ErrorReason.ValueType  # 14
+"""The plan is larger than the caller may ask for. INVALID_ARGUMENT, with field violations. Example
+metadata: {"limit": "calls", "needed": "961", "allowed": "100"}.
 """
 ERROR_REASON_BUDGET_TOO_SMALL: ErrorReason.ValueType  # 20
 """The plan's worst case does not fit the budget and the mixture does not degrade.
@@ -227,6 +273,17 @@ ERROR_REASON_RUN_ABANDONED: ErrorReason.ValueType  # 35
 """The run lost more owners than is allowed. ABORTED. Example metadata: {"run_id": "7f3",
 "epoch": "5"}.
 """
+ERROR_REASON_MODELS_UNUSABLE: ErrorReason.ValueType  # 36
+"""Nobody answered, and asking again will not help until the operator mends what failed: every failure is
+permanent. Takes the place of NO_PROPOSALS, QUORUM_MISSED and ANSWER_FAILED then. FAILED_PRECONDITION.
+Example metadata: {"run_id": "7f3", "layer": "0", "agent.fast": "MODEL_CREDENTIALS_REFUSED"}.
+"""
+ERROR_REASON_RUN_QUARANTINED: ErrorReason.ValueType  # 37
+"""The run was open when two owners in a row fell silent, and is not handed on. ABORTED. Example metadata:
+{"run_id": "7f3", "epoch": "2"}.
+"""
+ERROR_REASON_RUN_LOST: ErrorReason.ValueType  # 38
+"""The run was held in the memory of a server that is gone. ABORTED. Example metadata: {"run_id": "7f3"}."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 40
 """The server is at its limit. UNAVAILABLE, with a google.rpc.RetryInfo. Example metadata:
 {"limit": "open_runs"}.
@@ -256,7 +313,9 @@ ERROR_REASON_MODEL_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 65
 ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 66
 """The endpoint failed or is overloaded. Example metadata: {"http_status": "503"}."""
 ERROR_REASON_MODEL_REJECTED_REQUEST: ErrorReason.ValueType  # 67
-"""The endpoint refused the request as malformed. Example metadata: {"http_status": "400"}."""
+"""The endpoint refused the request as malformed. Example metadata: {"http_status": "400", "parameter":
+"temperature"}.
+"""
 ERROR_REASON_MODEL_WINDOW_EXCEEDED: ErrorReason.ValueType  # 68
 """The prompt does not fit the model's window."""
 ERROR_REASON_MODEL_PROTOCOL_BROKEN: ErrorReason.ValueType  # 69
@@ -264,11 +323,17 @@ ERROR_REASON_MODEL_PROTOCOL_BROKEN: ErrorReason.ValueType  # 69
 ERROR_REASON_MODEL_STREAM_CUT: ErrorReason.ValueType  # 70
 """The endpoint's stream ended before the model had finished."""
 ERROR_REASON_MODEL_ANSWERED_NOTHING: ErrorReason.ValueType  # 71
-"""The model answered nothing, or only reasoning or white space."""
+"""The model answered nothing, or only white space."""
 ERROR_REASON_MODEL_REFUSED: ErrorReason.ValueType  # 72
 """The model declined to answer."""
 ERROR_REASON_MODEL_BREAKER_OPEN: ErrorReason.ValueType  # 73
 """The model's circuit breaker is open; it was not called."""
 ERROR_REASON_STRAGGLER_CUT: ErrorReason.ValueType  # 74
 """The call was cut because its layer closed without it."""
+ERROR_REASON_MODEL_ANSWER_TOO_LONG: ErrorReason.ValueType  # 75
+"""The model wrote more than any answer may be long."""
+ERROR_REASON_MODEL_ONLY_REASONED: ErrorReason.ValueType  # 76
+"""The model used all its tokens for reasoning. Example metadata: {"setting": "max_tokens", "tokens": "4096"}."""
+ERROR_REASON_NOT_NEEDED: ErrorReason.ValueType  # 77
+"""The call was cut because the outcome was decided without it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -108,6 +108,20 @@ class _DegradationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deg
     """The strategy could not follow its rule and took a simpler one."""
     DEGRADATION_REASON_AGENT_REFUSED: _DegradationReason.ValueType  # 12
     """An agent declined to answer."""
+    DEGRADATION_REASON_MAJORITY_MISSED: _DegradationReason.ValueType  # 13
+    """No choice had the majority it needs."""
+    DEGRADATION_REASON_ANSWER_FILTERED: _DegradationReason.ValueType  # 14
+    """The endpoint withheld a part of the answer."""
+    DEGRADATION_REASON_PARAMETER_DROPPED: _DegradationReason.ValueType  # 15
+    """A call was made without a parameter that the model refuses."""
+    DEGRADATION_REASON_JUDGE_FAILED: _DegradationReason.ValueType  # 16
+    """A judge gave no usable judgement."""
+    DEGRADATION_REASON_SIGNAL_MISSING: _DegradationReason.ValueType  # 17
+    """A model did not give what a decision needs, such as log probabilities."""
+    DEGRADATION_REASON_PRICE_UNKNOWN: _DegradationReason.ValueType  # 18
+    """A price that a ceiling on money needs is unknown."""
+    DEGRADATION_REASON_OUTLIER_LEFT_OUT: _DegradationReason.ValueType  # 19
+    """A proposal was left out because it stands against all others."""
 
 class DegradationReason(_DegradationReason, metaclass=_DegradationReasonEnumTypeWrapper):
     """DegradationReason is the kind of a degradation."""
@@ -138,6 +152,20 @@ DEGRADATION_REASON_STRATEGY_FELL_BACK: DegradationReason.ValueType  # 11
 """The strategy could not follow its rule and took a simpler one."""
 DEGRADATION_REASON_AGENT_REFUSED: DegradationReason.ValueType  # 12
 """An agent declined to answer."""
+DEGRADATION_REASON_MAJORITY_MISSED: DegradationReason.ValueType  # 13
+"""No choice had the majority it needs."""
+DEGRADATION_REASON_ANSWER_FILTERED: DegradationReason.ValueType  # 14
+"""The endpoint withheld a part of the answer."""
+DEGRADATION_REASON_PARAMETER_DROPPED: DegradationReason.ValueType  # 15
+"""A call was made without a parameter that the model refuses."""
+DEGRADATION_REASON_JUDGE_FAILED: DegradationReason.ValueType  # 16
+"""A judge gave no usable judgement."""
+DEGRADATION_REASON_SIGNAL_MISSING: DegradationReason.ValueType  # 17
+"""A model did not give what a decision needs, such as log probabilities."""
+DEGRADATION_REASON_PRICE_UNKNOWN: DegradationReason.ValueType  # 18
+"""A price that a ceiling on money needs is unknown."""
+DEGRADATION_REASON_OUTLIER_LEFT_OUT: DegradationReason.ValueType  # 19
+"""A proposal was left out because it stands against all others."""
 Global___DegradationReason: _TypeAlias = DegradationReason  # noqa: Y015
 
 @_typing.final

@@ -126,6 +126,10 @@ class _AttemptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptKi
     """A second call beside a slow first one."""
     ATTEMPT_KIND_FALLBACK: _AttemptKind.ValueType  # 4
     """A call of another model after a failure."""
+    ATTEMPT_KIND_RESEND: _AttemptKind.ValueType  # 5
+    """The same request again, because the kept connection it went out on was broken."""
+    ATTEMPT_KIND_ADJUSTED: _AttemptKind.ValueType  # 6
+    """The call again without a parameter that the model refused."""
 
 class AttemptKind(_AttemptKind, metaclass=_AttemptKindEnumTypeWrapper):
     """AttemptKind says why an attempt was made."""
@@ -140,6 +144,10 @@ ATTEMPT_KIND_HEDGE: AttemptKind.ValueType  # 3
 """A second call beside a slow first one."""
 ATTEMPT_KIND_FALLBACK: AttemptKind.ValueType  # 4
 """A call of another model after a failure."""
+ATTEMPT_KIND_RESEND: AttemptKind.ValueType  # 5
+"""The same request again, because the kept connection it went out on was broken."""
+ATTEMPT_KIND_ADJUSTED: AttemptKind.ValueType  # 6
+"""The call again without a parameter that the model refused."""
 Global___AttemptKind: _TypeAlias = AttemptKind  # noqa: Y015
 
 @_typing.final
