@@ -2,9 +2,12 @@
 
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from moa.v1 import error_pb2, event_pb2, moa_service_pb2, plan_pb2, run_pb2
+from moa.v1 import deliberation_pb2, error_pb2, event_pb2, moa_service_pb2, plan_pb2, quota_pb2, run_pb2
 
-FILES = [module.DESCRIPTOR for module in (error_pb2, event_pb2, moa_service_pb2, plan_pb2, run_pb2)]
+FILES = [
+    module.DESCRIPTOR
+    for module in (deliberation_pb2, error_pb2, event_pb2, moa_service_pb2, plan_pb2, quota_pb2, run_pb2)
+]
 SERVICE = moa_service_pb2.DESCRIPTOR.services_by_name["MoaService"]
 UNKNOWN, FREE, IDEMPOTENT = (MethodOptions.IDEMPOTENCY_UNKNOWN, MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
 
@@ -23,6 +26,11 @@ def test_every_method_says_what_asking_again_does() -> None:
         "LayerResult": FREE,
         "WatchRun": FREE,
         "CancelRun": IDEMPOTENT,
+        "GetRun": FREE,
+        "ListRuns": FREE,
+        "RecordOutcome": IDEMPOTENT,
         "ExplainPlan": FREE,
         "ListMixtures": FREE,
+        "GetQuota": FREE,
+        "GetServerInfo": FREE,
     }

@@ -56,7 +56,7 @@ def _references(proposals: Sequence[str]) -> dict[str, str]:
 
 
 def _response(sequence: int, **fact: Any) -> SynthesizeResponse:  # noqa: ANN401 - one of the facts
-    return SynthesizeResponse(event=Event(run_id="peer", epoch=1, sequence=sequence, **fact))
+    return SynthesizeResponse(run_id="peer", events=[Event(epoch=1, sequence=sequence, **fact)])
 
 
 async def serve(peer: Peer) -> None:

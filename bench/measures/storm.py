@@ -66,12 +66,12 @@ async def _cancelled(server: House, number: int, all_begun: asyncio.Barrier) -> 
     """Start a run, cancel it at a random moment, and return that."""
     question, mixture = f"run {number}", ("proposing", "answering")[number % 2]
     async with server.client.synthesize(question, mixture=mixture) as events:
-        first = await anext(events)
+        await anext(events)
         reading = asyncio.create_task(_read(events))
         await all_begun.wait()
         await asyncio.sleep(random.uniform(_SOON_S, _LATE_S))
         asked = monotonic()
-        await server.client.cancel(first.run_id)
+        await server.client.cancel(events.run_id)
         await reading
     return question, asked
 

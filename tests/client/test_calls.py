@@ -109,7 +109,8 @@ async def test_layer_explain_mixtures_and_cancel(client: Either, fake: FakeMoa) 
 async def test_a_cancelled_run_says_so(client: Either, fake: FakeMoa) -> None:
     fake.plays([RunStarted()])
     stream = client.client.synthesize("hello")
-    run_id = (await client.first(stream)).run_id
+    await client.first(stream)
+    run_id = stream.run_id
     assert (await client.call("cancel", run_id)).state == RUN_STATE_CANCELLED
     with pytest.raises(moa.RunCancelled) as caught:
         await client.answer(stream)

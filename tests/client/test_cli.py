@@ -46,7 +46,9 @@ def test_the_answer_is_on_standard_output_and_the_layers_are_on_standard_error(f
 def test_json_is_one_object_for_every_event(fake: FakeMoa) -> None:
     fake.answers("forty-two", proposals={"fast": "a"})
     done = run("ask", "hi", "--json", "--target", fake.target)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {message["run_id"] for message in messages} == {"run-1"}
+    events = [event for message in messages for event in message["events"]]
     assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["run_succeeded"]["answer"]["text"] == "forty-two"
     assert (done.returncode, done.stderr) == (0, "")

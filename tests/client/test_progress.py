@@ -5,6 +5,7 @@ import pytest
 from moa.cli.lines import one_line, safe
 from moa.cli.progress import RunProgress, State
 from moa.testing import Fact, answered, failed, numbered
+from moa.v1.deliberation_pb2 import Voice
 from moa.v1.error_pb2 import ERROR_REASON_MODEL_TIMEOUT
 from moa.v1.event_pb2 import (
     AgentFailed,
@@ -19,14 +20,14 @@ from moa.v1.event_pb2 import (
     RunAdopted,
 )
 from moa.v1.plan_pb2 import PlannedAgent, PlannedLayer
-from moa.v1.run_pb2 import AgentFailure, LayerResult, Proposal, RunFailure, Usage
+from moa.v1.run_pb2 import AgentFailure, AgentSummary, LayerSummary, Proposal, RunFailure, Usage
 
 PANEL = PlannedLayer(agents=[PlannedAgent(name=name) for name in ("fast", "wide")])
 
 
 def fed(*facts: Fact) -> RunProgress:
     progress = RunProgress()
-    for event in numbered(facts, "7f3"):
+    for event in numbered(facts):
         progress.feed(event, event.event_time.seconds + 100.0)
     return progress
 
@@ -66,8 +67,9 @@ def test_a_whole_run_ends_with_everyone_done() -> None:
 
 
 def test_a_layer_seen_only_at_its_close_is_complete() -> None:
-    result = LayerResult(index=2, proposals=[Proposal(agent="fast")], failures=[AgentFailure(agent="wide", position=1)])
-    progress = fed(LayerClosed(layer=result))
+    fast = AgentSummary(voice=Voice(agent="fast"), usage=Usage(output_tokens=7))
+    wide = AgentSummary(voice=Voice(agent="wide", position=1), failure=ERROR_REASON_MODEL_TIMEOUT)
+    progress = fed(LayerClosed(layer=LayerSummary(index=2, agents=[fast, wide])))
     assert states(progress) == ["done", "failed"]
 
 
@@ -92,8 +94,8 @@ def test_a_failed_run_keeps_its_end() -> None:
 
 def test_a_fact_of_a_newer_server_changes_nothing() -> None:
     progress = RunProgress()
-    progress.feed(Event(run_id="7f3"), 0.0)
-    assert (progress.run_id, progress.layers) == ("7f3", {})
+    progress.feed(Event(epoch=1, sequence=1), 0.0)
+    assert progress.layers == {}
 
 
 def test_states_are_the_four_words() -> None:

@@ -9,8 +9,8 @@ from moa.resume import PATIENCE, Resume
 from moa.status import Status
 from moa.terms import Deadline
 from moa.testing import answered, numbered
-from moa.v1.event_pb2 import AnswerDelta, Heartbeat, RunAdopted
-from moa.v1.moa_service_pb2 import WatchRunRequest
+from moa.v1.event_pb2 import AnswerDelta, Event, RunAdopted, RunSucceeded
+from moa.v1.moa_service_pb2 import WatchRunRequest, WatchRunResponse
 from moa.v1.run_pb2 import Cursor
 
 CUT = moa.Unreachable("socket closed", Status(StatusCode.UNAVAILABLE))
@@ -36,8 +36,12 @@ def attached(
     timeout: float | None = None, clock: Clock | None = None, watching: WatchRunRequest | None = None
 ) -> Resume:
     made = resume(timeout, clock, watching)
-    made.accept(numbered(answered("42"), "7f3")[0])
+    take(made, *numbered(answered("42"))[:1])
     return made
+
+
+def take(made: Resume, *events: Event) -> list[Event]:
+    return list(made.accept(WatchRunResponse(run_id="7f3", events=events)))
 
 
 def test_before_the_first_event_the_request_is_made_again() -> None:
@@ -54,20 +58,30 @@ def test_a_watch_by_request_id_goes_on_by_run_id() -> None:
 
 def test_no_event_is_accepted_twice_and_none_of_an_epoch_gone_by() -> None:
     made = resume()
-    first = numbered([AnswerDelta(text="a"), AnswerDelta(text="b")], "7f3")
-    second = numbered([RunAdopted(), AnswerDelta(text="c")], "7f3", epoch=2)
-    late = numbered([AnswerDelta(text="zombie")], "7f3", after=2)
-    assert [made.accept(event) for event in (*first, *first, *second, *late, *second)] == [
-        *(True, True, False, False),
-        *(True, True, False, False, False),
-    ]
+    first = numbered([AnswerDelta(text="a"), AnswerDelta(text="b")])
+    second = numbered([RunAdopted(), AnswerDelta(text="c")], epoch=2)
+    late = numbered([AnswerDelta(text="zombie")], after=2)
+    assert take(made, *first, *first) == first
+    assert take(made, *second, *late, *second) == second
+    assert take(made, *first) == []
 
 
-def test_a_heartbeat_is_accepted_and_moves_nothing() -> None:
-    made = attached()
+def test_a_message_without_events_is_progress_and_moves_nothing() -> None:
+    clock = Clock()
+    made = attached(clock=clock)
     before = made.request()
-    assert made.accept(numbered([Heartbeat()], "7f3", after=1)[0])
+    clock.now += PATIENCE - 1
+    assert take(made) == []
     assert made.request() == before
+    clock.now += PATIENCE - 1
+    made.delay(CUT)
+
+
+def test_the_end_is_taken_again_by_one_who_watches_from_there() -> None:
+    made = resume(watching=WatchRunRequest(run_id="7f3", after=Cursor(epoch=9, sequence=9)))
+    end = numbered([RunSucceeded()], after=4)
+    assert take(made, *end) == end
+    assert made.end == end[0]
 
 
 def test_waits_grow_and_are_bounded() -> None:
@@ -79,7 +93,7 @@ def test_progress_makes_the_next_wait_short_again() -> None:
     made = attached()
     for _ in range(5):
         made.delay(CUT)
-    made.accept(numbered([AnswerDelta(text="a")], "7f3", after=1)[0])
+    take(made, *numbered([AnswerDelta(text="a")], after=1))
     assert made.delay(CUT) == pytest.approx(0.1)
 
 

@@ -1,9 +1,11 @@
 """Finds facts among a run's events, each as what it is."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 from moa_server.domain.event import Event, Fact, RunCancelled, RunFailed, RunStarted, RunSucceeded, Terminal
+from moa_server.domain.proposal import LayerResult
+from moa_server.engine import ClosedLayers
 
 F = TypeVar("F", bound=Fact)
 
@@ -38,3 +40,17 @@ def ended(events: Sequence[Event]) -> Terminal:
 def _as(event: Event, kind: type[F]) -> F:
     assert isinstance(event.fact, kind), event.fact
     return event.fact
+
+
+def closed_layers(events: Sequence[Event]) -> list[LayerResult]:
+    """Return the layers that closed, whole."""
+    layers = ClosedLayers()
+    found = (layers.hear(event.fact) for event in events)
+    return [layer for layer in found if layer is not None]
+
+
+async def one_by_one(news: AsyncIterator[Sequence[Event]]) -> AsyncIterator[Event]:
+    """Yield what a watcher is told, event by event."""
+    async for events in news:
+        for event in events:
+            yield event

@@ -14,6 +14,7 @@ from moa_server.domain.query import Overrides, Query
 from moa_server.domain.run import RunRecord, Ticket
 from moa_server.domain.usage import Budget
 from moa_server.engine.engine import Engine
+from tests.engine.facts import one_by_one
 from tests.engine.fakes import user
 
 OWNERSHIP_S = 0.2
@@ -52,7 +53,7 @@ class House:
         return await self.engine.start(query, ticket, asking.get("time_s"))
 
     async def events(self, run_id: str, after: Cursor = BEGINNING) -> list[Event]:
-        return [event async for event in self.engine.watch(run_id, after) if event is not None]
+        return [event async for event in one_by_one(self.engine.watch(run_id, after))]
 
     async def carried(self, text: str = "hello", **asking: Unpack[Asking]) -> list[Event]:
         return await self.events((await self.start(text, **asking)).run_id)

@@ -6,17 +6,18 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from moa_server.domain.answer import Answer
 from moa_server.domain.errors import BudgetTooSmall, NoProposals
-from moa_server.domain.event import AnswerDelta, AnswerRestarted, Event, LayerClosed, Terminal
+from moa_server.domain.event import AnswerDelta, AnswerRestarted, CancelledBy, Event, Terminal
 from moa_server.domain.limits import Limits, RunTime
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, LayerResult
+from moa_server.domain.proposal import LayerResult
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.run import RunRecord, Ticket
 from moa_server.domain.strategy import Layer
 from moa_server.engine.engine import Engine
 from moa_server.strategies import STRATEGIES
-from tests.engine.facts import ended, facts, started
+from tests.engine.facts import closed_layers, ended, one_by_one, started
 from tests.engine.fakes import user
 from tests.engine.journals import Faltering
 from tests.engine.stories import Story, Teller
@@ -60,7 +61,7 @@ class Told:
 
     @property
     def closed(self) -> list[LayerResult]:
-        return [fact.layer for fact in facts(self.events, LayerClosed)]
+        return closed_layers(self.events)
 
     @property
     def shown(self) -> str:
@@ -86,7 +87,7 @@ async def tell(story: Story, *, cancel_at: int | None = None, text: str = "hello
 
         async def maybe_cancel(event: Event) -> None:
             if event.sequence == cancel_at:
-                await engine.cancel(run.run_id, "caller")
+                await engine.cancel(run.run_id, CancelledBy.CALLER)
 
         events = await follow(engine, run.run_id, maybe_cancel)
         await engine.close(1)
@@ -105,10 +106,8 @@ async def follow(
 ) -> list[Event]:
     """Watch a run to its end."""
     seen: list[Event] = []
-    async with aclosing(engine.watch(run_id)) as events:
-        async for event in events:
-            if event is None:
-                continue
+    async with aclosing(engine.watch(run_id)) as news:
+        async for event in one_by_one(news):
             seen.append(event)
             if on_event is not None:
                 await on_event(event)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.event import Event, RunCancelled, Terminal
+from moa_server.domain.event import CancelledBy, Event, RunCancelled, Terminal
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.model import ModelSpec
@@ -74,7 +74,7 @@ def test_a_storm_of_cancellations_leaves_nothing_behind(story: Story, seed: int)
             async def stormy() -> Usage:
                 run = await start(engine, story, detached=True)
                 await asyncio.sleep(chance.choice((0.0, 0.001, chance.random() * 3)))
-                await engine.cancel(run.run_id, "caller")
+                await engine.cancel(run.run_id, CancelledBy.CALLER)
                 return ended(await follow(engine, run.run_id)).usage
 
             used = await asyncio.gather(*(stormy() for _ in range(STORM)))
@@ -108,7 +108,7 @@ async def test_a_storm_of_cancellations_closes_every_upstream_call(pause_s: floa
 
                 async def on_event(event: Event) -> None:
                     if event.sequence == stop_at:
-                        await engine.cancel(run.run_id, "caller")
+                        await engine.cancel(run.run_id, CancelledBy.CALLER)
 
                 return ended(await follow(engine, run.run_id, on_event))
 

@@ -14,9 +14,9 @@ from moa_server.domain.event import (
     AgentFailed,
     AgentStarted,
     AnswerDelta,
+    CancelledBy,
     Cursor,
     Event,
-    LayerClosed,
     ProposalReceived,
     RunSucceeded,
 )
@@ -24,7 +24,7 @@ from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import ReferenceOrder, Rules
 from moa_server.domain.ports import Append, Written
 from moa_server.journal.memory import MemoryJournal
-from tests.engine.facts import ended, failed, succeeded
+from tests.engine.facts import closed_layers, ended, failed, one_by_one, succeeded
 from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec, texts
 from tests.engine.houses import OpenHouse
 from tests.engine.journals import CutOff, LosesTheFirstAnswer, SharedJournal
@@ -86,7 +86,7 @@ async def test_a_cancellation_that_comes_while_the_end_is_written_changes_nothin
     house = await open_house({"boss": FakeModel(spec("boss"))}, [], journal=way, limits=Limits(cancel_wait_s=0.0))
     run = await house.start(detached=True)
     await way.cut.wait()
-    await house.engine.cancel(run.run_id, "caller")
+    await house.engine.cancel(run.run_id, CancelledBy.CALLER)
     way.mend()
     assert isinstance((await house.events(run.run_id))[-1].fact, RunSucceeded)
     await house.engine.close(1)
@@ -174,7 +174,7 @@ async def test_a_proposal_that_comes_as_its_layer_closes_is_never_mixed_in(open_
     )
     events = await house.carried()
     assert "LATE" not in "".join(texts(boss.asked[0].prompt))
-    closed = next(event.fact.layer for event in events if isinstance(event.fact, LayerClosed))
+    (closed, _) = closed_layers(events)
     assert [proposal.agent for proposal in closed.proposals] == ["a"]
     assert [failure.reason for failure in closed.failures] == ["STRAGGLER_CUT"]
     assert ended(events).usage.calls == 3
@@ -239,11 +239,11 @@ async def test_a_run_taken_over_where_it_is_watched_is_not_taken_for_abandoned(o
     assert succeeded(await watching).answer.text == "carried on"
 
 
-async def test_a_watcher_who_asks_for_what_comes_after_the_end_is_told_that_nothing_does(open_house: OpenHouse) -> None:
+async def test_a_watcher_who_asks_for_what_comes_after_the_end_is_told_the_end_again(open_house: OpenHouse) -> None:
     house = await open_house({"boss": FakeModel(spec("boss"))}, [])
     events = await house.carried()
-    assert await house.events(events[0].run_id, events[-1].cursor) == []
-    assert await house.events(events[0].run_id, Cursor(9, 9)) == []
+    assert await house.events(events[0].run_id, events[-1].cursor) == events[-1:]
+    assert await house.events(events[0].run_id, Cursor(9, 9)) == events[-1:]
 
 
 async def test_a_call_is_not_made_when_no_time_is_left_for_it(open_house: OpenHouse) -> None:
@@ -298,10 +298,8 @@ async def test_a_watcher_that_is_slower_than_its_run_needs_no_journal_for_the_re
     house = await open_house(models, [], journal=Unreadable())
     run = await house.start()
     seen: list[Event] = []
-    async with aclosing(house.engine.watch(run.run_id)) as events:
-        async for event in events:
-            if event is None:
-                continue
+    async with aclosing(house.engine.watch(run.run_id)) as news:
+        async for event in one_by_one(news):
             seen.append(event)
             gate.set()
             while house.engine.open_runs():  # noqa: ASYNC110 - the run closes while its watcher is busy with an event

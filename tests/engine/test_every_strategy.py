@@ -22,7 +22,7 @@ from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
-from tests.engine.facts import facts, started
+from tests.engine.facts import facts, one_by_one, started
 from tests.engine.fakes import Asked, FakeModel, spec, user
 from tests.strategies.rosters import SAYINGS, Setting
 from tests.strategies.settings import SETTINGS
@@ -53,7 +53,7 @@ async def test_a_run_keeps_to_its_plan(setting: Setting, failing: float) -> None
         for number in range(5):
             model.asked.clear()
             run = await engine.start(Query(user("hello"), "mix"), Ticket("tester", "", str(number)), None)
-            events = [event async for event in engine.watch(run.run_id) if event is not None]
+            events = [event async for event in one_by_one(engine.watch(run.run_id))]
             assert [event.sequence for event in events] == [*range(1, len(events) + 1)]
             first, last = started(events), events[-1].fact
             assert isinstance(last, RunSucceeded | RunFailed)

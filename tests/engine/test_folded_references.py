@@ -11,7 +11,7 @@ from moa_server.domain.mixture import Rules
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.usage import Budget
 from moa_server.journal.codec import Codec
-from tests.engine.facts import ended, failed, started, succeeded
+from tests.engine.facts import closed_layers, ended, failed, started, succeeded
 from tests.engine.fakes import FakeModel, Script, failing, saying, silent, spec
 from tests.engine.houses import OWNERSHIP_S, House, OpenHouse, ownership
 from tests.engine.journals import SharedJournal
@@ -171,7 +171,7 @@ def test_a_folded_run_keeps_to_its_plan_and_replays_to_the_same_answer(story: Cr
     assert ledger.tokens <= told.plan.worst_case.tokens or restarts
     codec = Codec()
     events = codec.read_events("r", codec.events(told.events))
-    results = [event.fact.layer for event in events if isinstance(event.fact, LayerClosed)]
+    results = closed_layers(events)
     try:
         layers, answer = replayed(codec.read_plan(codec.plan(told.plan)), results)
     except NoProposals:

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from moa_server.domain.degradation import DegradationReason
-from moa_server.domain.event import AnswerDelta, AnswerRestarted, LayerClosed
+from moa_server.domain.event import AnswerDelta, AnswerRestarted
 from moa_server.domain.mixture import Rules
 from moa_server.domain.model import AttemptKind, ModelSpec
 from moa_server.domain.ports import Model
 from moa_server.domain.reliability import BreakerRule, Reliability, RetryRule
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
-from tests.engine.facts import facts, failed, succeeded
+from tests.engine.facts import closed_layers, facts, failed, succeeded
 from tests.engine.houses import OpenHouse
 from tests.upstream import Cut, Silence, Speech, Stage, Status, Upstream
 
@@ -69,7 +69,7 @@ async def test_the_upstream_sees_a_straggler_cut_and_its_text_is_never_mixed_in(
     [slow] = upstream.calls_of("slow")
     await upstream.wait_for(lambda: slow.aborted is not None)
     assert "TOO LATE" not in str(upstream.calls_of("boss")[0].body)
-    closed = facts(events, LayerClosed)[0].layer
+    closed = closed_layers(events)[0]
     assert [proposal.agent for proposal in closed.proposals] == ["a", "b"]
     assert [failure.reason for failure in closed.failures] == ["STRAGGLER_CUT"]
     assert closed.failures[0].usage.calls == 1
@@ -85,7 +85,7 @@ async def test_a_panel_never_becomes_copies_of_one_model_without_saying_so(
         models_of(upstream, http, a=PERSISTENT, b=PERSISTENT, c=PERSISTENT, boss=CALM), [["a", "b", "c"]]
     )
     events = await house.carried()
-    proposals = facts(events, LayerClosed)[0].layer.proposals
+    proposals = closed_layers(events)[0].proposals
     assert [(one.model, one.served_model) for one in proposals] == [("a", "spare"), ("b", "spare"), ("c", "c")]
     kinds = [[attempt.kind for attempt in one.attempts] for one in proposals]
     assert kinds == [
@@ -145,4 +145,4 @@ async def test_a_silent_proposer_is_stood_in_for_within_its_layer(
     house = await open_house(models_of(upstream, http, a=PERSISTENT, boss=CALM), [["a"]])
     events = await house.carried(time_s=3.0)
     assert succeeded(events).answer.text == "the answer"
-    assert facts(events, LayerClosed)[0].layer.proposals[0].served_model == "spare"
+    assert closed_layers(events)[0].proposals[0].served_model == "spare"

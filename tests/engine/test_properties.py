@@ -9,6 +9,7 @@ from moa_server.domain.event import (
     AgentFailed,
     AgentStarted,
     AnswerRestarted,
+    CancelledBy,
     LayerClosed,
     LayerStarted,
     ProposalReceived,
@@ -75,7 +76,7 @@ def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) ->
         assert told.end.partial_text == told.shown
     if isinstance(told.end, RunCancelled):
         assert cancel_at is not None
-        assert told.end.by == "caller"
+        assert told.end.by is CancelledBy.CALLER
 
 
 @many(250)
@@ -125,7 +126,7 @@ def test_the_journaled_results_give_a_fresh_rule_the_same_layers_and_the_same_an
     if isinstance(told.end, RunSucceeded):
         assert answer is not None
         assert answer.text == told.end.answer.text
-        assert (answer.agent, answer.votes) == (told.end.answer.agent, told.end.answer.votes)
+        assert (answer.agent, answer.judgement) == (told.end.answer.agent, told.end.answer.judgement)
 
 
 @many(100)

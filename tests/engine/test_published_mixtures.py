@@ -16,6 +16,7 @@ from moa_server.journal.memory import MemoryJournal
 from moa_server.main import choices
 from moa_server.settings import Settings, load
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import one_by_one
 from tests.engine.fakes import Asked, FakeModel, user
 
 EXAMPLES = Path(moa_server.__file__).parents[1] / "examples"
@@ -55,7 +56,7 @@ def test_the_papers_mixtures_take_the_papers_form(settings: Settings) -> None:
 async def test_each_gives_an_answer(settings: Settings, mixture: str) -> None:
     async with Engine(offered(settings), MemoryJournal(), settings.limits) as engine:
         run = await engine.start(Query(user("What is new?"), mixture), Ticket("tester", "", mixture), None)
-        *_, last = [event.fact async for event in engine.watch(run.run_id) if event is not None]
+        *_, last = [event.fact async for event in one_by_one(engine.watch(run.run_id))]
         assert isinstance(last, RunSucceeded)
         assert last.answer.text == "an answer"
         assert not last.answer.degradations

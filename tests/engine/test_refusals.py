@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.degradation import DegradationReason
-from moa_server.domain.event import LayerClosed
 from moa_server.domain.mixture import Rules
 from moa_server.domain.proposal import Proposal
 from moa_server.engine.runs.refusals import is_refusal, sift
-from tests.engine.facts import succeeded
+from tests.engine.facts import closed_layers, succeeded
 from tests.engine.fakes import FakeModel, saying, spec, texts
 from tests.engine.houses import OpenHouse
 
@@ -100,7 +99,7 @@ async def test_a_refusal_is_shown_to_nobody_and_told(open_house: OpenHouse) -> N
     assert "sorry" not in "".join(texts(boss.asked[0].prompt))
     degradations = succeeded(events).answer.degradations
     assert [(one.reason, one.agent) for one in degradations] == [(DegradationReason.AGENT_REFUSED, "a")]
-    [closed, _] = [event.fact.layer for event in events if isinstance(event.fact, LayerClosed)]
+    [closed, _] = closed_layers(events)
     assert closed.failures[0].usage.calls == 1, "what it used is still counted"
 
 

@@ -25,6 +25,7 @@ from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.strategies import STRATEGIES
 from tests.engine.facts import ended as last_fact
+from tests.engine.facts import one_by_one
 from tests.engine.fakes import FakeModel, saying, silent, spec, user
 from tests.models.fakes import Script, scripted
 from tests.models.fakes import spec as model_spec
@@ -53,8 +54,8 @@ async def housed(models: Mapping[str, Model], *mixtures: Mixture, time_s: float 
 async def ended(engine: Engine, name: str, budget: Budget = NO_BUDGET, time_s: float | None = None) -> Terminal:
     query = Query(user("hello"), name, Overrides(budget=budget))
     run = await engine.start(query, Ticket("tester", "", "hello"), time_s)
-    async with aclosing(engine.watch(run.run_id)) as events:
-        return last_fact([event async for event in events if event is not None])
+    async with aclosing(engine.watch(run.run_id)) as news:
+        return last_fact([event async for event in one_by_one(news)])
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -27,6 +27,7 @@ from moa_server.journal.memory import MemoryJournal
 from moa_server.models import build_models
 from moa_server.providers import PROVIDERS, Transport
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import one_by_one
 from tests.engine.fakes import Asked, FakeModel, spec, user
 from tests.upstream import Speech, Stage, Upstream
 
@@ -116,13 +117,13 @@ async def asked(models: Mapping[str, Model], experts: Experts) -> Tally:
 
 async def _ask(engine: Engine, experts: Experts, query: int, tally: Tally) -> None:
     run = await engine.start(Query(user(f"query {query}"), "vote"), Ticket("tester", "", str(query)), None)
-    async with aclosing(engine.watch(run.run_id)) as events:
-        async for event in events:
-            match event and event.fact:
+    async with aclosing(engine.watch(run.run_id)) as news:
+        async for event in one_by_one(news):
+            match event.fact:
                 case ProposalReceived(_, proposal):
                     experts.was_heard(query, proposal.text[-2])
                 case LayerClosed(layer):
-                    tally.taken += len(layer.proposals)
+                    tally.taken += sum(not agent.failure for agent in layer.agents)
                 case RunSucceeded(answer):
                     tally.right += answer.text == "A"
                     tally.changed += answer.text != experts.majority(query)

@@ -9,6 +9,7 @@ from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import (
     AgentStarted,
     AnswerDelta,
+    CancelledBy,
     Cursor,
     Event,
     RunAdopted,
@@ -18,7 +19,7 @@ from moa_server.domain.event import (
 from moa_server.domain.limits import Limits
 from moa_server.domain.ports import Append, Written
 from moa_server.domain.usage import Budget, Price
-from tests.engine.facts import cancelled, ended, failed, succeeded
+from tests.engine.facts import cancelled, ended, failed, one_by_one, succeeded
 from tests.engine.fakes import Asked, FakeModel, once, saying, silent, spec
 from tests.engine.houses import OWNERSHIP_S, House, OpenHouse, ownership
 from tests.engine.journals import CutOff, LosesTheFirstAnswer, SharedJournal
@@ -119,8 +120,8 @@ async def test_a_cancel_on_another_server_reaches_the_owner(open_house: OpenHous
     one, two, _ = await two_servers(open_house, {"boss": stuck}, {"boss": FakeModel(spec("boss"), silent())}, [])
     run = await one.start(detached=True)
     await stuck.called.wait()
-    await two.engine.cancel(run.run_id, "caller")
-    assert cancelled(await two.events(run.run_id)).by == "caller"
+    await two.engine.cancel(run.run_id, CancelledBy.CALLER)
+    assert cancelled(await two.events(run.run_id)).by is CancelledBy.CALLER
     assert stuck.asked[0].cancelled
 
 
@@ -134,9 +135,7 @@ async def test_tokens_flow_while_the_journal_is_out_and_the_run_ends_when_it_is_
     )
     run = await one.start(detached=True)
     seen = []
-    async for event in one.engine.watch(run.run_id):
-        if event is None:
-            continue
+    async for event in one_by_one(one.engine.watch(run.run_id)):
         seen.append(event)
         if len(seen) == 2:
             way.cut.set()

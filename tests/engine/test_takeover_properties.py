@@ -63,11 +63,10 @@ async def served(story: Story, journal: SharedJournal, name: str, most: int) -> 
 async def seen(server: Server, run_id: str, after: Cursor) -> Cursor:
     """Watch until the run ends or the server is cut off; return the place."""
     with suppress(JournalUnavailable):
-        async with aclosing(server.engine.watch(run_id, after)) as events:
-            async for event in events:
-                if event is not None:
-                    server.events.append(event)
-                if server.way.is_cut or (event is not None and event.is_terminal):
+        async with aclosing(server.engine.watch(run_id, after)) as news:
+            async for events in news:
+                server.events.extend(events)
+                if server.way.is_cut or (events and events[-1].is_terminal):
                     break
     return server.events[-1].cursor if server.events else after
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import ModelWindowExceeded
-from moa_server.domain.event import AgentStarted, LayerClosed, RunFailed
+from moa_server.domain.event import AgentStarted, RunFailed
 from moa_server.domain.mixture import Rules
-from tests.engine.facts import ended, failed, succeeded
+from tests.engine.facts import closed_layers, ended, failed, succeeded
 from tests.engine.fakes import FakeModel, Script, failing, saying, sizes, spec
 from tests.engine.houses import House, OpenHouse
 
@@ -34,7 +34,7 @@ async def test_it_is_asked_once_more_with_less(open_house: OpenHouse) -> None:
     assert second < 0.7 * first
     trimmed = [one.agent for one in answer.degradations if one.reason is DegradationReason.REFERENCES_TRIMMED]
     assert trimmed == ["boss", "boss"], "each reference that was cut is told once, however often it was cut"
-    last = [event.fact.layer for event in events if isinstance(event.fact, LayerClosed)][-1]
+    last = closed_layers(events)[-1]
     assert len(last.proposals[0].attempts) == 2
     assert ended(events).usage.calls == 4
 

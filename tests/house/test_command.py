@@ -12,7 +12,7 @@ from tests.upstream import Speech, Status, UpstreamThread
 
 def test_json_is_the_whole_run_one_event_a_line(shared_server: Server, house: UpstreamThread) -> None:
     done = run("ask", "Why?", "--json", "--mixture", "council", "--target", shared_server.target)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    events = [event for line in done.stdout.splitlines() for event in json.loads(line)["events"]]
     assert (done.returncode, done.stderr) == (0, "")
     assert "run_started" in events[0]
     assert events[-1]["run_succeeded"]["answer"]["text"] == "the answer"

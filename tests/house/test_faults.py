@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
+import grpc
 import pytest
 
 from moa import (
@@ -13,8 +15,10 @@ from moa import (
     ModelUnavailable,
     NoProposals,
     RunCancelled,
+    requests,
 )
 from moa.v1.error_pb2 import ErrorReason
+from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa.v1.plan_pb2 import DEGRADATION_REASON_AGENT_FAILED, DEGRADATION_REASON_AGENT_REFUSED
 from tests.house.configurations import council, model
 from tests.house.gates import Gate, held
@@ -114,11 +118,12 @@ async def test_the_run_goes_on_without_an_agent_whose_endpoint_fails(
     mixture, agent = ("hurried", "hurried") if reason == "MODEL_TIMEOUT" else ("council", "two")
     house.script(agent, script)
     async with AsyncClient(shared_server.target, timeout=20) as client:
-        events = [event async for event in client.synthesize("Why?", mixture=mixture)]
+        stream = client.synthesize("Why?", mixture=mixture)
+        events = [event async for event in stream]
     [failed] = [event.agent_failed.failure for event in events if event.HasField("agent_failed")]
     assert (failed.agent, failed.position) == (agent, 1)
     assert ErrorReason.Name(failed.reason) == f"ERROR_REASON_{reason}"
-    layer = next(event.layer_closed.layer for event in events if event.HasField("layer_closed"))
+    layer = stream.closed_layers[0]
     assert ([one.agent for one in layer.proposals], list(layer.failures)) == (["one", "three"], [failed])
     answer = events[-1].run_succeeded.answer
     assert (answer.text, answer.degraded) == ("the answer", True)
@@ -186,17 +191,20 @@ async def test_callers_hear_that_a_run_is_alive_while_no_model_speaks(
 ) -> None:
     gate = Gate()
     house.script("one", held("at last", gate))
-    async with (
-        AsyncClient(shared_server.target, timeout=20) as client,
-        client.synthesize("Why?", mixture="alone") as events,
-    ):
-        before = [await anext(events)]
-        while not before[-1].HasField("heartbeat"):
-            before.append(await anext(events))
-        gate.open()
-        answer = await events.answer()
-    assert answer.text == "the answer"
-    assert before[-1].sequence == before[-2].sequence  # it has no number of its own
+    async with grpc.aio.insecure_channel(shared_server.target) as channel:
+        stub: Any = MoaServiceStub(channel)
+        request = requests.synthesize("Why?", {"mixture": "alone"})
+        messages = aiter(stub.Synthesize(request, timeout=20))
+        first = await anext(messages)
+        assert (len(first.events), first.heartbeat_period.ToMilliseconds()) == (0, 100)
+        beats = 0
+        async for message in messages:
+            assert message.run_id == first.run_id
+            beats += not message.events
+            if beats == 3 and not message.events:
+                gate.open()
+    assert beats >= 3
+    assert message.events[-1].run_succeeded.answer.text == "the answer"
 
 
 async def test_a_run_that_nobody_watches_any_more_is_cancelled_and_its_models_left(
@@ -205,7 +213,8 @@ async def test_a_run_that_nobody_watches_any_more_is_cancelled_and_its_models_le
     house.script("*", held("never heard", Gate(), after=1))
     async with AsyncClient(shared_server.target, timeout=20) as client:
         async with client.synthesize("Why?", mixture="alone") as events:
-            run_id = (await anext(events)).run_id
+            await anext(events)
+            run_id = events.run_id
             await asyncio.to_thread(house.wait_for, lambda: house.upstream.open_calls)
         await asyncio.to_thread(house.wait_for, lambda: house.upstream.calls[0].aborted)
         with pytest.raises(RunCancelled) as cancelled:

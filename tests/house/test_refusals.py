@@ -169,5 +169,5 @@ def test_bytes_that_are_no_request_are_refused(tool: Reflected, house: UpstreamT
 def test_the_same_tool_gets_an_answer_when_it_asks_well(tool: Reflected, house: UpstreamThread) -> None:
     [response] = tool.call("Query", {"query": asking(SYSTEM, USER, ASSISTANT, USER)})
     assert response["answer"]["text"] == "the answer"
-    assert "runSucceeded" in tool.call("Synthesize", {"query": asking()})[-1]["event"]
+    assert "runSucceeded" in tool.call("Synthesize", {"query": asking()})[-1]["events"][-1]
     assert len(house.upstream.calls) == 8

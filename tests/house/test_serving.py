@@ -30,12 +30,12 @@ async def test_a_question_is_answered_with_all_its_layers(client: Either, house:
 async def test_layers_close_in_order_and_events_have_no_gaps(client: Either, house: UpstreamThread) -> None:
     events = await client.events(client.client.synthesize("Why?", mixture="deep"))
     closed = [event.layer_closed.layer for event in events if event.HasField("layer_closed")]
-    assert [(layer.index, len(layer.proposals), layer.answers) for layer in closed] == [
+    assert [(layer.index, len(layer.agents), layer.answers) for layer in closed] == [
         (0, 2, False),
         (1, 1, False),
         (2, 1, True),
     ]
-    numbered = [(event.epoch, event.sequence) for event in events if not event.HasField("heartbeat")]
+    numbered = [(event.epoch, event.sequence) for event in events]
     assert numbered == [(1, number) for number in range(1, len(numbered) + 1)]
     assert events[-1].run_succeeded.answer.text == "the answer"
     assert len(house.upstream.calls) == 4
@@ -59,10 +59,11 @@ async def test_the_answer_is_heard_while_it_is_being_written(client: Either, hou
 
 
 async def test_a_run_is_watched_from_the_place_after_the_last_event_seen(client: Either, house: UpstreamThread) -> None:
-    events = await client.events(client.client.synthesize("Why?", mixture="council"))
+    stream = client.client.synthesize("Why?", mixture="council")
+    events = await client.events(stream)
     for seen in (events[0], events[len(events) // 2], events[-2]):
         after = run_pb2.Cursor(epoch=seen.epoch, sequence=seen.sequence)
-        again = await client.events(client.client.watch(seen.run_id, after=after))
+        again = await client.events(client.client.watch(stream.run_id, after=after))
         assert again == events[events.index(seen) + 1 :]
     assert len(house.upstream.calls) == 4
 
@@ -79,7 +80,8 @@ async def test_a_layer_can_be_waited_for(client: Either, house: UpstreamThread) 
     gate = Gate()
     house.script("two", held("late", gate))
     stream = client.client.synthesize("Why?", mixture="council")
-    run_id = (await client.first(stream)).run_id
+    await client.first(stream)
+    run_id = stream.run_id
     with pytest.raises(LayerOpen):
         await client.call("layer_result", run_id, 0)
     waiting = asyncio.create_task(client.aside("layer_result", run_id, 0, wait=15.0))
@@ -94,7 +96,8 @@ async def test_a_layer_can_be_waited_for(client: Either, house: UpstreamThread) 
 async def test_cancelling_closes_the_connections_to_the_models(client: Either, house: UpstreamThread) -> None:
     house.script("*", held("never heard", Gate(), after=1))
     stream = client.client.synthesize("Why?", mixture="council")
-    run_id = (await client.first(stream)).run_id
+    await client.first(stream)
+    run_id = stream.run_id
     await asyncio.to_thread(house.wait_for, lambda: sum(call.tokens_sent for call in house.upstream.calls) == 3)
     run = await client.call("cancel", run_id)
     assert run.state == run_pb2.RUN_STATE_CANCELLED
@@ -121,7 +124,8 @@ async def test_a_detached_run_goes_on_when_its_stream_is_left(client: Either, ho
     gate = Gate()
     house.script("one", held("at last", gate, after=1))
     stream = client.client.synthesize("Why?", mixture="alone", detached=True)
-    run_id = (await client.first(stream)).run_id
+    await client.first(stream)
+    run_id = stream.run_id
     await client.close(stream)
     gate.open()
     assert (await client.answer(client.client.watch(run_id))).text == "the answer"

@@ -9,6 +9,13 @@ import pytest
 
 from moa import AnswerMismatch, AsyncClient, OverrideRefused
 from moa.v1 import plan_pb2 as plans
+from moa.v1.event_pb2 import (
+    DECISION_KIND_COORDINATE,
+    DECISION_KIND_ESCALATE,
+    DECISION_KIND_ROUTE,
+    DECISION_KIND_STOP,
+    DECISION_KIND_VOTE,
+)
 from moa_server.strategies import STRATEGIES
 from tests.house.servers import Server, starting
 from tests.house.strategy_mixtures import VOICES, answering_by, on_every_strategy, said_to
@@ -40,7 +47,7 @@ def up(house: UpstreamThread) -> UpstreamThread:
 async def facts(moa: AsyncClient, mixture: str, **more: Any) -> tuple[list[Any], Any]:  # noqa: ANN401
     """The decisions of a run, and how it succeeded."""
     events = [event async for event in moa.synthesize("Why?", mixture=mixture, **more)]
-    assert [event.sequence for event in events if not event.HasField("heartbeat")] == [*range(1, len(events) + 1)]
+    assert [event.sequence for event in events] == [*range(1, len(events) + 1)]
     return [event.decision_made for event in events if event.HasField("decision_made")], events[-1].run_succeeded
 
 
@@ -82,10 +89,10 @@ async def test_a_vote_tells_votes_and_dissent(moa: AsyncClient, up: UpstreamThre
     for model, letter in {"one": "A", "two": "B", "three": "A"}.items():
         up.script(model, Speech(f"The answer is {letter}."))
     decisions, end = await facts(moa, "vote")
-    votes = [(vote.choice, vote.weight, list(vote.agents)) for vote in end.answer.votes]
+    votes = [(vote.choice, vote.weight, [one.agent for one in vote.voices]) for vote in end.answer.judgement.votes]
     assert votes == [("A", 2.0, ["one", "three"]), ("B", 2.0, ["two"])]
     assert end.answer.text == "A", "a tie goes to the first"
-    assert [decision.subject for decision in decisions] == ["vote"]
+    assert [decision.kind for decision in decisions] == [DECISION_KIND_VOTE]
     assert end.usage.calls == 3
 
 
@@ -109,7 +116,7 @@ async def test_a_debate_ends_when_all_agree(moa: AsyncClient, up: UpstreamThread
     up.script("one", Speech("The answer is C."), Speech("The answer is B."))
     decisions, end = await facts(moa, "debate")
     assert (end.answer.text, end.usage.calls) == ("B", 6)
-    assert [(one.subject, one.calls_saved) for one in decisions] == [("stop", 3), ("vote", 0)]
+    assert [(one.kind, one.calls_avoided) for one in decisions] == [(DECISION_KIND_STOP, 3), (DECISION_KIND_VOTE, 0)]
     assert "your own answer" in prompts(up, "one")[1]
     assert prompts(up, "one")[1].count("The answer is B.") == 2
 
@@ -126,7 +133,9 @@ async def test_a_review_shows_no_names(moa: AsyncClient, up: UpstreamThread) -> 
 async def test_a_route_tells_who_was_picked_and_why(moa: AsyncClient, up: UpstreamThread) -> None:
     up.script("router", Speech('{"agents": [2], "reason": "it asks why"}'))
     decisions, end = await facts(moa, "route")
-    assert [(one.subject, list(one.chosen), one.detail) for one in decisions] == [("route", ["two"], "it asks why")]
+    assert [(one.kind, list(one.chosen), one.detail) for one in decisions] == [
+        (DECISION_KIND_ROUTE, ["two"], "it asks why")
+    ]
     assert (end.answer.text, end.usage.calls) == ("two said this", 2)
     [routed] = up.upstream.calls_of("router")
     assert "agents" in routed.body["response_format"]["json_schema"]["schema"]["properties"]
@@ -139,7 +148,7 @@ async def test_a_coordinators_plan_is_mended_once(moa: AsyncClient, up: Upstream
     decisions, end = await facts(moa, "coordinate")
     assert (end.answer.text, end.usage.calls) == ("the answer", 5)
     assert not end.answer.degraded
-    assert [(one.subject, list(one.chosen)) for one in decisions] == [("coordinate", ["one", "three"])]
+    assert [(one.kind, list(one.chosen)) for one in decisions] == [(DECISION_KIND_COORDINATE, ["one", "three"])]
     assert "It cannot be used" in prompts(up, "coordinator")[1]
     assert "one said this" in prompts(up, "three")[0]
 
@@ -161,7 +170,7 @@ async def test_a_cascade_tells_which_tier_answered_and_what_it_saved(moa: AsyncC
     up.script("cheap", Speech("so it is 42"))
     decisions, end = await facts(moa, "cascade")
     assert (end.answer.text, end.usage.calls) == ("so it is 42", 3)
-    assert (decisions[0].subject, decisions[0].calls_saved) == ("stop", 1)
+    assert (decisions[0].kind, decisions[0].calls_avoided) == (DECISION_KIND_STOP, 1)
     assert "tier 1 of 2" in decisions[0].detail
 
 
@@ -169,7 +178,7 @@ async def test_a_cascade_that_is_not_certain_goes_on_to_the_dear_tier(moa: Async
     up.script("cheap", Speech("1"), Speech("2"), Speech("3"))
     decisions, end = await facts(moa, "cascade")
     assert (end.answer.text, end.usage.calls) == ("dear said this", 4)
-    assert [(one.subject, "0.33" in one.detail) for one in decisions] == [("escalate", True)]
+    assert [(one.kind, "0.33" in one.detail) for one in decisions] == [(DECISION_KIND_ESCALATE, True)]
 
 
 @pytest.mark.parametrize(("logprob", "calls"), [(-0.01, 1), (-1.0, 2), (None, 2)])
@@ -201,7 +210,7 @@ async def test_one_agent_is_mixed_with_itself(moa: AsyncClient, up: UpstreamThre
 async def test_a_shadow_stop_is_told_and_not_followed(moa: AsyncClient, up: UpstreamThread) -> None:
     up.script("*", Speech("the same"))
     decisions, end = await facts(moa, "shadow")
-    assert [(one.subject, one.shadow, one.calls_saved) for one in decisions] == [("stop", True, 3)]
+    assert [(one.kind, one.shadow, one.calls_avoided) for one in decisions] == [(DECISION_KIND_STOP, True, 3)]
     assert end.usage.calls == 7
 
 

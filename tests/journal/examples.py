@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.answer import Answer
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.event import AnswerDelta, Event, Fact, RunStarted, RunSucceeded
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.ports import Append
-from moa_server.domain.proposal import Answer
 from moa_server.domain.run import Submission, Ticket
 from moa_server.domain.usage import Budget, Usage
 

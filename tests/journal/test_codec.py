@@ -104,6 +104,7 @@ def test_names_under_which_facts_are_kept_never_change() -> None:
         "agent_failed",
         "layer_closed",
         "decision_made",
+        "run_degraded",
         "answer_delta",
         "answer_restarted",
         "run_succeeded",
@@ -138,14 +139,14 @@ def test_what_an_older_server_did_not_write_takes_its_default() -> None:
 
 def test_the_format_stays_as_it_is() -> None:
     """Records written by servers in service have to stay readable."""
-    written = "940101019193d6ff6aec6fc0ac616e737765725f64656c746181a474657874a7776f7264203120"
+    written = "940201019193d6ff6aec6fc0ac616e737765725f64656c746181a474657874a7776f7264203120"
     assert Codec().events(deltas(1).events).hex() == written
     assert Codec().read_events("r1", bytes.fromhex(written)) == list(deltas(1).events)
 
 
 def test_a_format_beyond_this_server_is_named() -> None:
     data = msgspec.msgpack.encode((VERSION + 1, 1, 1, []))
-    with pytest.raises(JournalTooNew, match="format 2"):
+    with pytest.raises(JournalTooNew, match="format 3"):
         Codec().read_events("r", data)
 
 

@@ -101,3 +101,8 @@ async def rest(stream: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - of either m
     """Read what is left of a stream that was read from by hand."""
     while (response := await stream.read()) is not grpc.aio.EOF:
         yield response
+
+
+async def events_of(stream: Any) -> list[Any]:  # noqa: ANN401 - of either method, read from by hand or not
+    """Read what is left of a stream, and return its events."""
+    return [event async for response in rest(stream) for event in response.events]

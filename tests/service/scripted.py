@@ -1,7 +1,7 @@
 """An engine that does what a test says, for what a real one does not do on demand."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from moa_server.domain.query import Query
 from moa_server.domain.run import RunRecord, RunState, Ticket
 from moa_server.domain.usage import Budget
 
-Watch = Callable[[str, Cursor], AsyncIterator[Event | None]]
+Watch = Callable[[str, Cursor], AsyncIterator[Event]]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -44,12 +44,12 @@ class ScriptedEngine:
     async def find(self, caller: str, *, run_id: str = "", request_id: str = "") -> RunRecord:
         return RunRecord("run", Ticket(caller, "", ""), plan(), RunState.RUNNING, 1, NOW)
 
-    async def watch(self, run_id: str, after: Cursor) -> AsyncGenerator[Event | None, None]:
+    async def watch(self, run_id: str, after: Cursor) -> AsyncGenerator[Sequence[Event], None]:
         assert self._watch is not None
         self.watching += 1
         try:
             async for each in self._watch(run_id, after):
-                yield each
+                yield (each,)
         finally:
             self.watching -= 1
             self.left.set()

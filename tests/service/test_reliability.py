@@ -19,7 +19,7 @@ from moa_server.strategies import STRATEGIES
 from moa_server.telemetry import names
 from moa_server.telemetry.run_metrics import RunMetrics
 from tests.models.fakes import PLAIN, Caller, Scripted, scripted, spec
-from tests.service.conftest import Serve, ask, rest, synthesize
+from tests.service.conftest import Serve, ask, events_of, synthesize
 from tests.telemetry.spans import measure, measured, recorded
 
 DOWN = ModelUnavailable("500")
@@ -50,7 +50,7 @@ async def test_degradations_are_in_the_answer_in_events_on_the_span_and_counted(
     with recorded() as spans:
         async with offering("degraded", *voices, rules=Rules(restart_answer=True)) as engine:
             served = await serve(engine=engine)
-            events = [response.event async for response in rest(served.stub.Synthesize(synthesize()))]
+            events = await events_of(served.stub.Synthesize(synthesize()))
     answer = events[-1].run_succeeded.answer
     reasons = [plan_pb2.DegradationReason.Name(one.reason) for one in answer.degradations]
     assert reasons == [

@@ -8,7 +8,8 @@ from moa.translation import BY_REASON as CLIENT_ERRORS
 from moa.v1.error_pb2 import ErrorReason
 from moa.v1.run_pb2 import RunFailure
 from moa_server.domain.errors import BY_REASON, InvalidRequest, MoaError, ModelError, RunError, Violation
-from moa_server.service.status import CODES, DETAILS_KEY, MOST_BYTES, code_of, cut, ending_of
+from moa_server.service.codes import CODES, code_of
+from moa_server.service.status import DETAILS_KEY, MOST_BYTES, cut, ending_of
 from tests.service.refusals import Refusal, unpacked
 
 NAMES = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()} - {"UNSPECIFIED"}  # noqa: SIM118 - no mapping

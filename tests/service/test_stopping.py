@@ -7,13 +7,14 @@ import grpc
 import pytest
 
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
+from moa.v1.run_pb2 import CANCELLED_BY_OPERATOR
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
 from moa_server.security import Callers
 from moa_server.service.event_loop import loop_factory, stop_signals
 from moa_server.service.server import serving
 from tests.engine.fakes import FakeModel, once, silent, spec
-from tests.service.conftest import NO_GRACE, ask, engine_of, rest, synthesize
+from tests.service.conftest import NO_GRACE, ask, engine_of, events_of, synthesize
 from tests.service.refusals import refusal
 
 
@@ -33,7 +34,7 @@ async def test_a_run_is_finished_and_read_to_its_end_before_the_server_stops() -
             refused = await refusal(stub.Query(ask()))
             assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
             gate.set()
-            events = [response.event async for response in rest(stream)]
+            events = await events_of(stream)
             assert events[-1].WhichOneof("fact") == "run_succeeded"
             await stopping
 
@@ -46,8 +47,8 @@ async def test_a_run_that_outlasts_the_grace_is_cancelled_and_its_caller_told() 
             stream = MoaServiceStub(channel).Synthesize(synthesize())
             await stream.read()
             await models["one"].called.wait()
-        events = [response.event async for response in rest(stream)]
-        assert events[-1].run_cancelled.by == "operator"
+        events = await events_of(stream)
+        assert events[-1].run_cancelled.by == CANCELLED_BY_OPERATOR
         assert models["one"].asked[0].cancelled
         await channel.close()
 

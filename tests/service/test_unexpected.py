@@ -48,7 +48,8 @@ async def test_a_fault_in_the_middle_of_a_stream_ends_it_with_a_typed_status(ser
 
     served = await serve(engine=ScriptedEngine(breaks))
     call = served.stub.Synthesize(synthesize())
-    assert (await call.read()).event.answer_delta.text == "first"
+    assert (await call.read()).run_id == "run"
+    assert (await call.read()).events[0].answer_delta.text == "first"
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call.read()
     assert refused.value.code() is grpc.StatusCode.INTERNAL
@@ -67,6 +68,7 @@ async def test_the_watch_is_closed_when_the_caller_leaves(serve: Serve) -> None:
     engine = ScriptedEngine(silent)
     served = await serve(engine=engine)
     call = served.stub.Synthesize(synthesize())
+    await call.read()
     await call.read()
     assert engine.watching == 1
     call.cancel()

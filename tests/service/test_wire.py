@@ -9,23 +9,27 @@ import pytest
 
 from moa.v1 import event_pb2, plan_pb2, run_pb2
 from moa_server.domain import event as facts
+from moa_server.domain.answer import Answer, AnswerState, Judgement, Vote
 from moa_server.domain.conversation import Message, Part, Role
 from moa_server.domain.degradation import Degradation, DegradationReason
+from moa_server.domain.event import CancelledBy
 from moa_server.domain.limits import Limits
 from moa_server.domain.model import AttemptKind, FinishReason
 from moa_server.domain.plan import PlannedLayer
-from moa_server.domain.proposal import AgentFailure, Answer, Attempt, LayerResult, Proposal
+from moa_server.domain.proposal import AgentFailure, Attempt, LayerEnd, LayerResult, Proposal, Voice
 from moa_server.domain.run import RunRecord, RunState, Ticket
-from moa_server.domain.strategy import Decision
+from moa_server.domain.strategy import Decision, DecisionKind
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.engine import ModelView, RunStatus
 from moa_server.models.breaker import BreakerState
-from moa_server.service.wire import events, plans, queries, runs
+from moa_server.service.wire import events, layers, plans, queries, runs
 from tests.service.scripted import NOW, event, plan
 
 DEGRADED = Degradation(DegradationReason.AGENT_FAILED, "one failed", 0, "one")
 PROPOSAL = Proposal("one", 0, "m", "m", "text")
 FAILURE = AgentFailure("two", 1, "m", "MODEL_TIMEOUT", "was silent")
+JUDGEMENT = Judgement(0, (Vote("A", 2.0, (Voice("one", 0),)),), (Voice("two", 1),), 0.5, (Voice("one", 0),))
+DECISION = Decision(DecisionKind.STOP, ("one",), "agreed", 2, 1, shadow=True, judgement=JUDGEMENT)
 ANSWER = Answer("text", "boss", "m", "m")
 FACTS: dict[str, facts.Fact] = {
     "run_started": facts.RunStarted("", plan()),
@@ -35,13 +39,16 @@ FACTS: dict[str, facts.Fact] = {
     "proposal_delta": facts.ProposalDelta(0, "one", 0, "te"),
     "proposal_received": facts.ProposalReceived(0, PROPOSAL),
     "agent_failed": facts.AgentFailed(0, FAILURE),
-    "layer_closed": facts.LayerClosed(LayerResult(0, (PROPOSAL,), (FAILURE,))),
-    "decision_made": facts.DecisionMade(Decision("stop", ("one",), "agreed", 2, shadow=True)),
+    "layer_closed": facts.LayerClosed(LayerResult(0, (PROPOSAL,), (FAILURE,)).summary()),
+    "decision_made": facts.DecisionMade(
+        Decision(DecisionKind.STOP, ("one",), "agreed", 2, 1, shadow=True, judgement=JUDGEMENT)
+    ),
+    "run_degraded": facts.RunDegraded(DEGRADED),
     "answer_delta": facts.AnswerDelta("te"),
     "answer_restarted": facts.AnswerRestarted(DEGRADED),
     "run_succeeded": facts.RunSucceeded(ANSWER, Usage(1)),
     "run_failed": facts.RunFailed("NO_PROPOSALS", "none", (FAILURE,), "", Usage(1)),
-    "run_cancelled": facts.RunCancelled("caller", Usage(1)),
+    "run_cancelled": facts.RunCancelled(CancelledBy.CALLER, Usage(1)),
 }
 
 
@@ -54,21 +61,23 @@ def written(fact: facts.Fact) -> event_pb2.Event:
 def test_every_fact_of_the_house_is_one_of_the_contract_and_the_other_way_round() -> None:
     assert {type(fact) for fact in FACTS.values()} == set(get_args(facts.Fact))
     told = {field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["fact"].fields}
-    assert told == FACTS.keys() | {"heartbeat"}
+    assert told == FACTS.keys() | {"deliberation_made"}  # comes with the judges of claims
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_a_fact_is_written_under_its_own_name_with_all_that_it_says(name: str) -> None:
     into = written(FACTS[name])
-    assert (into.run_id, into.epoch, into.sequence) == ("run", 1, 7)
+    assert (into.epoch, into.sequence) == (1, 7)
     assert into.event_time.ToDatetime(UTC) == NOW
     assert into.WhichOneof("fact") == name
     said, fact = getattr(into, name), FACTS[name]
     for field in said.DESCRIPTOR.fields:
         plain = getattr(fact, field.name, None)
-        if isinstance(plain, str | int):
+        if isinstance(plain, Enum):
+            assert field.enum_type.values_by_number[getattr(said, field.name)].name.endswith(f"_{plain.name}")
+        elif isinstance(plain, str | int):
             assert getattr(said, field.name) == plain
-        elif field.message_type:
+        elif field.message_type and not field.is_repeated:
             assert said.HasField(field.name)
 
 
@@ -81,8 +90,14 @@ def test_an_empty_piece_is_a_fact_all_the_same(name: str, empty: facts.Fact) -> 
 
 def test_a_decision_is_told_whole() -> None:
     said = written(FACTS["decision_made"]).decision_made
-    assert (said.subject, [*said.chosen], said.detail, said.calls_saved) == ("stop", ["one"], "agreed", 2)
-    assert said.shadow
+    assert (said.kind, [*said.chosen], said.detail) == (event_pb2.DECISION_KIND_STOP, ["one"], "agreed")
+    assert (said.calls_avoided, said.calls_cut, said.shadow) == (2, 1, True)
+    judgement = said.judgement
+    assert [(vote.choice, vote.weight, [one.agent for one in vote.voices]) for vote in judgement.votes] == [
+        ("A", 2.0, ["one"])
+    ]
+    assert ([one.position for one in judgement.undecided], judgement.share) == ([1], 0.5)
+    assert [one.agent for one in judgement.ranking] == ["one"]
 
 
 ENUMS: dict[str, type[Enum]] = {
@@ -93,15 +108,24 @@ ENUMS: dict[str, type[Enum]] = {
     "DegradationReason": DegradationReason,
     "BreakerState": BreakerState,
     "Role": Role,
+    "LayerEnd": LayerEnd,
+    "AnswerState": AnswerState,
+    "CancelledBy": CancelledBy,
+    "DecisionKind": DecisionKind,
 }
+TO_COME = {"LAYER_END_DEADLINE", "LAYER_END_BUDGET"}
 
 
 @pytest.mark.parametrize("name", ENUMS)
 def test_the_members_of_the_house_are_those_of_the_contract(name: str) -> None:
-    said = {**plan_pb2.DESCRIPTOR.enum_types_by_name, **run_pb2.DESCRIPTOR.enum_types_by_name}[name]
+    [said] = [
+        file.enum_types_by_name[name]
+        for file in (plan_pb2.DESCRIPTOR, run_pb2.DESCRIPTOR, event_pb2.DESCRIPTOR)
+        if name in file.enum_types_by_name
+    ]
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
     house = {f"{prefix}_{member.name}" for member in ENUMS[name]}
-    assert house | {f"{prefix}_UNSPECIFIED"} == {value.name for value in said.values}
+    assert house | {f"{prefix}_UNSPECIFIED"} == {value.name for value in said.values} - TO_COME
 
 
 def test_every_member_is_written_as_its_own_name() -> None:
@@ -109,10 +133,10 @@ def test_every_member_is_written_as_its_own_name() -> None:
         said = runs.write_answer(Answer("text", "boss", "m", "m", finish)).finish_reason
         assert run_pb2.FinishReason.Name(said) == f"FINISH_REASON_{finish.name}"
     for kind in AttemptKind:
-        [attempt] = runs.write_attempts([Attempt("m", kind, NOW, NOW)])
+        [attempt] = layers.write_attempts([Attempt("m", kind, NOW, NOW)])
         assert run_pb2.AttemptKind.Name(attempt.kind) == f"ATTEMPT_KIND_{kind.name}"
     for certainty in Certainty:
-        usage = runs.write_usage(Usage(1, certainty=certainty))
+        usage = layers.write_usage(Usage(1, certainty=certainty))
         assert run_pb2.Certainty.Name(usage.certainty) == f"CERTAINTY_{certainty.name}"
     for reason in DegradationReason:
         degradation = plans.write_degradation(Degradation(reason, "less"))
@@ -147,6 +171,6 @@ def test_every_role_is_read(role: Role) -> None:
 @pytest.mark.parametrize("microsecond", [0, 1, 999_999])
 def test_a_moment_is_written_to_the_microsecond(microsecond: int) -> None:
     moment = datetime(2026, 12, 31, 23, 59, 59, microsecond, UTC)
-    [attempt] = runs.write_attempts([Attempt("m", AttemptKind.FIRST, moment, moment)])
+    [attempt] = layers.write_attempts([Attempt("m", AttemptKind.FIRST, moment, moment)])
     assert attempt.start_time.ToDatetime(UTC) == moment
     assert not attempt.HasField("first_token_time")

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import yaml
 
+from moa_server.domain.answer import Answer
 from moa_server.domain.mixture import Roster
 from moa_server.domain.model import Secret
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.settings import Choices, ConfigurationRefused, KnownProvider, Settings, load
 

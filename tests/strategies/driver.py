@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.answer import Answer
 from moa_server.domain.conversation import Conversation, Message, Role
 from moa_server.domain.degradation import Degradation
 from moa_server.domain.errors import NoProposals
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
-from moa_server.domain.proposal import AgentFailure, Answer, LayerResult, Proposal
+from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
 from moa_server.domain.usage import Budget
 from moa_server.strategies import STRATEGIES

@@ -104,7 +104,7 @@ def test_the_only_proposal_is_returned_where_the_mixture_says_so() -> None:
     assert drive(plan_of("aggregate", roster), says).calls == 4
     single = drive(plan_of("aggregate", roster, rules=Rules(return_single=True)), says)
     assert (single.calls, single.text) == (3, "<a1 in 0 at 1>")
-    assert single.decisions[0].calls_saved == 1
+    assert single.decisions[0].calls_avoided == 1
     held = drive(plan_of("aggregate", roster, rules=Rules(return_single=True), schema="{}"), says)
     assert held.layers[-1].calls[0].response_schema == "{}"
 
@@ -128,7 +128,7 @@ def test_layers_stop_when_proposals_agree() -> None:
     plan = plan_of("aggregate", NAMED, options={"stop_on_agreement": "on"})
     driven = drive(plan, lambda *_: "It is forty two.")
     assert driven.calls == 4
-    assert [(one.subject, one.calls_saved, one.shadow) for one in driven.decisions] == [("stop", 3, False)]
+    assert [(one.kind, one.calls_avoided, one.shadow) for one in driven.decisions] == [("stop", 3, False)]
     assert drive(plan, named).calls == 7
 
 
@@ -136,7 +136,7 @@ def test_a_shadow_stop_only_reports_what_it_would_save() -> None:
     plan = plan_of("aggregate", Roster((agents(3),) * 3, LAST), options={"stop_on_agreement": "shadow"})
     driven = drive(plan, lambda *_: "It is forty two.")
     assert driven.calls == 10
-    assert [(one.calls_saved, one.shadow) for one in driven.decisions] == [(6, True)]
+    assert [(one.calls_avoided, one.shadow) for one in driven.decisions] == [(6, True)]
 
 
 def test_a_judge_picks_what_is_shown() -> None:

@@ -19,14 +19,14 @@ TIERS = Roster((agents(3, "cheap"), agents(1, "strong")), None, ROLES)
 def test_a_tier_that_agrees_is_enough() -> None:
     driven = drive(plan_of("cascade", TIERS), lambda *_: "It is four.")
     assert (driven.calls, driven.text) == (3, "It is four.")
-    assert [(one.subject, one.calls_saved) for one in driven.decisions] == [("stop", 1)]
+    assert [(one.kind, one.calls_avoided) for one in driven.decisions] == [("stop", 1)]
 
 
 def test_a_tier_that_does_not_agree_passes_the_query_on_unchanged() -> None:
     driven = drive(plan_of("cascade", TIERS), lambda _call, layer, position: f"{layer}{position}")
     assert (driven.calls, driven.text, driven.layers[1].answers) == (4, "10", True)
     assert driven.prompts[1] == [driven.plan.messages]
-    assert [one.subject for one in driven.decisions] == ["escalate"]
+    assert [one.kind for one in driven.decisions] == ["escalate"]
 
 
 def test_the_tier_before_stands_in_when_the_strongest_fails() -> None:

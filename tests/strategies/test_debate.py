@@ -25,7 +25,8 @@ def test_four_agents_in_three_rounds_and_a_vote_are_twelve_calls() -> None:
     driven = drive(plan_of("debate", PANEL, options=LETTERS), stubborn)
     assert (driven.calls, driven.text) == (12, "A")
     assert driven.answer is not None
-    assert driven.answer.votes[0].agents == ("a0", "a3")
+    assert driven.answer.judgement is not None
+    assert [voice.agent for voice in driven.answer.judgement.votes[0].voices] == ["a0", "a3"]
 
 
 def test_each_sees_its_own_answer_apart_and_all_others() -> None:
@@ -61,7 +62,7 @@ def test_agreement_ends_it(early: bool, calls: int) -> None:  # noqa: FBT001
 
     driven = drive(plan_of("debate", PANEL, options={**LETTERS, "stop_on_agreement": early}), says)
     assert (driven.calls, driven.text) == (calls, "B")
-    stops = [one.calls_saved for one in driven.decisions if one.subject == "stop"]
+    stops = [one.calls_avoided for one in driven.decisions if one.kind == "stop"]
     assert stops == ([4] if early else [])
 
 

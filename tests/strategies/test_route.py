@@ -21,9 +21,7 @@ def test_a_router_sends_the_query_to_one_who_streams_the_answer() -> None:
     driven = drive(plan_of("route", OPEN), scripted(router='{"agents": [2], "reason": "it is\\nabout law"}'))
     assert (driven.calls, driven.text) == (2, "<p1 in 1>")
     assert driven.layers[1].answers
-    assert [(one.subject, one.chosen, one.detail) for one in driven.decisions] == [
-        ("route", ("p1",), "it is about law")
-    ]
+    assert [(one.kind, one.chosen, one.detail) for one in driven.decisions] == [("route", ("p1",), "it is about law")]
 
 
 def test_a_router_sees_strengths_and_no_names() -> None:

@@ -47,7 +47,7 @@ def test_a_vote_reproduces_the_binomial_majority(count: int, expected: float) ->
         assert stopped.text == drive(patient, says).text
         right += stopped.text == "A"
         taken += len(stopped.results[0].proposals)
-        assert stopped.decisions[0].calls_saved == count - len(stopped.results[0].proposals)
+        assert stopped.decisions[0].calls_cut == count - len(stopped.results[0].proposals)
     sigma = math.sqrt(expected * (1 - expected) / QUERIES)
     assert abs(right / QUERIES - expected) < 3 * sigma
     assert abs(taken / QUERIES - votes_needed(count)) < 0.05 * (count - votes_needed(count))

@@ -38,9 +38,11 @@ def test_the_majority_is_the_answer_and_dissent_is_told() -> None:
     driven = voted("It is 4", "so 5.", "4.0!", extract="last_number")
     assert driven.text == "4"
     assert driven.answer is not None
-    assert [(vote.choice, vote.weight, vote.agents) for vote in driven.answer.votes] == [
-        ("4", 2.0, ("a0", "a2")),
-        ("5", 1.0, ("a1",)),
+    assert driven.answer.judgement is not None
+    votes = driven.answer.judgement.votes
+    assert [(vote.choice, vote.weight, [one.agent for one in vote.voices]) for vote in votes] == [
+        ("4", 2.0, ["a0", "a2"]),
+        ("5", 1.0, ["a1"]),
     ]
     assert driven.answer.finish_reason is FinishReason.STOP
 
@@ -85,7 +87,7 @@ def test_the_weightiest_text_is_the_answer_when_nobody_votes() -> None:
 def test_the_rest_is_cut_as_soon_as_the_vote_is_decided() -> None:
     driven = voted("x", "x", "x", "y", "y", extract="choice_letter", letters="XY")
     assert [p.text for p in driven.results[0].proposals] == ["x", "x", "x"]
-    assert driven.decisions[0].calls_saved == 2
+    assert (driven.decisions[0].calls_avoided, driven.decisions[0].calls_cut) == (0, 2)
 
 
 def test_a_lead_that_could_be_met_is_not_enough() -> None:

@@ -2,10 +2,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from moa_server.domain.answer import Answer
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.event import AnswerDelta, LayerClosed, RunCancelled, RunFailed, RunSucceeded
+from moa_server.domain.event import (
+    AgentFailed,
+    AnswerDelta,
+    CancelledBy,
+    LayerClosed,
+    ProposalReceived,
+    RunCancelled,
+    RunFailed,
+    RunSucceeded,
+)
 from moa_server.domain.model import AttemptKind
-from moa_server.domain.proposal import AgentFailure, Answer, Attempt, LayerResult, Proposal
+from moa_server.domain.proposal import AgentFailure, Attempt, LayerResult, Proposal
 from moa_server.domain.usage import Usage
 from moa_server.telemetry import names
 from moa_server.telemetry.run_metrics import RunMetrics, observe_breakers, observe_open_runs
@@ -44,8 +54,8 @@ def test_runs_are_counted_by_how_they_ended() -> None:
     answer = Answer("text", "a", "m", "m", degradations=(Degradation(DegradationReason.AGENT_FAILED, "x"),))
     metrics.see(mixture, RunSucceeded(answer, Usage()))
     metrics.see(mixture, RunFailed("NO_PROPOSALS", "x", (), "", Usage()))
-    metrics.see(mixture, RunCancelled("caller", Usage()))
-    metrics.see(mixture, RunCancelled("abandoned", Usage()))
+    metrics.see(mixture, RunCancelled(CancelledBy.CALLER, Usage()))
+    metrics.see(mixture, RunCancelled(CancelledBy.ABANDONED, Usage()))
     metrics.see(mixture, AnswerDelta("x"))
     ended = {attributes[names.RUN_STATE]: value for attributes, value in of(names.RUNS_ENDED, mixture)}
     assert ended == {"succeeded": 1, "failed": 1, "cancelled": 2}
@@ -59,7 +69,12 @@ def test_every_attempt_of_a_layer_is_counted_failed_ones_too() -> None:
     dead = Attempt("n", AttemptKind.FIRST, NOW, after(1), failure="MODEL_UNKNOWN", usage=Usage(1, cost_nanousd=None))
     proposal = Proposal("fast", 0, "m", "m", "text", attempts=(first, retry))
     failure = AgentFailure("slow", 1, "n", "MODEL_UNKNOWN", "x", attempts=(dead,))
-    metrics.see(mixture, LayerClosed(LayerResult(0, (proposal,), (failure,))))
+    for fact in (
+        ProposalReceived(0, proposal),
+        AgentFailed(0, failure),
+        LayerClosed(LayerResult(0, (proposal,), (failure,)).summary()),
+    ):
+        metrics.see(mixture, fact)
     agents = {
         a[names.AGENT_NAME]: (seconds, a.get(names.ERROR_TYPE)) for a, seconds in of(names.AGENT_DURATION, mixture)
     }

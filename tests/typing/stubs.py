@@ -18,14 +18,15 @@ def events(channel: grpc.Channel) -> Iterator[event_pb2.Event]:
     stub = moa_service_pb2_grpc.MoaServiceStub(channel)
     for response in stub.Synthesize(request("why"), timeout=30):
         assert_type(response, moa_service_pb2.SynthesizeResponse)
-        yield response.event
+        yield from response.events
 
 
 async def events_async(channel: grpc.aio.Channel) -> AsyncIterator[event_pb2.Event]:
     stub = moa_service_pb2_grpc.MoaServiceStub(channel)
     async for response in stub.Synthesize(request("why"), timeout=30):
         assert_type(response, moa_service_pb2.SynthesizeResponse)
-        yield response.event
+        for event in response.events:
+            yield event
 
 
 def place(event: event_pb2.Event) -> tuple[int, int]:

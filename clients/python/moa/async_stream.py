@@ -2,24 +2,28 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
 import grpc
 
 from moa.errors import MoaError, StreamCut
+from moa.layers import ClosedLayers
 from moa.resume import FAREWELL, Resume
 from moa.translation import answer_of, translated
 from moa.v1.event_pb2 import Event
 from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
-from moa.v1.run_pb2 import Answer
+from moa.v1.run_pb2 import Answer, LayerResult
+
+Message = SynthesizeResponse | WatchRunResponse
 
 
 class AsyncCall(Protocol):
     """A streaming call of gRPC, as far as it is used here."""
 
-    def __aiter__(self) -> AsyncIterator[SynthesizeResponse | WatchRunResponse]: ...
+    def __aiter__(self) -> AsyncIterator[Message]: ...
     def cancel(self) -> bool: ...
     async def code(self) -> grpc.StatusCode: ...
 
@@ -38,21 +42,36 @@ class AsyncStream:
         self._resume = resume
         self._open = opener
         self._call: AsyncCall | None = None
-        self._responses: AsyncIterator[SynthesizeResponse | WatchRunResponse] | None = None
+        self._responses: AsyncIterator[Message] | None = None
+        self._ready = deque[Event]()
+        """What has come and was not asked for yet."""
+        self._layers = ClosedLayers()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     @property
     def run_id(self) -> str:
-        """The run's id, empty before the first event."""
+        """The run's id, empty before the first message."""
         return self._resume.run_id
+
+    @property
+    def closed_layers(self) -> Mapping[int, LayerResult]:
+        """The layers whose end has been read, whole, by their numbers; not those that were begun before the stream."""
+        return self._layers.by_index
+
+    async def layers(self) -> AsyncIterator[LayerResult]:
+        """Yield each layer, whole, when it closes; what else happens is read and left out."""
+        async for event in self:
+            layer = self.closed_layers.get(event.layer_closed.layer.index) if event.HasField("layer_closed") else None
+            if layer is not None:
+                yield layer
 
     async def answer(self) -> Answer:
         """Read to the end and return the answer, or raise why there is none."""
         try:
             async for _ in self:
                 pass
-            return answer_of(self._resume.end)
+            return answer_of(self._resume.end, self.run_id)
         finally:
             await self.aclose()
 
@@ -60,10 +79,14 @@ class AsyncStream:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._closed and not self._resume.end:
-            event = await self._read()
-            if event is not None and self._resume.accept(event):
-                return event
+        while not self._ready and not self._closed and not self._resume.end:
+            message = await self._read()
+            if message is not None:
+                self._ready.extend(self._resume.accept(message))
+        if self._ready and not self._closed:
+            event = self._ready.popleft()
+            self._layers.hear(event)
+            return event
         if not self._closed:
             await self._finish()
         raise StopAsyncIteration
@@ -86,8 +109,8 @@ class AsyncStream:
         if call is not None and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(call.cancel)  # garbage is collected on any thread
 
-    async def _read(self) -> Event | None:
-        """Return the next event, or None after a break that was waited out."""
+    async def _read(self) -> Message | None:
+        """Return the next message, or None after a break that was waited out."""
         try:
             with translated():
                 return await self._receive()
@@ -103,7 +126,7 @@ class AsyncStream:
         await asyncio.sleep(delay)
         return None
 
-    async def _receive(self) -> Event:
+    async def _receive(self) -> Message:
         if self._responses is None:
             self._loop = asyncio.get_running_loop()
             self._call = self._open(self._resume.request(), self._resume.deadline.remaining())
@@ -112,7 +135,7 @@ class AsyncStream:
         response = await anext(self._responses, None)
         if response is None:
             raise StreamCut("the stream ended before its terminal event")
-        return response.event
+        return response
 
     async def _finish(self) -> None:
         """Let the server end the call, so that it does not look left."""

@@ -88,9 +88,13 @@ def cancel(run_id: str, request_id: str) -> pb.CancelRunRequest:
     return pb.CancelRunRequest(run_id=run_id) if run_id else pb.CancelRunRequest(request_id=request_id)
 
 
-def layer_result(run_id: str, index: int, wait: float | None) -> pb.LayerResultRequest:
+def layer_result(run_id: str, request_id: str, index: int, wait: float | None) -> pb.LayerResultRequest:
     """Name a layer, and how long to wait for it."""
-    request = pb.LayerResultRequest(run_id=run_id, index=index)
+    request = pb.LayerResultRequest(index=index)
+    if run_id:
+        request.run_id = run_id
+    else:
+        request.request_id = request_id
     if wait is not None:
         duration = Duration()
         duration.FromNanoseconds(round(wait * 1e9))

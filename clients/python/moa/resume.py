@@ -1,14 +1,14 @@
 """Decides what follows when a stream of events breaks."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from grpc import StatusCode
 
 from moa.errors import JournalUnavailable, MoaError, Overloaded, ShuttingDown, StreamCut, Unreachable
 from moa.terms import Deadline
 from moa.v1.event_pb2 import Event
-from moa.v1.moa_service_pb2 import WatchRunRequest
+from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
 from moa.v1.run_pb2 import Cursor
 
 TERMINAL = frozenset({"run_succeeded", "run_failed", "run_cancelled"})
@@ -61,22 +61,25 @@ class Resume:
         """Return what to attach with; None when the run's id is not known and it has to be started again."""
         return self._target if self._target.WhichOneof("run") else None
 
-    def accept(self, event: Event) -> bool:
-        """Note an event; return whether it is new to the caller."""
+    def accept(self, message: SynthesizeResponse | WatchRunResponse) -> Iterator[Event]:
+        """Note a message, and give those of its events that are new to the caller; one without any is a heartbeat."""
         self._attached = True
         self._failures = 0
         self._progress = self.deadline.clock()
-        if event.run_id:  # from now on a break is mended by watching the run, not by asking again
-            self._target.run_id = event.run_id
-        if event.HasField("heartbeat"):
-            return True
-        place = (event.epoch, event.sequence)
-        if self._target.HasField("after") and place <= (self._target.after.epoch, self._target.after.sequence):
-            return False
-        self._target.after.CopyFrom(Cursor(epoch=event.epoch, sequence=event.sequence))
-        if is_terminal(event):
-            self.end = event
-        return True
+        if message.run_id:  # from now on a break is mended by watching the run, not by asking again
+            self._target.run_id = message.run_id
+        for event in message.events:
+            place = (event.epoch, event.sequence)
+            is_new = not self._target.HasField("after") or place > (
+                self._target.after.epoch,
+                self._target.after.sequence,
+            )
+            if is_new:
+                self._target.after.CopyFrom(Cursor(epoch=event.epoch, sequence=event.sequence))
+            if is_terminal(event):  # told again to one who watches from the end or beyond it
+                self.end = event
+            if is_new or self.end is event:
+                yield event
 
     def delay(self, error: MoaError) -> float:
         """Return the seconds to wait before attaching again; raise the error when that is no use."""

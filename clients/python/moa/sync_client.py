@@ -69,13 +69,26 @@ class Client:
         return Stream(Resume(Deadline.after(self._terms.limit(timeout)), request), attach)
 
     def layer_result(
-        self, run_id: str, index: int, *, wait: float | None = None, timeout: float | None = None
+        self,
+        run_id: str,
+        index: int,
+        *,
+        request_id: str = "",
+        wait: float | None = None,
+        timeout: float | None = None,
     ) -> LayerResult:
         """Return a closed layer of a run; wait that many seconds for it to close."""
-        request = requests.layer_result(run_id, index, wait)
-        with translated():
-            response = self._stub.LayerResult(request, **self._terms.of(timeout))
-        return response.layer
+        request, layer = requests.layer_result(run_id, request_id, index, wait), LayerResult()
+        while True:
+            with translated():
+                response = self._stub.LayerResult(request, **self._terms.of(timeout))
+            if request.page_token:
+                layer.proposals.extend(response.layer.proposals)
+            else:
+                layer.CopyFrom(response.layer)
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                return layer
 
     def cancel(self, run_id: str = "", *, request_id: str = "", timeout: float | None = None) -> Run:
         """Cancel a run and every model call under it; return the run."""
@@ -93,9 +106,14 @@ class Client:
 
     def mixtures(self, *, timeout: float | None = None) -> Sequence[Mixture]:
         """Return the mixtures the caller may use."""
-        with translated():
-            response = self._stub.ListMixtures(pb.ListMixturesRequest(), **self._terms.of(timeout))
-        return response.mixtures
+        request, mixtures = pb.ListMixturesRequest(), list[Mixture]()
+        while True:
+            with translated():
+                response = self._stub.ListMixtures(request, **self._terms.of(timeout))
+            mixtures += response.mixtures
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                return mixtures
 
     def close(self) -> None:
         """Close the channel; calls under way end with it."""

@@ -1,22 +1,26 @@
 """Reads a run's events in a thread, across broken connections."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
 from moa.errors import MoaError, StreamCut
+from moa.layers import ClosedLayers
 from moa.resume import FAREWELL, Resume
 from moa.translation import answer_of, translated
 from moa.v1.event_pb2 import Event
 from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
-from moa.v1.run_pb2 import Answer
+from moa.v1.run_pb2 import Answer, LayerResult
+
+Message = SynthesizeResponse | WatchRunResponse
 
 
 class SyncCall(Protocol):
     """A streaming call of gRPC, as far as it is used here."""
 
-    def __iter__(self) -> Iterator[SynthesizeResponse | WatchRunResponse]: ...
+    def __iter__(self) -> Iterator[Message]: ...
     def cancel(self) -> bool: ...
     def add_callback(self, callback: Callable[[], None]) -> bool: ...
 
@@ -35,20 +39,35 @@ class Stream:
         self._resume = resume
         self._open = opener
         self._call: SyncCall | None = None
-        self._responses: Iterator[SynthesizeResponse | WatchRunResponse] | None = None
+        self._responses: Iterator[Message] | None = None
+        self._ready = deque[Event]()
+        """What has come and was not asked for yet."""
+        self._layers = ClosedLayers()
         self._closed = threading.Event()
 
     @property
     def run_id(self) -> str:
-        """The run's id, empty before the first event."""
+        """The run's id, empty before the first message."""
         return self._resume.run_id
+
+    @property
+    def closed_layers(self) -> Mapping[int, LayerResult]:
+        """The layers whose end has been read, whole, by their numbers; not those that were begun before the stream."""
+        return self._layers.by_index
+
+    def layers(self) -> Iterator[LayerResult]:
+        """Yield each layer, whole, when it closes; what else happens is read and left out."""
+        for event in self:
+            layer = self.closed_layers.get(event.layer_closed.layer.index) if event.HasField("layer_closed") else None
+            if layer is not None:
+                yield layer
 
     def answer(self) -> Answer:
         """Read to the end and return the answer, or raise why there is none."""
         try:
             for _ in self:
                 pass
-            return answer_of(self._resume.end)
+            return answer_of(self._resume.end, self.run_id)
         finally:
             self.close()
 
@@ -56,10 +75,14 @@ class Stream:
         return self
 
     def __next__(self) -> Event:
-        while not self._closed.is_set() and not self._resume.end:
-            event = self._read()
-            if event is not None and self._resume.accept(event):
-                return event
+        while not self._ready and not self._closed.is_set() and not self._resume.end:
+            message = self._read()
+            if message is not None:
+                self._ready.extend(self._resume.accept(message))
+        if self._ready and not self._closed.is_set():
+            event = self._ready.popleft()
+            self._layers.hear(event)
+            return event
         if not self._closed.is_set():
             self._finish()
         raise StopIteration
@@ -80,8 +103,8 @@ class Stream:
     def __del__(self) -> None:
         self._drop()
 
-    def _read(self) -> Event | None:
-        """Return the next event, or None after a break that was waited out."""
+    def _read(self) -> Message | None:
+        """Return the next message, or None after a break that was waited out."""
         try:
             with translated():
                 return self._receive()
@@ -96,14 +119,14 @@ class Stream:
         self._closed.wait(delay)
         return None
 
-    def _receive(self) -> Event:
+    def _receive(self) -> Message:
         if self._responses is None:
             self._call = self._open(self._resume.request(), self._resume.deadline.remaining())
             self._responses = iter(self._call)
         response = next(self._responses, None)
         if response is None:
             raise StreamCut("the stream ended before its terminal event")
-        return response.event
+        return response
 
     def _finish(self) -> None:
         """Let the server end the call, so that it does not look left."""

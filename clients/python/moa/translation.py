@@ -11,7 +11,7 @@ from moa.errors import MoaError
 from moa.status import Status, unpack
 from moa.v1.error_pb2 import ErrorReason
 from moa.v1.event_pb2 import Event
-from moa.v1.run_pb2 import AgentFailure, Answer, RunFailure
+from moa.v1.run_pb2 import AgentFailure, Answer, CancelledBy, RunFailure
 
 
 def _below(root: type[MoaError]) -> dict[str, type[MoaError]]:
@@ -23,6 +23,7 @@ def _below(root: type[MoaError]) -> dict[str, type[MoaError]]:
 
 
 BY_REASON = _below(MoaError)
+_CODES: dict[int, StatusCode] = {code.value[0]: code for code in StatusCode}
 
 BY_CODE: dict[StatusCode, type[MoaError]] = {
     StatusCode.CANCELLED: errors.CallCancelled,
@@ -55,22 +56,22 @@ def translated() -> Iterator[None]:
         raise _with_causes(kind(error.details() or error.code().name, status)) from error
 
 
-def answer_of(event: Event | None) -> Answer:
-    """Return the answer that a terminal event carries, or raise why there is none."""
+def answer_of(event: Event | None, run_id: str) -> Answer:
+    """Return the answer that the terminal event of a run carries, or raise why there is none."""
     if event is not None and event.HasField("run_succeeded"):
         return event.run_succeeded.answer
-    raise error_of(event)
+    raise error_of(event, run_id)
 
 
-def error_of(event: Event | None) -> MoaError:
-    """Build the error that an end without an answer stands for."""
+def error_of(event: Event | None, run_id: str) -> MoaError:
+    """Build the error that the end of a run without an answer stands for."""
     if event is not None and event.HasField("run_failed"):
         failure = event.run_failed.failure
-        return _of_reason(failure.reason, failure.detail, {"run_id": event.run_id}, failure)
+        return _of_reason(failure.reason, failure.detail, {**failure.metadata, "run_id": run_id}, failure)
     if event is not None and event.HasField("run_cancelled"):
-        facts = {"run_id": event.run_id, "by": event.run_cancelled.by}
-        status = Status(StatusCode.CANCELLED, errors.RunCancelled.usual_reason(), facts)
-        return errors.RunCancelled(f"run {event.run_id} was cancelled by {event.run_cancelled.by}", status)
+        by = CancelledBy.Name(event.run_cancelled.by).removeprefix("CANCELLED_BY_").lower()
+        status = Status(StatusCode.CANCELLED, errors.RunCancelled.usual_reason(), {"run_id": run_id, "by": by})
+        return errors.RunCancelled(f"run {run_id} was cancelled by {by}", status)
     return errors.StreamCut("the stream was left before its terminal event")
 
 
@@ -84,7 +85,9 @@ def _of_reason(
 ) -> MoaError:
     name = reason_name(reason)
     kind = BY_REASON.get(name, errors.RunError if failure else errors.ModelError)
-    return _with_causes(kind(detail or name, Status(kind.usual_code, name, metadata, failure=failure)))
+    # A reason that only a newer server knows has a code to go by.
+    code = _CODES.get(failure.code, kind.usual_code) if failure and name not in BY_REASON else kind.usual_code
+    return _with_causes(kind(detail or name, Status(code, name, metadata, failure=failure)))
 
 
 def _with_causes(error: MoaError) -> MoaError:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
+from moa_server.domain.answer import Answer
 from moa_server.domain.degradation import Degradation
 from moa_server.domain.plan import Plan, PlannedLayer
-from moa_server.domain.proposal import AgentFailure, Answer, LayerResult, Proposal
+from moa_server.domain.proposal import AgentFailure, LayerSummary, Proposal
 from moa_server.domain.strategy import Decision
 from moa_server.domain.usage import Usage
 
@@ -84,7 +86,7 @@ class AgentFailed:
 class LayerClosed:
     """A layer is over."""
 
-    layer: LayerResult
+    layer: LayerSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,13 @@ class DecisionMade:
     """The strategy chose."""
 
     decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class RunDegraded:
+    """The answer is going to be less than what was planned."""
+
+    degradation: Degradation
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +137,19 @@ class RunFailed:
     metadata: tuple[tuple[str, str], ...] = ()
 
 
+class CancelledBy(StrEnum):
+    """Who cancelled a run."""
+
+    CALLER = "caller"
+    ABANDONED = "abandoned"
+    OPERATOR = "operator"
+
+
 @dataclass(frozen=True, slots=True)
 class RunCancelled:
     """The run was cancelled. Terminal."""
 
-    by: str
+    by: CancelledBy
     usage: Usage
 
 
@@ -147,6 +164,7 @@ Fact = (
     | AgentFailed
     | LayerClosed
     | DecisionMade
+    | RunDegraded
     | AnswerDelta
     | AnswerRestarted
     | Terminal

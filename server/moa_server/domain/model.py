@@ -70,6 +70,7 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
+    OTHER = "other"
 
 
 class AttemptKind(StrEnum):

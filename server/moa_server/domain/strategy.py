@@ -7,16 +7,18 @@ only from the plan's seed, and so gives the same layers and the same answer when
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from itertools import chain
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.answer import Answer, Judgement
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.degradation import Degradation
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, LayerResult, Proposal
+from moa_server.domain.proposal import LayerResult, Proposal
 
 Options = TypeVar("Options")
 """What can be said about a strategy, a dataclass of its own."""
@@ -72,17 +74,36 @@ class Layer:
         return not result.proposals and [failure.reason in self.returns for failure in result.failures] == [True]
 
 
+class DecisionKind(StrEnum):
+    """What a decision is about."""
+
+    ROUTE = "route"
+    COORDINATE = "coordinate"
+    SELECT = "select"
+    RANK = "rank"
+    VOTE = "vote"
+    STOP = "stop"
+    ESCALATE = "escalate"
+    ABSTAIN = "abstain"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a strategy chose, and why."""
 
-    subject: str
-    """Such as ``route``, ``rank``, ``stop`` or ``escalate``."""
+    kind: DecisionKind
     chosen: tuple[str, ...]
+    """The names chosen, the first the most wanted."""
     detail: str
-    calls_saved: int = 0
+    """One sentence for people."""
+    calls_avoided: int = 0
+    """Calls that were planned and need not be made."""
+    calls_cut: int = 0
+    """Calls that were begun and are stopped."""
     shadow: bool = False
     """Whether it is only reported, not followed."""
+    judgement: Judgement | None = None
+    """What it rests on, where proposals were judged."""
 
 
 Rule = Generator[Layer | Decision | Degradation, LayerResult | None, Answer]

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.event import CancelledBy
 from moa_server.domain.ports import Journal
 from moa_server.engine.runs.open_run import OpenRun
-
-_BY = "abandoned"
 
 
 class Audience:
@@ -80,4 +79,4 @@ class Audience:
         if left_s > 0:
             self._look_in(min(left_s, self._grace_s), run)
         else:
-            run.cancel(_BY)
+            run.cancel(CancelledBy.ABANDONED)

@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from moa_server.domain import errors
-from moa_server.domain.event import BEGINNING, Cursor, Event, Fact, LayerClosed
+from moa_server.domain.event import BEGINNING, CancelledBy, Cursor, Event, Fact
 from moa_server.domain.limits import Limits
 from moa_server.domain.operation import Ownership
 from moa_server.domain.plan import Plan
@@ -22,6 +22,7 @@ from moa_server.domain.run import RunRecord, RunState, Submission, Ticket
 from moa_server.engine.plans.catalogue import Catalogue, MixtureView, ModelView
 from moa_server.engine.plans.planner import Planner
 from moa_server.engine.records.background import hear_of_requests, purge, tell_of_watchers
+from moa_server.engine.records.closed_layers import ClosedLayers
 from moa_server.engine.records.history import History
 from moa_server.engine.records.run_reader import RunStatus, closed_layer, status_of
 from moa_server.engine.records.takeover import Takeover
@@ -170,8 +171,8 @@ class Engine:
             raise errors.RunNotFound(f"no run with {name} {wanted[:64]!r}", metadata={name: wanted[:64]})
         return record
 
-    def watch(self, run_id: str, after: Cursor = BEGINNING) -> AsyncGenerator[Event | None, None]:
-        """Yield the events of a run after a place, and None in every heartbeat time without one.
+    def watch(self, run_id: str, after: Cursor = BEGINNING) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield the events of a run after a place as they are ready, and none in every heartbeat time without one.
 
         Use it within `contextlib.aclosing`: a run that nobody watches is cancelled after a while.
         """
@@ -203,13 +204,16 @@ class Engine:
         raise errors.LayerNotFound(f"run {run_id} has no closed layer {index}", metadata=metadata)
 
     async def _layer_when_closed(self, run_id: str, index: int) -> LayerResult | None:
-        async with aclosing(self.watch(run_id)) as events:
-            async for event in events:
-                if event is not None and isinstance(event.fact, LayerClosed) and event.fact.layer.index == index:
-                    return event.fact.layer
+        layers = ClosedLayers()
+        async with aclosing(self.watch(run_id)) as news:
+            async for events in news:
+                for event in events:
+                    layer = layers.hear(event.fact)
+                    if layer is not None and layer.index == index:
+                        return layer
         return None
 
-    async def cancel(self, run_id: str, by: str) -> None:
+    async def cancel(self, run_id: str, by: CancelledBy) -> None:
         """Cancel a run, wherever it is open, and wait a little for it to end."""
         run = self._registry.get(run_id)
         try:
@@ -219,8 +223,8 @@ class Engine:
                     await run.ended.wait()
                 else:
                     await self._journal.cancel(run_id, by)
-                    async with aclosing(self.watch(run_id)) as events:
-                        async for _ in events:
+                    async with aclosing(self.watch(run_id)) as news:
+                        async for _ in news:
                             pass
         except TimeoutError:
             return
@@ -245,7 +249,7 @@ class Engine:
             if self._journal.is_shared:
                 await self._hand_over()
             else:
-                self._registry.cancel_all("operator")
+                self._registry.cancel_all(CancelledBy.OPERATOR)
                 await self._registry.emptied()
         await self._release(self._takeover.left())
 

@@ -7,7 +7,16 @@ from contextlib import asynccontextmanager
 import structlog
 
 from moa_server.domain.errors import MoaError, NotOffered, RunAbandoned
-from moa_server.domain.event import Fact, RunAdopted, RunCancelled, RunFailed, RunStarted, RunSucceeded, Terminal
+from moa_server.domain.event import (
+    CancelledBy,
+    Fact,
+    RunAdopted,
+    RunCancelled,
+    RunFailed,
+    RunStarted,
+    RunSucceeded,
+    Terminal,
+)
 from moa_server.domain.limits import Limits
 from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Clock, Journal, Written
@@ -94,7 +103,7 @@ class Registry:
             run.context.tell(RunAdopted(len(history.closed)))
         run.begin(self._group)
         if record.cancel_asked:
-            run.cancel(record.cancel_asked)
+            run.cancel(CancelledBy(record.cancel_asked))
         self.audience.wait_for_watchers(run)
 
     def _made(self, record: RunRecord, history: History) -> OpenRun:
@@ -126,7 +135,7 @@ class Registry:
             run.give_up()
         return [run.record.run_id for run in runs]
 
-    def cancel_all(self, by: str) -> None:
+    def cancel_all(self, by: CancelledBy) -> None:
         """Cancel every open run."""
         for run in [*self._open.values()]:
             run.cancel(by)
@@ -156,7 +165,7 @@ class Registry:
         for run_id, by in written.cancelled:
             run = self._open.get(run_id)
             if run is not None:
-                run.cancel(by)
+                run.cancel(CancelledBy(by))
 
 
 def _log_end(run: OpenRun, end: Terminal | None) -> None:

@@ -19,7 +19,7 @@ from moa_server.domain.usage import Usage
 from moa_server.journal.seal import Seal, Unsealed
 from moa_server.journal.store_errors import JournalCorrupted, JournalTooNew
 
-VERSION = 1
+VERSION = 2
 """Raised only when an older server would misread what is written."""
 
 NAMES: Mapping[type[Fact], str] = {
@@ -32,6 +32,7 @@ NAMES: Mapping[type[Fact], str] = {
     facts.AgentFailed: "agent_failed",
     facts.LayerClosed: "layer_closed",
     facts.DecisionMade: "decision_made",
+    facts.RunDegraded: "run_degraded",
     facts.AnswerDelta: "answer_delta",
     facts.AnswerRestarted: "answer_restarted",
     facts.RunSucceeded: "run_succeeded",

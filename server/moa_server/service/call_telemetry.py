@@ -13,7 +13,7 @@ from opentelemetry.trace import Span, SpanKind, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from moa_server.service.call import RpcCall
-from moa_server.service.status import FAULTS
+from moa_server.service.codes import FAULTS
 from moa_server.telemetry import names
 
 

@@ -22,10 +22,10 @@ from moa_server.service.certificates import Certificates
 from moa_server.service.handlers import Handlers
 from moa_server.service.health import SERVICE, Health
 from moa_server.service.interceptor import Interceptor
+from moa_server.service.wire.pages import MOST_BYTES
 
 _LAST_EVENTS_S: Final = 5.0
 """How long callers have to read the end of their runs, once these have ended."""
-_MEBIBYTE: Final = 1024 * 1024
 _NEVER: Final = 2**31 - 1
 _REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 _logger = structlog.get_logger(__name__)
@@ -126,7 +126,7 @@ def _options(listening: Listening, limits: Limits) -> list[tuple[str, int]]:
         ("grpc.server.max_pending_requests_hard_limit", 4 * listening.most_open_calls),
         # Twice the request: what is a little too large gets a typed refusal, what is far too large is not even read.
         ("grpc.max_receive_message_length", 2 * limits.request_size),
-        ("grpc.max_send_message_length", 64 * _MEBIBYTE),
+        ("grpc.max_send_message_length", MOST_BYTES),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -21,44 +21,8 @@ from moa_server.domain import errors
 from moa_server.domain.errors import MoaError, Violation
 from moa_server.domain.event import RunCancelled, RunFailed
 from moa_server.service.call import RpcCall
+from moa_server.service.codes import FAULTS, code_of
 from moa_server.service.wire.runs import write_causes
-
-CODES: Final[Mapping[type[MoaError], StatusCode]] = {
-    errors.InvalidRequest: StatusCode.INVALID_ARGUMENT,
-    errors.UnknownMixture: StatusCode.NOT_FOUND,
-    errors.OverrideRefused: StatusCode.INVALID_ARGUMENT,
-    errors.RunNotFound: StatusCode.NOT_FOUND,
-    errors.LayerNotFound: StatusCode.NOT_FOUND,
-    errors.LayerOpen: StatusCode.FAILED_PRECONDITION,
-    errors.RequestIdReused: StatusCode.ALREADY_EXISTS,
-    errors.ResumePointExpired: StatusCode.OUT_OF_RANGE,
-    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
-    errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
-    errors.QuotaExceeded: StatusCode.RESOURCE_EXHAUSTED,
-    errors.SchemaTooCostly: StatusCode.INVALID_ARGUMENT,
-    errors.PromptTooLong: StatusCode.INVALID_ARGUMENT,
-    errors.PlanTooLarge: StatusCode.INVALID_ARGUMENT,
-    errors.BudgetTooSmall: StatusCode.FAILED_PRECONDITION,
-    errors.BudgetExceeded: StatusCode.RESOURCE_EXHAUSTED,
-    errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
-    errors.RunCancelled: StatusCode.CANCELLED,
-    errors.NoProposals: StatusCode.UNAVAILABLE,
-    errors.QuorumMissed: StatusCode.UNAVAILABLE,
-    errors.AnswerFailed: StatusCode.UNAVAILABLE,
-    errors.AnswerMismatch: StatusCode.FAILED_PRECONDITION,
-    errors.RunAbandoned: StatusCode.ABORTED,
-    errors.ModelsUnusable: StatusCode.FAILED_PRECONDITION,
-    errors.RunQuarantined: StatusCode.ABORTED,
-    errors.RunLost: StatusCode.ABORTED,
-    errors.Overloaded: StatusCode.UNAVAILABLE,
-    errors.ShuttingDown: StatusCode.UNAVAILABLE,
-    errors.JournalUnavailable: StatusCode.UNAVAILABLE,
-    errors.NotOffered: StatusCode.UNIMPLEMENTED,
-    errors.InternalError: StatusCode.INTERNAL,
-}
-"""The one table from the errors that can end a call to gRPC's codes."""
-FAULTS: Final = frozenset({StatusCode.UNKNOWN, StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.DATA_LOSS})
-"""The codes by which a server says that the fault is its own."""
 
 DOMAIN: Final = "moa.v1"
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -168,11 +132,6 @@ def ending_of(error: MoaError, extra: Message | None = None) -> Ending:
         packed.details.add().Pack(extra)
     details: tuple[str, str | bytes] = (DETAILS_KEY, packed.SerializeToString())
     return Ending(code, sentence, error.reason(), (details, *_pushback(error)))
-
-
-def code_of(error: type[MoaError]) -> StatusCode:
-    """Return the code of an error; a model's, which is no call's end, would be as if no proposal had come."""
-    return CODES.get(error) or (StatusCode.UNAVAILABLE if issubclass(error, errors.ModelError) else StatusCode.INTERNAL)
 
 
 def cut(text: str, most: int) -> str:

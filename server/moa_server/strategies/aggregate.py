@@ -7,7 +7,7 @@ from typing import Literal
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
-from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.selection import diverse, judged, ordered
@@ -65,7 +65,7 @@ def _agreed(options: AggregateOptions, result: LayerResult, saved: int) -> SubRu
         return False
     detail = f"the proposals of layer {result.index} agree to {reached:.2f} of the {options.agreement:g} asked for"
     shadow = options.stop_on_agreement == "shadow"
-    yield Decision("stop", names(result.proposals), detail, calls_saved=saved, shadow=shadow)
+    yield Decision(DecisionKind.STOP, names(result.proposals), detail, calls_avoided=saved, shadow=shadow)
     return True
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.answer import Answer
 from moa_server.domain.errors import NoProposals
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, LayerResult, Proposal
-from moa_server.domain.strategy import Call, Decision, OutlinedLayer, Rule, Strategy
+from moa_server.domain.proposal import LayerResult, Proposal
+from moa_server.domain.strategy import Call, Decision, DecisionKind, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import ballots, roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.election import Counting, counting, weightiest
@@ -61,16 +62,18 @@ def cascade(plan: Plan, options: CascadeOptions) -> Rule:
         calls = tuple(Call(agent, response_schema=plan.response_schema, logprobs=wanted) for agent in asked)
         result = yield from try_all(calls)
         if not result.proposals:
-            yield Decision("escalate", (), f"nobody of tier {tier + 1} answered")
+            yield Decision(DecisionKind.ESCALATE, (), f"nobody of tier {tier + 1} answered")
             continue
         opinion = yield from _opinion(plan, options, agents, result)
         best = opinion.best
         detail = f"tier {tier + 1} of {len(plan.roster.layers)} is certain to {opinion.confidence:.2f}"
         if opinion.confidence >= options.threshold:
             saved = _calls_from(plan.roster, options, tier + 1)
-            yield Decision("stop", (best.agent,), f"{detail}, {options.threshold:g} is enough", calls_saved=saved)
+            yield Decision(
+                DecisionKind.STOP, (best.agent,), f"{detail}, {options.threshold:g} is enough", calls_avoided=saved
+            )
             return Answer.of(best)
-        yield Decision("escalate", (best.agent,), f"{detail}, {options.threshold:g} is needed")
+        yield Decision(DecisionKind.ESCALATE, (best.agent,), f"{detail}, {options.threshold:g} is needed")
     return (yield from _strongest(plan, last, best))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Proposal
-from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.json_text import last_object
@@ -53,7 +53,7 @@ def coordinate(plan: Plan, options: CoordinateOptions) -> Rule:
         return (yield from aggregated(plan, combiner, ordered(plan, result)))
     steps = 1 + max(subtask.step for subtask in subtasks)
     chosen = tuple(specialists[subtask.agent].name for subtask in subtasks)
-    yield Decision("coordinate", chosen, f"{len(subtasks)} subtasks in {steps} steps")
+    yield Decision(DecisionKind.COORDINATE, chosen, f"{len(subtasks)} subtasks in {steps} steps")
     done: dict[int, Proposal] = {}
     for step in range(steps):
         places = [place for place, subtask in enumerate(subtasks) if subtask.step == step]

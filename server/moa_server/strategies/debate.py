@@ -7,7 +7,7 @@ from typing import Literal
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
-from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import ballots, roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.election import counting, elect
@@ -81,7 +81,9 @@ def _agreed(plan: Plan, options: DebateOptions, result: LayerResult, *, saved: i
     else:
         agreed = agreement([proposal.text for proposal in result.proposals]) >= options.agreement
     if agreed:
-        yield Decision("stop", names(result.proposals), f"all agree after round {result.index + 1}", calls_saved=saved)
+        yield Decision(
+            DecisionKind.STOP, names(result.proposals), f"all agree after round {result.index + 1}", calls_avoided=saved
+        )
     return agreed
 
 

@@ -7,10 +7,11 @@ from itertools import permutations
 from typing import Literal
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.answer import Answer, Judgement
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, Proposal
-from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.proposal import Proposal
+from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.election import weightiest
 from moa_server.strategies.parts.json_text import last_object
@@ -54,8 +55,9 @@ def rank(plan: Plan, options: RankOptions) -> Rule:
         return Answer.of(weightiest(result.proposals))
     ranked = sorted(zip(proposals, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].weight, pair[0].position))
     detail = "scores " + ", ".join(f"{score:g}" for _, score in ranked)
-    yield Decision("rank", tuple(proposal.agent for proposal, _ in ranked), detail)
-    return Answer.of(ranked[0][0])
+    judgement = Judgement(result.index, ranking=tuple(proposal.voice for proposal, _ in ranked))
+    yield Decision(DecisionKind.RANK, tuple(proposal.agent for proposal, _ in ranked), detail, judgement=judgement)
+    return Answer.of(ranked[0][0], judgement)
 
 
 def read_scores(text: str, count: int) -> list[float] | None:

@@ -9,7 +9,7 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Role
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Decision, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.json_text import last_object
@@ -40,7 +40,7 @@ class RouteOptions:
 def route(plan: Plan, options: RouteOptions) -> Rule:
     """Have those who are picked answer: one alone, or an aggregator from what they say."""
     agents, reason = by_rules(plan, options) if options.by == "rules" else (yield from _by_model(plan, options))
-    yield Decision("route", tuple(agent.name for agent in agents), reason)
+    yield Decision(DecisionKind.ROUTE, tuple(agent.name for agent in agents), reason)
     if options.then == "single":
         return (yield from answer_by(Call(agents[0], response_schema=plan.response_schema)))
     result = yield from ask(Layer(tuple(Call(agent) for agent in agents)))

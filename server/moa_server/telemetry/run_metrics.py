@@ -6,8 +6,18 @@ from typing import Final
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from moa_server.domain.event import AnswerDelta, Fact, LayerClosed, ProposalDelta, RunCancelled, RunFailed, RunSucceeded
-from moa_server.domain.proposal import AgentFailure, Attempt, Proposal
+from moa_server.domain.event import (
+    AgentFailed,
+    AnswerDelta,
+    Fact,
+    LayerClosed,
+    ProposalDelta,
+    ProposalReceived,
+    RunCancelled,
+    RunFailed,
+    RunSucceeded,
+)
+from moa_server.domain.proposal import AgentFailure, AgentSummary, Attempt, Proposal
 from moa_server.telemetry import names
 
 _PIECES: Final = (AnswerDelta, ProposalDelta)
@@ -43,10 +53,10 @@ class RunMetrics:
         of = {names.MIXTURE: mixture}
         match fact:
             case LayerClosed(layer):
-                for proposal in layer.proposals:
-                    self._see_agent(proposal, of)
-                for failure in layer.failures:
-                    self._see_agent(failure, of)
+                self._see_agents(layer.agents, of)
+            case ProposalReceived(_, Proposal(attempts=attempts)) | AgentFailed(_, AgentFailure(attempts=attempts)):
+                for attempt in attempts:
+                    self._see_attempt(attempt, of)
             case RunSucceeded(answer):
                 self._ended.add(1, {**of, names.RUN_STATE: "succeeded"})
                 for degradation in answer.degradations:
@@ -56,15 +66,11 @@ class RunMetrics:
             case RunCancelled():
                 self._ended.add(1, {**of, names.RUN_STATE: "cancelled"})
 
-    def _see_agent(self, given: Proposal | AgentFailure, of: Mapping[str, str]) -> None:
-        if not given.attempts:
-            return
-        error = {names.ERROR_TYPE: given.reason} if isinstance(given, AgentFailure) else {}
-        began = min(attempt.started for attempt in given.attempts)
-        ended = max(attempt.ended for attempt in given.attempts)
-        self._agent.record((ended - began).total_seconds(), {**of, names.AGENT_NAME: given.agent, **error})
-        for attempt in given.attempts:
-            self._see_attempt(attempt, of)
+    def _see_agents(self, agents: Iterable[AgentSummary], of: Mapping[str, str]) -> None:
+        for agent in agents:
+            if agent.attempts:
+                error = {names.ERROR_TYPE: agent.failure} if agent.failure else {}
+                self._agent.record(agent.time_s, {**of, names.AGENT_NAME: agent.voice.agent, **error})
 
     def _see_attempt(self, attempt: Attempt, of: Mapping[str, str]) -> None:
         kind = {**of, names.OPERATION_NAME: names.CHAT, names.MODEL: attempt.model}

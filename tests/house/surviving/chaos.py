@@ -144,16 +144,17 @@ async def survive(fleet: Fleet, plan: Plan) -> Outcome:
         )
         took_s = time.monotonic() - began
         kills, freezes = await faults
-        stories = [Story(number, events, await kept(client, events[0].run_id)) for number, events in enumerate(seen)]
+        stories = [Story(number, events, await kept(client, run_id)) for number, (run_id, events) in enumerate(seen)]
         for story in stories:
             check_whole(story.seen, story.kept)
         return Outcome(stories, completed(fleet.upstream.calls), kills, freezes, took_s)
 
 
-async def _asked(client: AsyncClient, number: int, after_s: float) -> list[Event]:
+async def _asked(client: AsyncClient, number: int, after_s: float) -> tuple[str, list[Event]]:
     await asyncio.sleep(after_s)
     async with client.synthesize(f"question {number}!", mixture="deep") as stream:
-        return [event async for event in stream if kind(event) != "heartbeat"]
+        events = [event async for event in stream]
+        return stream.run_id, events
 
 
 async def _faults(house: House, plan: Plan, chance: random.Random) -> tuple[int, int]:
@@ -196,7 +197,8 @@ async def takeovers(fleet: Fleet, ownership_s: float, *, runs: int, kill: bool) 
             watching = []
             for number in range(runs):
                 async with first.synthesize(f"question {number}!", mixture="deep", detached=True) as stream:
-                    run_id = (await anext(aiter(stream))).run_id
+                    await anext(stream)
+                    run_id = stream.run_id
                 watching.append(await stack.enter_async_context(Watcher(others.watch(run_id))))
             for one in watching:
                 await one.seen("agent_started")

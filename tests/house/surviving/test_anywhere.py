@@ -83,7 +83,8 @@ async def test_a_cancel_on_another_server_ends_the_run_and_its_calls(fleet: Flee
     here, there = await fleet.client(one), await fleet.client(two)
     async with Watcher(here.synthesize("hello", mixture="alone")) as caller:
         await fleet.upstream.wait_for(lambda: fleet.upstream.calls_of("boss"))
-        await there.cancel(caller.run_id or (await caller.seen("run_started")).run_id)
+        await caller.seen("run_started")
+        await there.cancel(caller.run_id)
         assert kind(await caller.end()) == "run_cancelled"
     await fleet.upstream.wait_for(lambda: not fleet.upstream.open_calls)
 
@@ -97,7 +98,8 @@ async def test_a_detached_run_is_fetched_later_from_another_server_by_either_id(
     one, two = await fleet.start()
     here, there = await fleet.client(one), await fleet.client(two)
     async with here.synthesize("hello", mixture="panel", detached=True, request_id="later") as stream:
-        run_id = (await anext(aiter(stream))).run_id
+        await anext(stream)
+        run_id = stream.run_id
     one.process.terminate()  # a run is no server's own
     assert (await there.watch(request_id="later").answer()).text == "the answer of them all"
     assert (await there.watch(run_id).answer()).text == "the answer of them all"
@@ -110,7 +112,8 @@ async def test_a_run_watched_on_another_server_alone_is_not_abandoned(sqlite_fle
     one, two = await fleet.start(limits={"abandon_grace": "1s"})
     here, there = await fleet.client(one), await fleet.client(two)
     async with here.synthesize("hello", mixture="alone") as stream:
-        run_id = (await anext(aiter(stream))).run_id
+        await anext(stream)
+        run_id = stream.run_id
     async with Watcher(there.watch(run_id)) as caller:
         assert kind(await caller.end()) == "run_succeeded"
 

@@ -67,8 +67,7 @@ class Watcher:
     async def _read(self) -> None:
         try:
             async for event in self._stream:
-                if kind(event) != "heartbeat":
-                    self.events.append(event)
+                self.events.append(event)
                 self._news.set()
         finally:
             self._news.set()
@@ -77,7 +76,7 @@ class Watcher:
 async def kept(client: AsyncClient, run_id: str) -> list[Event]:
     """Return what the journal has of a run that has ended."""
     async with client.watch(run_id, timeout=PATIENCE_S) as stream:
-        return [event async for event in stream if kind(event) != "heartbeat"]
+        return [event async for event in stream]
 
 
 def check_whole(seen: Sequence[Event], journal: Sequence[Event]) -> None:

@@ -132,9 +132,9 @@ def _follow(stream: Stream, options: Namespace) -> int:
     end = None
     with view(json=options.json, layers=options.layers) as shown, stream:
         for event in stream:
-            shown.show(event)
+            shown.show(event, stream.run_id)
             end = event
-    answer_of(end)
+    answer_of(end, stream.run_id)
     return OK
 
 
@@ -170,7 +170,7 @@ def _layer(client: Client, options: Namespace) -> int:
     if options.json:
         print_json(layer)
         return OK
-    print(closed_line(layer))
+    print(closed_line(layer.summary))
     for proposal in layer.proposals:
         print(f"\n{one_line(proposal.agent)} ({one_line(proposal.model)}):\n{safe(proposal.text)}")
     for failure in layer.failures:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from moa.cli.progress import AgentProgress, RunProgress, State
 from moa.translation import error_of
-from moa.v1.event_pb2 import Event
+from moa.v1.event_pb2 import DecisionKind, Event
 from moa.v1.plan_pb2 import DegradationReason, Mixture, Plan, PlannedLayer, WorstCase
-from moa.v1.run_pb2 import CERTAINTY_KNOWN, LayerResult, Usage
+from moa.v1.run_pb2 import CERTAINTY_KNOWN, LayerSummary, Usage
 
 _NANO = 1e9
 # They turn the direction of what follows, so that a line no longer reads as it is.
@@ -34,7 +34,7 @@ def line_of(event: Event, progress: RunProgress) -> str | None:
     match event.WhichOneof("fact"):
         case "run_started":
             plan = event.run_started.plan
-            line = f"run {one_line(event.run_id)}: {one_line(plan.mixture)}, {worst(plan.worst_case)}"
+            line = f"run {one_line(progress.run_id)}: {one_line(plan.mixture)}, {worst(plan.worst_case)}"
         case "run_adopted":
             line = "the run goes on at another server"
         case "layer_started":
@@ -49,7 +49,7 @@ def line_of(event: Event, progress: RunProgress) -> str | None:
             line = closed_line(event.layer_closed.layer)
         case "decision_made":
             made = event.decision_made
-            line = one_line(f"decided: {made.subject}: {', '.join(made.chosen)} {made.detail}")
+            line = one_line(f"decided: {_kind(made.kind)}: {', '.join(made.chosen)} {made.detail}")
     return line
 
 
@@ -61,9 +61,10 @@ def layer_line(layer: PlannedLayer) -> str:
     return f"layer {layer.index}: {names}{some}{' writes the answer' if layer.answers else ''}{when}"
 
 
-def closed_line(layer: LayerResult) -> str:
+def closed_line(layer: LayerSummary) -> str:
     """Return a layer that has closed."""
-    return f"layer {layer.index} closed: {count(len(layer.proposals), 'proposal')}, {len(layer.failures)} failed"
+    failed = sum(agent.failure != 0 for agent in layer.agents)
+    return f"layer {layer.index} closed: {count(len(layer.agents) - failed, 'proposal')}, {failed} failed"
 
 
 def agent_line(agent: AgentProgress) -> str:
@@ -80,7 +81,7 @@ def end_line(progress: RunProgress) -> str:
     end = progress.end
     used = usage(progress.usage)
     if end is None or not end.HasField("run_succeeded"):
-        return one_line(str(error_of(end))) + f" ({used})"
+        return one_line(str(error_of(end, progress.run_id))) + f" ({used})"
     answer = end.run_succeeded.answer
     line = f"answered by {one_line(answer.agent)} · {used}"
     if answer.degraded:
@@ -124,6 +125,11 @@ def mixture_lines(mixture: Mixture) -> Iterator[str]:
 def count(number: int, word: str) -> str:
     """Return a number with its word."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _kind(kind: DecisionKind.ValueType) -> str:
+    known = kind in DecisionKind.values()
+    return DecisionKind.Name(kind).removeprefix("DECISION_KIND_").lower() if known else str(int(kind))
 
 
 def _name(reason: DegradationReason.ValueType) -> str:

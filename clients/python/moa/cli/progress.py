@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from moa.translation import reason_name
+from moa.v1.deliberation_pb2 import Voice
+from moa.v1.error_pb2 import ErrorReason
 from moa.v1.event_pb2 import Event
 from moa.v1.plan_pb2 import PlannedLayer
-from moa.v1.run_pb2 import AgentFailure, Proposal, Usage
+from moa.v1.run_pb2 import Usage
 
 
 class State(StrEnum):
@@ -68,7 +70,6 @@ class RunProgress:
 
     def feed(self, event: Event, now: float) -> None:
         """Note an event that arrived now; a fact of a newer server changes nothing."""
-        self.run_id = event.run_id or self.run_id
         # The event that travelled fastest tells best how far the two clocks are apart.
         ahead = now - _time(event)
         self._ahead = ahead if self._ahead is None else min(self._ahead, ahead)
@@ -114,16 +115,19 @@ class RunProgress:
                 delta = event.proposal_delta
                 _speak(self._agent(delta.layer, delta.position, delta.agent), delta.text)
             case "proposal_received":
-                self._settle(event.proposal_received.layer, event.proposal_received.proposal, _time(event))
+                given = event.proposal_received.proposal
+                voice = Voice(agent=given.agent, position=given.position)
+                self._settle(event.proposal_received.layer, voice, given.usage, None, _time(event))
             case "agent_failed":
-                self._settle(event.agent_failed.layer, event.agent_failed.failure, _time(event))
+                failed = event.agent_failed.failure
+                voice = Voice(agent=failed.agent, position=failed.position)
+                self._settle(event.agent_failed.layer, voice, failed.usage, failed.reason, _time(event))
             case "layer_closed":
-                result = event.layer_closed.layer
+                layer = event.layer_closed.layer
                 # Told again here for whoever began to watch after the agents had finished.
-                outcomes: list[Proposal | AgentFailure] = [*result.proposals, *result.failures]
-                for outcome in outcomes:
-                    self._settle(result.index, outcome, _time(event))
-                self._layer(result.index).closed = True
+                for end in layer.agents:
+                    self._settle(layer.index, end.voice, end.usage, end.failure, _time(event))
+                self._layer(layer.index).closed = True
 
     def _adopt(self) -> None:
         """Forget the agents that had not finished: the run's new owner asks them again."""
@@ -140,14 +144,13 @@ class RunProgress:
             for position, agent in enumerate(each.agents):
                 layer.agents.setdefault(position, AgentProgress(agent.name, agent.model))
 
-    def _settle(self, index: int, outcome: Proposal | AgentFailure, when: float) -> None:
-        agent = self._agent(index, outcome.position, outcome.agent)
-        agent.tokens = outcome.usage.output_tokens
+    def _settle(
+        self, index: int, voice: Voice, usage: Usage, failure: ErrorReason.ValueType | None, when: float
+    ) -> None:
+        agent = self._agent(index, voice.position, voice.agent)
+        agent.tokens = usage.output_tokens
         agent.ended = when if agent.ended is None else agent.ended
-        if isinstance(outcome, AgentFailure):
-            agent.state, agent.reason = State.FAILED, reason_name(outcome.reason)
-        else:
-            agent.state, agent.reason = State.DONE, ""
+        agent.state, agent.reason = (State.FAILED, reason_name(failure)) if failure else (State.DONE, "")
 
     def _layer(self, index: int) -> LayerProgress:
         return self.layers.setdefault(index, LayerProgress(index))

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from moa.cli.lines import end_line, line_of, safe
 from moa.cli.progress import RunProgress
 from moa.v1.event_pb2 import Event
+from moa.v1.moa_service_pb2 import WatchRunResponse
 
 
 class View(Protocol):
@@ -21,8 +22,8 @@ class View(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def show(self, event: Event) -> None:
-        """Show one event."""
+    def show(self, event: Event, run_id: str) -> None:
+        """Show one event of a run."""
 
 
 class JsonView:
@@ -36,9 +37,9 @@ class JsonView:
     ) -> None:
         pass
 
-    def show(self, event: Event) -> None:
-        """Print one event."""
-        print_json(event)
+    def show(self, event: Event, run_id: str) -> None:
+        """Print one event, as it comes in a message."""
+        print_json(WatchRunResponse(run_id=run_id, events=[event]))
 
 
 class PeopleView:
@@ -68,8 +69,9 @@ class PeopleView:
         self._drawing.close()
         self._end_line()
 
-    def show(self, event: Event) -> None:
-        """Show one event."""
+    def show(self, event: Event, run_id: str) -> None:
+        """Show one event of a run."""
+        self._progress.run_id = run_id
         half_said = bool(self._progress.answer)
         self._progress.feed(event, time.time())
         match event.WhichOneof("fact"):

@@ -6,6 +6,6 @@ assert client.query("What is it?").answer.text == "42"
 """
 
 from moa.testing.fake import FakeMoa, Received
-from moa.testing.script import Fact, answered, event_of, failed, numbered
+from moa.testing.script import Fact, Heartbeat, answered, event_of, failed, numbered
 
-__all__ = ["Fact", "FakeMoa", "Received", "answered", "event_of", "failed", "numbered"]
+__all__ = ["Fact", "FakeMoa", "Heartbeat", "Received", "answered", "event_of", "failed", "numbered"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from moa.errors import LayerNotFound, MoaError, RequestIdReused, RunNotFound
+from moa.layers import ClosedLayers
 from moa.resume import is_terminal
 from moa.testing.script import Fact, answered, numbered
 from moa.v1 import event_pb2 as ev
@@ -29,17 +30,24 @@ class FakeRun:
     def add(self, facts: Iterable[Fact]) -> None:
         """Number facts after those that are there."""
         last = self.events[-1] if self.events else ev.Event(epoch=1)
-        self.events += numbered(facts, self.run_id, epoch=last.epoch, after=last.sequence)
+        self.events += numbered(facts, epoch=last.epoch, after=last.sequence)
 
     def after(self, place: run_pb2.Cursor) -> list[ev.Event]:
         """Return the events after a place."""
         return [each for each in self.events if (each.epoch, each.sequence) > (place.epoch, place.sequence)]
 
+    def layers(self) -> dict[int, run_pb2.LayerResult]:
+        """Return the closed layers by their numbers."""
+        layers = ClosedLayers()
+        for event in self.events:
+            layers.hear(event)
+        return layers.by_index
+
     def layer(self, index: int) -> run_pb2.LayerResult:
         """Return a closed layer."""
-        for event in self.events:
-            if event.HasField("layer_closed") and event.layer_closed.layer.index == index:
-                return event.layer_closed.layer
+        layers = self.layers()
+        if index in layers:
+            return layers[index]
         raise LayerNotFound(f"run {self.run_id} has no layer {index}")
 
     def summary(self) -> run_pb2.Run:

@@ -1,14 +1,32 @@
 """Writes down runs: the facts of one, numbered as a server numbers them."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from moa.errors import MoaError
 from moa.v1 import event_pb2 as ev
+from moa.v1.deliberation_pb2 import Voice
 from moa.v1.error_pb2 import ErrorReason
 from moa.v1.plan_pb2 import Plan, PlannedAgent, PlannedLayer, WorstCase
-from moa.v1.run_pb2 import CERTAINTY_KNOWN, Answer, LayerResult, Proposal, RunFailure, Usage
+from moa.v1.run_pb2 import (
+    ANSWER_STATE_GIVEN,
+    ATTEMPT_END_ANSWERED,
+    CERTAINTY_KNOWN,
+    AgentSummary,
+    Answer,
+    LayerSummary,
+    Proposal,
+    RunFailure,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """No fact, but a message without events: the run is alive."""
+
 
 Fact = (
     ev.RunStarted
@@ -20,9 +38,11 @@ Fact = (
     | ev.AgentFailed
     | ev.LayerClosed
     | ev.DecisionMade
+    | ev.DeliberationMade
+    | ev.RunDegraded
     | ev.AnswerDelta
     | ev.AnswerRestarted
-    | ev.Heartbeat
+    | Heartbeat
     | ev.RunSucceeded
     | ev.RunFailed
     | ev.RunCancelled
@@ -37,20 +57,22 @@ _SECONDS_OF_2026 = 1_767_225_600
 def event_of(fact: Fact) -> ev.Event:
     """Put a fact in an event without a number."""
     event = ev.Event()
+    if isinstance(fact, Heartbeat):
+        return event
     getattr(event, _FIELD_OF[fact.DESCRIPTOR.name]).CopyFrom(fact)
     return event
 
 
-def numbered(facts: Iterable[Fact], run_id: str, *, epoch: int = 1, after: int = 0) -> list[ev.Event]:
+def numbered(facts: Iterable[Fact], *, epoch: int = 1, after: int = 0) -> list[ev.Event]:
     """Number facts one second apart; a heartbeat takes no number, an adoption begins an epoch."""
     events: list[ev.Event] = []
     sequence = after
     for fact in facts:
         if isinstance(fact, ev.RunAdopted) and (events or after):
             epoch, sequence = epoch + 1, 0
-        sequence += not isinstance(fact, ev.Heartbeat)
+        sequence += not isinstance(fact, Heartbeat)
         event = event_of(fact)
-        event.run_id, event.epoch, event.sequence = run_id, epoch, sequence
+        event.epoch, event.sequence = epoch, sequence
         event.event_time.CopyFrom(Timestamp(seconds=_SECONDS_OF_2026 + sequence))
         events.append(event)
     return events
@@ -68,7 +90,7 @@ def answered(text: str, *, proposals: Mapping[str, str] | None = None) -> list[F
     last = plan.layers[-1]
     facts += [ev.LayerStarted(layer=last), ev.AgentStarted(layer=last.index, agent=_EDITOR, model="fake-model")]
     facts += [ev.AnswerDelta(text=piece) for piece in _pieces(text)]
-    answer = Answer(text=text, agent=_EDITOR, model="fake-model", served_model="fake-model")
+    answer = Answer(text=text, agent=_EDITOR, model="fake-model", served_model="fake-model", state=ANSWER_STATE_GIVEN)
     return [*facts, ev.RunSucceeded(answer=answer, usage=_used(len(proposals) + 1))]
 
 
@@ -90,7 +112,16 @@ def _spoken(layer: PlannedLayer, texts: list[str]) -> list[Fact]:
         Proposal(agent=agent.name, position=position, model=agent.model, text=text, usage=_used(1))
         for position, (agent, text) in enumerate(zip(layer.agents, texts, strict=True))
     ]
-    closed = LayerResult(index=layer.index, proposals=given, usage=_used(len(given)))
+    agents = [
+        AgentSummary(
+            voice=Voice(agent=one.agent, position=one.position),
+            end=ATTEMPT_END_ANSWERED,
+            asked=one.model,
+            usage=one.usage,
+        )
+        for one in given
+    ]
+    closed = LayerSummary(index=layer.index, agents=agents, quorum=len(given), usage=_used(len(given)))
     return [
         ev.LayerStarted(layer=layer),
         *(ev.AgentStarted(layer=layer.index, agent=p.agent, position=p.position, model=p.model) for p in given),

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from moa.errors import MoaError, Unreachable
+from moa.errors import MoaError, NotOffered, Unreachable
 from moa.status import DETAILS_KEY, pack
 from moa.testing.runs import FakeRun, FakeRuns
 from moa.translation import answer_of
@@ -14,9 +15,12 @@ from moa.v1 import event_pb2 as ev
 from moa.v1 import moa_service_pb2 as pb
 from moa.v1.moa_service_pb2_grpc import MoaServiceServicer
 from moa.v1.plan_pb2 import Mixture, Plan
-from moa.v1.run_pb2 import Cursor
+from moa.v1.run_pb2 import CANCELLED_BY_CALLER, Cursor
 
 _SERVING = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse(status=SERVING), whose package is no dependency of ours
+
+_HEARTBEAT_PERIOD = Duration(seconds=3600)
+"""No client takes the silence of a script for a broken connection."""
 
 Note = Callable[[str, Message, grpc.ServicerContext], None]
 
@@ -35,9 +39,8 @@ class ScriptedServicer(MoaServiceServicer):
         with self._call("Query", request, context):
             run = self._runs.start(request.request_id, request.query.SerializeToString(deterministic=True))
             events = list(self._play(run, Cursor(), context))
-            answer = answer_of(events[-1] if events else None)
-            layers = [each.layer_closed.layer for each in events if each.HasField("layer_closed")]
-            return pb.QueryResponse(run=run.summary(), answer=answer, layers=layers)
+            answer = answer_of(events[-1] if events else None, run.run_id)
+            return pb.QueryResponse(run=run.summary(), answer=answer, layers=run.layers().values())
 
     def Synthesize(
         self, request: pb.SynthesizeRequest, context: grpc.ServicerContext
@@ -45,27 +48,30 @@ class ScriptedServicer(MoaServiceServicer):
         """Start the run and play its events."""
         with self._call("Synthesize", request, context):
             run = self._runs.start(request.request_id, request.query.SerializeToString(deterministic=True))
-            for event in self._stream(run, request.after, context):
-                yield pb.SynthesizeResponse(event=event)
+            yield pb.SynthesizeResponse(run_id=run.run_id, heartbeat_period=_HEARTBEAT_PERIOD)
+            for events in self._stream(run, request.after, context):
+                yield pb.SynthesizeResponse(run_id=run.run_id, events=events)
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
         """Play a run's events after a place."""
         with self._call("WatchRun", request, context):
             run = self._runs.find(request.run_id, request.request_id)
-            for event in self._stream(run, request.after, context):
-                yield pb.WatchRunResponse(event=event)
+            yield pb.WatchRunResponse(run_id=run.run_id, heartbeat_period=_HEARTBEAT_PERIOD)
+            for events in self._stream(run, request.after, context):
+                yield pb.WatchRunResponse(run_id=run.run_id, events=events)
 
     def LayerResult(self, request: pb.LayerResultRequest, context: grpc.ServicerContext) -> pb.LayerResultResponse:
         """Return a closed layer."""
         with self._call("LayerResult", request, context):
-            return pb.LayerResultResponse(layer=self._runs.find(request.run_id).layer(request.index))
+            run = self._runs.find(request.run_id, request.request_id)
+            return pb.LayerResultResponse(layer=run.layer(request.index))
 
     def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
         """End an open run."""
         with self._call("CancelRun", request, context):
             run = self._runs.find(request.run_id, request.request_id)
             if not run.ended:
-                self._runs.extend(run, [ev.RunCancelled(by="caller")])
+                self._runs.extend(run, [ev.RunCancelled(by=CANCELLED_BY_CALLER)])
             return pb.CancelRunResponse(run=run.summary())
 
     def ExplainPlan(self, request: pb.ExplainPlanRequest, context: grpc.ServicerContext) -> pb.ExplainPlanResponse:
@@ -77,6 +83,35 @@ class ScriptedServicer(MoaServiceServicer):
         """Return the mixtures that were set."""
         with self._call("ListMixtures", request, context):
             return pb.ListMixturesResponse(mixtures=self._mixtures)
+
+    def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
+        """Say that this is not offered."""
+        with self._call("GetRun", request, context):
+            raise NotOffered("GetRun is not offered")
+
+    def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
+        """Say that this is not offered."""
+        with self._call("ListRuns", request, context):
+            raise NotOffered("ListRuns is not offered")
+
+    def RecordOutcome(
+        self, request: pb.RecordOutcomeRequest, context: grpc.ServicerContext
+    ) -> pb.RecordOutcomeResponse:
+        """Say that this is not offered."""
+        with self._call("RecordOutcome", request, context):
+            raise NotOffered("RecordOutcome is not offered")
+
+    def GetQuota(self, request: pb.GetQuotaRequest, context: grpc.ServicerContext) -> pb.GetQuotaResponse:
+        """Say that this is not offered."""
+        with self._call("GetQuota", request, context):
+            raise NotOffered("GetQuota is not offered")
+
+    def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: grpc.ServicerContext
+    ) -> pb.GetServerInfoResponse:
+        """Say that this is not offered."""
+        with self._call("GetServerInfo", request, context):
+            raise NotOffered("GetServerInfo is not offered")
 
     @contextmanager
     def _call(self, method: str, request: Message, context: grpc.ServicerContext) -> Iterator[None]:
@@ -96,13 +131,13 @@ class ScriptedServicer(MoaServiceServicer):
             context.set_trailing_metadata(trailers)
             context.abort(error.code, error.message)
 
-    def _stream(self, run: FakeRun, place: Cursor, context: grpc.ServicerContext) -> Iterator[ev.Event]:
+    def _stream(self, run: FakeRun, place: Cursor, context: grpc.ServicerContext) -> Iterator[list[ev.Event]]:
         cut = self._runs.cuts.popleft() if self._runs.cuts else None
         try:
             for count, event in enumerate(self._play(run, place, context)):
                 if count == cut:
                     raise Unreachable("the fake cut the connection")
-                yield event
+                yield [event] if event.WhichOneof("fact") else []  # none is a heartbeat
         finally:
             if not context.is_active():
                 self._runs.leave()

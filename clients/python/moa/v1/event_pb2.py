@@ -22,12 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from moa.v1 import deliberation_pb2 as moa_dot_v1_dot_deliberation__pb2
 from moa.v1 import plan_pb2 as moa_dot_v1_dot_plan__pb2
 from moa.v1 import run_pb2 as moa_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12moa/v1/event.proto\x12\x06moa.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11moa/v1/plan.proto\x1a\x10moa/v1/run.proto\"\xa6\x06\n\x05\x45vent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x0brun_started\x18\n \x01(\x0b\x32\x12.moa.v1.RunStartedH\x00\x12)\n\x0brun_adopted\x18\x0b \x01(\x0b\x32\x12.moa.v1.RunAdoptedH\x00\x12-\n\rlayer_started\x18\x0c \x01(\x0b\x32\x14.moa.v1.LayerStartedH\x00\x12-\n\ragent_started\x18\r \x01(\x0b\x32\x14.moa.v1.AgentStartedH\x00\x12/\n\x0eproposal_delta\x18\x0e \x01(\x0b\x32\x15.moa.v1.ProposalDeltaH\x00\x12\x35\n\x11proposal_received\x18\x0f \x01(\x0b\x32\x18.moa.v1.ProposalReceivedH\x00\x12+\n\x0c\x61gent_failed\x18\x10 \x01(\x0b\x32\x13.moa.v1.AgentFailedH\x00\x12+\n\x0clayer_closed\x18\x11 \x01(\x0b\x32\x13.moa.v1.LayerClosedH\x00\x12-\n\rdecision_made\x18\x12 \x01(\x0b\x32\x14.moa.v1.DecisionMadeH\x00\x12+\n\x0c\x61nswer_delta\x18\x13 \x01(\x0b\x32\x13.moa.v1.AnswerDeltaH\x00\x12\x33\n\x10\x61nswer_restarted\x18\x14 \x01(\x0b\x32\x17.moa.v1.AnswerRestartedH\x00\x12&\n\theartbeat\x18\x15 \x01(\x0b\x32\x11.moa.v1.HeartbeatH\x00\x12-\n\rrun_succeeded\x18\x16 \x01(\x0b\x32\x14.moa.v1.RunSucceededH\x00\x12\'\n\nrun_failed\x18\x17 \x01(\x0b\x32\x11.moa.v1.RunFailedH\x00\x12-\n\rrun_cancelled\x18\x18 \x01(\x0b\x32\x14.moa.v1.RunCancelledH\x00\x42\x06\n\x04\x66\x61\x63t\"<\n\nRunStarted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1a\n\x04plan\x18\x02 \x01(\x0b\x32\x0c.moa.v1.Plan\"#\n\nRunAdopted\x12\x15\n\rlayers_closed\x18\x01 \x01(\x05\"3\n\x0cLayerStarted\x12#\n\x05layer\x18\x01 \x01(\x0b\x32\x14.moa.v1.PlannedLayer\"M\n\x0c\x41gentStarted\x12\r\n\x05layer\x18\x01 \x01(\x05\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x05\x12\r\n\x05model\x18\x04 \x01(\t\"M\n\rProposalDelta\x12\r\n\x05layer\x18\x01 \x01(\x05\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\"E\n\x10ProposalReceived\x12\r\n\x05layer\x18\x01 \x01(\x05\x12\"\n\x08proposal\x18\x02 \x01(\x0b\x32\x10.moa.v1.Proposal\"C\n\x0b\x41gentFailed\x12\r\n\x05layer\x18\x01 \x01(\x05\x12%\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x14.moa.v1.AgentFailure\"1\n\x0bLayerClosed\x12\"\n\x05layer\x18\x01 \x01(\x0b\x32\x13.moa.v1.LayerResult\"d\n\x0c\x44\x65\x63isionMade\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x02 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x13\n\x0b\x63\x61lls_saved\x18\x04 \x01(\x05\x12\x0e\n\x06shadow\x18\x05 \x01(\x08\"\x1b\n\x0b\x41nswerDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\";\n\x0f\x41nswerRestarted\x12(\n\x0b\x64\x65gradation\x18\x01 \x01(\x0b\x32\x13.moa.v1.Degradation\"\x0b\n\tHeartbeat\"L\n\x0cRunSucceeded\x12\x1e\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x0e.moa.v1.Answer\x12\x1c\n\x05usage\x18\x02 \x01(\x0b\x32\r.moa.v1.Usage\"N\n\tRunFailed\x12#\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x12.moa.v1.RunFailure\x12\x1c\n\x05usage\x18\x02 \x01(\x0b\x32\r.moa.v1.Usage\"8\n\x0cRunCancelled\x12\n\n\x02\x62y\x18\x01 \x01(\t\x12\x1c\n\x05usage\x18\x02 \x01(\x0b\x32\r.moa.v1.UsageB\x18\n\x06moa.v1P\x01Z\x0cmoa/v1;moav1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12moa/v1/event.proto\x12\x06moa.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19moa/v1/deliberation.proto\x1a\x11moa/v1/plan.proto\x1a\x10moa/v1/run.proto\"\xf4\x06\n\x05\x45vent\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x05group\x18\x04 \x03(\x0b\x32\x11.moa.v1.GroupStep\x12+\n\x0c\x61nswer_delta\x18\n \x01(\x0b\x32\x13.moa.v1.AnswerDeltaH\x00\x12/\n\x0eproposal_delta\x18\x0b \x01(\x0b\x32\x15.moa.v1.ProposalDeltaH\x00\x12-\n\ragent_started\x18\x0c \x01(\x0b\x32\x14.moa.v1.AgentStartedH\x00\x12\x35\n\x11proposal_received\x18\r \x01(\x0b\x32\x18.moa.v1.ProposalReceivedH\x00\x12+\n\x0c\x61gent_failed\x18\x0e \x01(\x0b\x32\x13.moa.v1.AgentFailedH\x00\x12)\n\x0brun_started\x18\x14 \x01(\x0b\x32\x12.moa.v1.RunStartedH\x00\x12)\n\x0brun_adopted\x18\x15 \x01(\x0b\x32\x12.moa.v1.RunAdoptedH\x00\x12-\n\rlayer_started\x18\x16 \x01(\x0b\x32\x14.moa.v1.LayerStartedH\x00\x12+\n\x0clayer_closed\x18\x17 \x01(\x0b\x32\x13.moa.v1.LayerClosedH\x00\x12-\n\rdecision_made\x18\x18 \x01(\x0b\x32\x14.moa.v1.DecisionMadeH\x00\x12\x35\n\x11\x64\x65liberation_made\x18\x19 \x01(\x0b\x32\x18.moa.v1.DeliberationMadeH\x00\x12+\n\x0crun_degraded\x18\x1a \x01(\x0b\x32\x13.moa.v1.RunDegradedH\x00\x12\x33\n\x10\x61nswer_restarted\x18\x1b \x01(\x0b\x32\x17.moa.v1.AnswerRestartedH\x00\x12-\n\rrun_succeeded\x18\x1e \x01(\x0b\x32\x14.moa.v1.RunSucceededH\x00\x12\'\n\nrun_failed\x18\x1f \x01(\x0b\x32\x11.moa.v1.RunFailedH\x00\x12-\n\rrun_cancelled\x18  \x01(\x0b\x32\x14.moa.v1.RunCancelledH\x00\x42\x06\n\x04\x66\x61\x63t\"\x9b\x01\n\nRunStarted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1a\n\x04plan\x18\x02 \x01(\x0b\x32\x0c.moa.v1.Plan\x12.\n\x06labels\x18\x03 \x03(\x0b\x32\x1e.moa.v1.RunStarted.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\nRunAdopted\x12\x15\n\rlayers_closed\x18\x01 \x01(\x05\x12\x12\n\nafter_loss\x18\x02 \x01(\x08\"3\n\x0cLayerStarted\x12#\n\x05layer\x18\x01 \x01(\x0b\x32\x14.moa.v1.PlannedLayer\"l\n\x0c\x41gentStarted\x12\r\n\x05layer\x18\x01 \x01(\x05\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x05\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07mixture\x18\x05 \x01(\t\x12\x0c\n\x04wave\x18\x06 \x01(\x05\"M\n\rProposalDelta\x12\r\n\x05layer\x18\x01 \x01(\x05\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\"E\n\x10ProposalReceived\x12\r\n\x05layer\x18\x01 \x01(\x05\x12\"\n\x08proposal\x18\x02 \x01(\x0b\x32\x10.moa.v1.Proposal\"C\n\x0b\x41gentFailed\x12\r\n\x05layer\x18\x01 \x01(\x05\x12%\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x14.moa.v1.AgentFailure\"2\n\x0bLayerClosed\x12#\n\x05layer\x18\x01 \x01(\x0b\x32\x14.moa.v1.LayerSummary\"\x81\x02\n\x0c\x44\x65\x63isionMade\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.moa.v1.DecisionKind\x12\x0e\n\x06\x63hosen\x18\x02 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x15\n\rcalls_avoided\x18\x04 \x01(\x05\x12\x11\n\tcalls_cut\x18\x05 \x01(\x05\x12\x0e\n\x06shadow\x18\x06 \x01(\x08\x12$\n\tjudgement\x18\x07 \x01(\x0b\x32\x11.moa.v1.Judgement\x12%\n\ncandidates\x18\x08 \x03(\x0b\x32\x11.moa.v1.Candidate\x12\x17\n\ndifficulty\x18\t \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_difficulty\"\xc7\x01\n\tCandidate\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x63ost_nanousd\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\'\n\x04time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\npropensity\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x08\x65xcluded\x18\x06 \x01(\tB\x08\n\x06_scoreB\x0f\n\r_cost_nanousdB\r\n\x0b_propensity\"M\n\x10\x44\x65liberationMade\x12\r\n\x05layer\x18\x01 \x01(\x05\x12*\n\x0c\x64\x65liberation\x18\x02 \x01(\x0b\x32\x14.moa.v1.Deliberation\"7\n\x0bRunDegraded\x12(\n\x0b\x64\x65gradation\x18\x01 \x01(\x0b\x32\x13.moa.v1.Degradation\"\x1b\n\x0b\x41nswerDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\";\n\x0f\x41nswerRestarted\x12(\n\x0b\x64\x65gradation\x18\x01 \x01(\x0b\x32\x13.moa.v1.Degradation\"L\n\x0cRunSucceeded\x12\x1e\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x0e.moa.v1.Answer\x12\x1c\n\x05usage\x18\x02 \x01(\x0b\x32\r.moa.v1.Usage\"N\n\tRunFailed\x12#\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x12.moa.v1.RunFailure\x12\x1c\n\x05usage\x18\x02 \x01(\x0b\x32\r.moa.v1.Usage\"M\n\x0cRunCancelled\x12\x1f\n\x02\x62y\x18\x01 \x01(\x0e\x32\x13.moa.v1.CancelledBy\x12\x1c\n\x05usage\x18\x02 \x01(\x0b\x32\r.moa.v1.Usage*\xfd\x01\n\x0c\x44\x65\x63isionKind\x12\x1d\n\x19\x44\x45\x43ISION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45\x43ISION_KIND_ROUTE\x10\x01\x12\x1c\n\x18\x44\x45\x43ISION_KIND_COORDINATE\x10\x02\x12\x18\n\x14\x44\x45\x43ISION_KIND_SELECT\x10\x03\x12\x16\n\x12\x44\x45\x43ISION_KIND_RANK\x10\x04\x12\x16\n\x12\x44\x45\x43ISION_KIND_VOTE\x10\x05\x12\x16\n\x12\x44\x45\x43ISION_KIND_STOP\x10\x06\x12\x1a\n\x16\x44\x45\x43ISION_KIND_ESCALATE\x10\x07\x12\x19\n\x15\x44\x45\x43ISION_KIND_ABSTAIN\x10\x08\x42\x18\n\x06moa.v1P\x01Z\x0cmoa/v1;moav1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,36 +37,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moa.v1.event_pb2', _globals
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\006moa.v1P\001Z\014moa/v1;moav1'
-  _globals['_EVENT']._serialized_start=101
-  _globals['_EVENT']._serialized_end=907
-  _globals['_RUNSTARTED']._serialized_start=909
-  _globals['_RUNSTARTED']._serialized_end=969
-  _globals['_RUNADOPTED']._serialized_start=971
-  _globals['_RUNADOPTED']._serialized_end=1006
-  _globals['_LAYERSTARTED']._serialized_start=1008
-  _globals['_LAYERSTARTED']._serialized_end=1059
-  _globals['_AGENTSTARTED']._serialized_start=1061
-  _globals['_AGENTSTARTED']._serialized_end=1138
-  _globals['_PROPOSALDELTA']._serialized_start=1140
-  _globals['_PROPOSALDELTA']._serialized_end=1217
-  _globals['_PROPOSALRECEIVED']._serialized_start=1219
-  _globals['_PROPOSALRECEIVED']._serialized_end=1288
-  _globals['_AGENTFAILED']._serialized_start=1290
-  _globals['_AGENTFAILED']._serialized_end=1357
-  _globals['_LAYERCLOSED']._serialized_start=1359
-  _globals['_LAYERCLOSED']._serialized_end=1408
-  _globals['_DECISIONMADE']._serialized_start=1410
-  _globals['_DECISIONMADE']._serialized_end=1510
-  _globals['_ANSWERDELTA']._serialized_start=1512
-  _globals['_ANSWERDELTA']._serialized_end=1539
-  _globals['_ANSWERRESTARTED']._serialized_start=1541
-  _globals['_ANSWERRESTARTED']._serialized_end=1600
-  _globals['_HEARTBEAT']._serialized_start=1602
-  _globals['_HEARTBEAT']._serialized_end=1613
-  _globals['_RUNSUCCEEDED']._serialized_start=1615
-  _globals['_RUNSUCCEEDED']._serialized_end=1691
-  _globals['_RUNFAILED']._serialized_start=1693
-  _globals['_RUNFAILED']._serialized_end=1771
-  _globals['_RUNCANCELLED']._serialized_start=1773
-  _globals['_RUNCANCELLED']._serialized_end=1829
+  _globals['_RUNSTARTED_LABELSENTRY']._loaded_options = None
+  _globals['_RUNSTARTED_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_DECISIONKIND']._serialized_start=2621
+  _globals['_DECISIONKIND']._serialized_end=2874
+  _globals['_EVENT']._serialized_start=160
+  _globals['_EVENT']._serialized_end=1044
+  _globals['_RUNSTARTED']._serialized_start=1047
+  _globals['_RUNSTARTED']._serialized_end=1202
+  _globals['_RUNSTARTED_LABELSENTRY']._serialized_start=1157
+  _globals['_RUNSTARTED_LABELSENTRY']._serialized_end=1202
+  _globals['_RUNADOPTED']._serialized_start=1204
+  _globals['_RUNADOPTED']._serialized_end=1259
+  _globals['_LAYERSTARTED']._serialized_start=1261
+  _globals['_LAYERSTARTED']._serialized_end=1312
+  _globals['_AGENTSTARTED']._serialized_start=1314
+  _globals['_AGENTSTARTED']._serialized_end=1422
+  _globals['_PROPOSALDELTA']._serialized_start=1424
+  _globals['_PROPOSALDELTA']._serialized_end=1501
+  _globals['_PROPOSALRECEIVED']._serialized_start=1503
+  _globals['_PROPOSALRECEIVED']._serialized_end=1572
+  _globals['_AGENTFAILED']._serialized_start=1574
+  _globals['_AGENTFAILED']._serialized_end=1641
+  _globals['_LAYERCLOSED']._serialized_start=1643
+  _globals['_LAYERCLOSED']._serialized_end=1693
+  _globals['_DECISIONMADE']._serialized_start=1696
+  _globals['_DECISIONMADE']._serialized_end=1953
+  _globals['_CANDIDATE']._serialized_start=1956
+  _globals['_CANDIDATE']._serialized_end=2155
+  _globals['_DELIBERATIONMADE']._serialized_start=2157
+  _globals['_DELIBERATIONMADE']._serialized_end=2234
+  _globals['_RUNDEGRADED']._serialized_start=2236
+  _globals['_RUNDEGRADED']._serialized_end=2291
+  _globals['_ANSWERDELTA']._serialized_start=2293
+  _globals['_ANSWERDELTA']._serialized_end=2320
+  _globals['_ANSWERRESTARTED']._serialized_start=2322
+  _globals['_ANSWERRESTARTED']._serialized_end=2381
+  _globals['_RUNSUCCEEDED']._serialized_start=2383
+  _globals['_RUNSUCCEEDED']._serialized_end=2459
+  _globals['_RUNFAILED']._serialized_start=2461
+  _globals['_RUNFAILED']._serialized_end=2539
+  _globals['_RUNCANCELLED']._serialized_start=2541
+  _globals['_RUNCANCELLED']._serialized_end=2618
 # @@protoc_insertion_point(module_scope)

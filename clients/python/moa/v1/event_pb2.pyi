@@ -5,9 +5,12 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from moa.v1 import deliberation_pb2 as _deliberation_pb2
 from moa.v1 import plan_pb2 as _plan_pb2
 from moa.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
@@ -21,6 +24,54 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _DecisionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecisionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecisionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECISION_KIND_UNSPECIFIED: _DecisionKind.ValueType  # 0
+    """No kind was given. Never sent on purpose."""
+    DECISION_KIND_ROUTE: _DecisionKind.ValueType  # 1
+    """Which agents are asked."""
+    DECISION_KIND_COORDINATE: _DecisionKind.ValueType  # 2
+    """Which agents do which part."""
+    DECISION_KIND_SELECT: _DecisionKind.ValueType  # 3
+    """Which proposals are shown on."""
+    DECISION_KIND_RANK: _DecisionKind.ValueType  # 4
+    """Which proposal is the best."""
+    DECISION_KIND_VOTE: _DecisionKind.ValueType  # 5
+    """What most say."""
+    DECISION_KIND_STOP: _DecisionKind.ValueType  # 6
+    """That enough is known."""
+    DECISION_KIND_ESCALATE: _DecisionKind.ValueType  # 7
+    """That more is needed."""
+    DECISION_KIND_ABSTAIN: _DecisionKind.ValueType  # 8
+    """That there is no answer to give."""
+
+class DecisionKind(_DecisionKind, metaclass=_DecisionKindEnumTypeWrapper):
+    """DecisionKind is what a decision is about."""
+
+DECISION_KIND_UNSPECIFIED: DecisionKind.ValueType  # 0
+"""No kind was given. Never sent on purpose."""
+DECISION_KIND_ROUTE: DecisionKind.ValueType  # 1
+"""Which agents are asked."""
+DECISION_KIND_COORDINATE: DecisionKind.ValueType  # 2
+"""Which agents do which part."""
+DECISION_KIND_SELECT: DecisionKind.ValueType  # 3
+"""Which proposals are shown on."""
+DECISION_KIND_RANK: DecisionKind.ValueType  # 4
+"""Which proposal is the best."""
+DECISION_KIND_VOTE: DecisionKind.ValueType  # 5
+"""What most say."""
+DECISION_KIND_STOP: DecisionKind.ValueType  # 6
+"""That enough is known."""
+DECISION_KIND_ESCALATE: DecisionKind.ValueType  # 7
+"""That more is needed."""
+DECISION_KIND_ABSTAIN: DecisionKind.ValueType  # 8
+"""That there is no answer to give."""
+Global___DecisionKind: _TypeAlias = DecisionKind  # noqa: Y015
+
 @_typing.final
 class Event(_message.Message):
     """Event is a numbered fact about a run. It never changes.
@@ -28,39 +79,65 @@ class Event(_message.Message):
     Within an epoch sequences rise from 1 without gaps. A greater epoch means that another server has
     taken the run over: drop what was shown of an unfinished answer. A reader skips facts it does not
     know. A terminal fact (run_succeeded, run_failed, run_cancelled) always comes last; a stream that
-    ends without one was cut, and is resumed after the last event's (epoch, sequence).
+    ends without one was cut, and is resumed after the last event's (epoch, sequence). Each text is told
+    once: a proposal's in proposal_received, the answer's in run_succeeded, both at most 2 MiB long.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    RUN_ID_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    ANSWER_DELTA_FIELD_NUMBER: _builtins.int
+    PROPOSAL_DELTA_FIELD_NUMBER: _builtins.int
+    AGENT_STARTED_FIELD_NUMBER: _builtins.int
+    PROPOSAL_RECEIVED_FIELD_NUMBER: _builtins.int
+    AGENT_FAILED_FIELD_NUMBER: _builtins.int
     RUN_STARTED_FIELD_NUMBER: _builtins.int
     RUN_ADOPTED_FIELD_NUMBER: _builtins.int
     LAYER_STARTED_FIELD_NUMBER: _builtins.int
-    AGENT_STARTED_FIELD_NUMBER: _builtins.int
-    PROPOSAL_DELTA_FIELD_NUMBER: _builtins.int
-    PROPOSAL_RECEIVED_FIELD_NUMBER: _builtins.int
-    AGENT_FAILED_FIELD_NUMBER: _builtins.int
     LAYER_CLOSED_FIELD_NUMBER: _builtins.int
     DECISION_MADE_FIELD_NUMBER: _builtins.int
-    ANSWER_DELTA_FIELD_NUMBER: _builtins.int
+    DELIBERATION_MADE_FIELD_NUMBER: _builtins.int
+    RUN_DEGRADED_FIELD_NUMBER: _builtins.int
     ANSWER_RESTARTED_FIELD_NUMBER: _builtins.int
-    HEARTBEAT_FIELD_NUMBER: _builtins.int
     RUN_SUCCEEDED_FIELD_NUMBER: _builtins.int
     RUN_FAILED_FIELD_NUMBER: _builtins.int
     RUN_CANCELLED_FIELD_NUMBER: _builtins.int
-    run_id: _builtins.str
-    """Output only. The run it is about."""
     epoch: _builtins.int
     """Output only. Which ownership of the run, from 1."""
     sequence: _builtins.int
-    """Output only. Its number within the epoch. A heartbeat repeats that of the event before it."""
+    """Output only. Its number within the epoch."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it happened, by the clock of the server that owned the run."""
+
+    @_builtins.property
+    def group(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.GroupStep]:
+        """Output only. The group in which it happened. Empty for what happened in the run's own layers; a reader
+        that shows only these leaves out what has one.
+        """
+
+    @_builtins.property
+    def answer_delta(self) -> Global___AnswerDelta:
+        """A piece of the answer was written."""
+
+    @_builtins.property
+    def proposal_delta(self) -> Global___ProposalDelta:
+        """An agent wrote a piece of its proposal. Only in runs that were started with proposal_deltas."""
+
+    @_builtins.property
+    def agent_started(self) -> Global___AgentStarted:
+        """An agent was called."""
+
+    @_builtins.property
+    def proposal_received(self) -> Global___ProposalReceived:
+        """An agent gave its proposal."""
+
+    @_builtins.property
+    def agent_failed(self) -> Global___AgentFailed:
+        """An agent failed, or was cut."""
 
     @_builtins.property
     def run_started(self) -> Global___RunStarted:
@@ -75,22 +152,6 @@ class Event(_message.Message):
         """A layer was started."""
 
     @_builtins.property
-    def agent_started(self) -> Global___AgentStarted:
-        """An agent was called."""
-
-    @_builtins.property
-    def proposal_delta(self) -> Global___ProposalDelta:
-        """An agent wrote a piece of its proposal. Only in runs that were started with proposal_deltas."""
-
-    @_builtins.property
-    def proposal_received(self) -> Global___ProposalReceived:
-        """An agent gave its proposal."""
-
-    @_builtins.property
-    def agent_failed(self) -> Global___AgentFailed:
-        """An agent failed, or was cut."""
-
-    @_builtins.property
     def layer_closed(self) -> Global___LayerClosed:
         """A layer closed."""
 
@@ -99,16 +160,16 @@ class Event(_message.Message):
         """The strategy chose: agents, a winner, or to stop."""
 
     @_builtins.property
-    def answer_delta(self) -> Global___AnswerDelta:
-        """A piece of the answer was written."""
+    def deliberation_made(self) -> Global___DeliberationMade:
+        """A judge said who claims what in a layer."""
+
+    @_builtins.property
+    def run_degraded(self) -> Global___RunDegraded:
+        """The answer is going to be less than what was planned."""
 
     @_builtins.property
     def answer_restarted(self) -> Global___AnswerRestarted:
         """The answer begins again: drop the pieces shown so far."""
-
-    @_builtins.property
-    def heartbeat(self) -> Global___Heartbeat:
-        """Nothing happened for a while, and the run is alive. Not kept, not numbered."""
 
     @_builtins.property
     def run_succeeded(self) -> Global___RunSucceeded:
@@ -125,31 +186,32 @@ class Event(_message.Message):
     def __init__(
         self,
         *,
-        run_id: _builtins.str = ...,
         epoch: _builtins.int = ...,
         sequence: _builtins.int = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
+        group: _abc.Iterable[_plan_pb2.GroupStep] | None = ...,
+        answer_delta: Global___AnswerDelta | None = ...,
+        proposal_delta: Global___ProposalDelta | None = ...,
+        agent_started: Global___AgentStarted | None = ...,
+        proposal_received: Global___ProposalReceived | None = ...,
+        agent_failed: Global___AgentFailed | None = ...,
         run_started: Global___RunStarted | None = ...,
         run_adopted: Global___RunAdopted | None = ...,
         layer_started: Global___LayerStarted | None = ...,
-        agent_started: Global___AgentStarted | None = ...,
-        proposal_delta: Global___ProposalDelta | None = ...,
-        proposal_received: Global___ProposalReceived | None = ...,
-        agent_failed: Global___AgentFailed | None = ...,
         layer_closed: Global___LayerClosed | None = ...,
         decision_made: Global___DecisionMade | None = ...,
-        answer_delta: Global___AnswerDelta | None = ...,
+        deliberation_made: Global___DeliberationMade | None = ...,
+        run_degraded: Global___RunDegraded | None = ...,
         answer_restarted: Global___AnswerRestarted | None = ...,
-        heartbeat: Global___Heartbeat | None = ...,
         run_succeeded: Global___RunSucceeded | None = ...,
         run_failed: Global___RunFailed | None = ...,
         run_cancelled: Global___RunCancelled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_failed", b"agent_failed", "agent_started", b"agent_started", "answer_delta", b"answer_delta", "answer_restarted", b"answer_restarted", "decision_made", b"decision_made", "event_time", b"event_time", "fact", b"fact", "heartbeat", b"heartbeat", "layer_closed", b"layer_closed", "layer_started", b"layer_started", "proposal_delta", b"proposal_delta", "proposal_received", b"proposal_received", "run_adopted", b"run_adopted", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_started", b"run_started", "run_succeeded", b"run_succeeded"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_failed", b"agent_failed", "agent_started", b"agent_started", "answer_delta", b"answer_delta", "answer_restarted", b"answer_restarted", "decision_made", b"decision_made", "deliberation_made", b"deliberation_made", "event_time", b"event_time", "fact", b"fact", "layer_closed", b"layer_closed", "layer_started", b"layer_started", "proposal_delta", b"proposal_delta", "proposal_received", b"proposal_received", "run_adopted", b"run_adopted", "run_cancelled", b"run_cancelled", "run_degraded", b"run_degraded", "run_failed", b"run_failed", "run_started", b"run_started", "run_succeeded", b"run_succeeded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_failed", b"agent_failed", "agent_started", b"agent_started", "answer_delta", b"answer_delta", "answer_restarted", b"answer_restarted", "decision_made", b"decision_made", "epoch", b"epoch", "event_time", b"event_time", "fact", b"fact", "heartbeat", b"heartbeat", "layer_closed", b"layer_closed", "layer_started", b"layer_started", "proposal_delta", b"proposal_delta", "proposal_received", b"proposal_received", "run_adopted", b"run_adopted", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_id", b"run_id", "run_started", b"run_started", "run_succeeded", b"run_succeeded", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_failed", b"agent_failed", "agent_started", b"agent_started", "answer_delta", b"answer_delta", "answer_restarted", b"answer_restarted", "decision_made", b"decision_made", "deliberation_made", b"deliberation_made", "epoch", b"epoch", "event_time", b"event_time", "fact", b"fact", "group", b"group", "layer_closed", b"layer_closed", "layer_started", b"layer_started", "proposal_delta", b"proposal_delta", "proposal_received", b"proposal_received", "run_adopted", b"run_adopted", "run_cancelled", b"run_cancelled", "run_degraded", b"run_degraded", "run_failed", b"run_failed", "run_started", b"run_started", "run_succeeded", b"run_succeeded", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["run_started", "run_adopted", "layer_started", "agent_started", "proposal_delta", "proposal_received", "agent_failed", "layer_closed", "decision_made", "answer_delta", "answer_restarted", "heartbeat", "run_succeeded", "run_failed", "run_cancelled"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["answer_delta", "proposal_delta", "agent_started", "proposal_received", "agent_failed", "run_started", "run_adopted", "layer_started", "layer_closed", "decision_made", "deliberation_made", "run_degraded", "answer_restarted", "run_succeeded", "run_failed", "run_cancelled"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -161,23 +223,49 @@ class RunStarted(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Output only. The caller's id of the request."""
     @_builtins.property
     def plan(self) -> _plan_pb2.Plan:
         """Output only. What is going to be carried out."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Output only. The caller's own words about the run."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         plan: _plan_pb2.Plan | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "plan", b"plan", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,16 +278,20 @@ class RunAdopted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LAYERS_CLOSED_FIELD_NUMBER: _builtins.int
+    AFTER_LOSS_FIELD_NUMBER: _builtins.int
     layers_closed: _builtins.int
-    """Output only. How many layers had closed before."""
+    """Output only. How many of the run's own layers had closed before."""
+    after_loss: _builtins.bool
+    """Output only. Whether the owner before had fallen silent, rather than handed the run over."""
     def __init__(
         self,
         *,
         layers_closed: _builtins.int = ...,
+        after_loss: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers_closed", b"layers_closed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_loss", b"after_loss", "layers_closed", b"layers_closed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,6 +331,8 @@ class AgentStarted(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    MIXTURE_FIELD_NUMBER: _builtins.int
+    WAVE_FIELD_NUMBER: _builtins.int
     layer: _builtins.int
     """Output only. The layer's number."""
     agent: _builtins.str
@@ -246,7 +340,11 @@ class AgentStarted(_message.Message):
     position: _builtins.int
     """Output only. The agent's place in its layer, from 0."""
     model: _builtins.str
-    """Output only. The name of its model."""
+    """Output only. The name of its model. Empty when it is a mixture."""
+    mixture: _builtins.str
+    """Output only. The name of its mixture. Empty when it is a model."""
+    wave: _builtins.int
+    """Output only. The wave it is asked in, from 0."""
     def __init__(
         self,
         *,
@@ -254,10 +352,12 @@ class AgentStarted(_message.Message):
         agent: _builtins.str = ...,
         position: _builtins.int = ...,
         model: _builtins.str = ...,
+        mixture: _builtins.str = ...,
+        wave: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "layer", b"layer", "model", b"model", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "layer", b"layer", "mixture", b"mixture", "model", b"model", "position", b"position", "wave", b"wave"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -361,13 +461,13 @@ class LayerClosed(_message.Message):
 
     LAYER_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def layer(self) -> _run_pb2.LayerResult:
-        """Output only. The layer."""
+    def layer(self) -> _run_pb2.LayerSummary:
+        """Output only. The layer. Its texts came with its proposals."""
 
     def __init__(
         self,
         *,
-        layer: _run_pb2.LayerResult | None = ...,
+        layer: _run_pb2.LayerSummary | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -383,39 +483,168 @@ class DecisionMade(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SUBJECT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     CHOSEN_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
-    CALLS_SAVED_FIELD_NUMBER: _builtins.int
+    CALLS_AVOIDED_FIELD_NUMBER: _builtins.int
+    CALLS_CUT_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
-    subject: _builtins.str
-    """Output only. What was decided on, such as "route", "rank", "stop" or "escalate"."""
+    JUDGEMENT_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    DIFFICULTY_FIELD_NUMBER: _builtins.int
+    kind: Global___DecisionKind.ValueType
+    """Output only. What was decided on."""
     detail: _builtins.str
     """Output only. One sentence for people."""
-    calls_saved: _builtins.int
+    calls_avoided: _builtins.int
     """Output only. Calls that were planned and need not be made."""
+    calls_cut: _builtins.int
+    """Output only. Calls that were begun and are stopped."""
     shadow: _builtins.bool
     """Output only. Whether this only reports what would have been decided."""
+    difficulty: _builtins.float
+    """Output only. How hard the query was taken to be, from 0 to 1. Unset when that was not asked."""
     @_builtins.property
     def chosen(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. The names chosen, the first the most wanted."""
 
+    @_builtins.property
+    def judgement(self) -> _deliberation_pb2.Judgement:
+        """Output only. What it rests on. Unset when it rests on no judgement of proposals."""
+
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
+        """Output only. Those that could be chosen, when agents are, with the figures that were compared."""
+
     def __init__(
         self,
         *,
-        subject: _builtins.str = ...,
+        kind: Global___DecisionKind.ValueType = ...,
         chosen: _abc.Iterable[_builtins.str] | None = ...,
         detail: _builtins.str = ...,
-        calls_saved: _builtins.int = ...,
+        calls_avoided: _builtins.int = ...,
+        calls_cut: _builtins.int = ...,
         shadow: _builtins.bool = ...,
+        judgement: _deliberation_pb2.Judgement | None = ...,
+        candidates: _abc.Iterable[Global___Candidate] | None = ...,
+        difficulty: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "difficulty", b"difficulty", "judgement", b"judgement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_saved", b"calls_saved", "chosen", b"chosen", "detail", b"detail", "shadow", b"shadow", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "calls_avoided", b"calls_avoided", "calls_cut", b"calls_cut", "candidates", b"candidates", "chosen", b"chosen", "detail", b"detail", "difficulty", b"difficulty", "judgement", b"judgement", "kind", b"kind", "shadow", b"shadow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
+    _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__difficulty) -> _WhichOneofReturnType__difficulty | None: ...
+
+Global___DecisionMade: _TypeAlias = DecisionMade  # noqa: Y015
+
+@_typing.final
+class Candidate(_message.Message):
+    """Candidate is an agent that could be chosen, and what speaks for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    COST_NANOUSD_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    PROPENSITY_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    """Output only. The agent's name."""
+    score: _builtins.float
+    """Output only. How well it suits the query, on the router's own scale."""
+    cost_nanousd: _builtins.int
+    """Output only. What it was expected to cost, in billionths of a US dollar. Unset when a price is unknown."""
+    propensity: _builtins.float
+    """Output only. With what probability it was going to be chosen, above 0. Unset when nothing was left to chance."""
+    excluded: _builtins.str
+    """Output only. Why it could not be chosen, in one sentence. Empty when it could."""
+    @_builtins.property
+    def time(self) -> _duration_pb2.Duration:
+        """Output only. How long it was expected to take. Unset when its pace is unknown."""
+
+    def __init__(
+        self,
+        *,
+        agent: _builtins.str = ...,
+        score: _builtins.float | None = ...,
+        cost_nanousd: _builtins.int | None = ...,
+        time: _duration_pb2.Duration | None = ...,
+        propensity: _builtins.float | None = ...,
+        excluded: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanousd", b"_cost_nanousd", "_propensity", b"_propensity", "_score", b"_score", "cost_nanousd", b"cost_nanousd", "propensity", b"propensity", "score", b"score", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanousd", b"_cost_nanousd", "_propensity", b"_propensity", "_score", b"_score", "agent", b"agent", "cost_nanousd", b"cost_nanousd", "excluded", b"excluded", "propensity", b"propensity", "score", b"score", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cost_nanousd: _TypeAlias = _typing.Literal["cost_nanousd"]  # noqa: Y015
+    _WhichOneofArgType__cost_nanousd: _TypeAlias = _typing.Literal["_cost_nanousd", b"_cost_nanousd"]  # noqa: Y015
+    _WhichOneofReturnType__propensity: _TypeAlias = _typing.Literal["propensity"]  # noqa: Y015
+    _WhichOneofArgType__propensity: _TypeAlias = _typing.Literal["_propensity", b"_propensity"]  # noqa: Y015
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_nanousd) -> _WhichOneofReturnType__cost_nanousd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__propensity) -> _WhichOneofReturnType__propensity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class DeliberationMade(_message.Message):
+    """DeliberationMade says who claims what in a layer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    DELIBERATION_FIELD_NUMBER: _builtins.int
+    layer: _builtins.int
+    """Output only. The layer's number."""
+    @_builtins.property
+    def deliberation(self) -> _deliberation_pb2.Deliberation:
+        """Output only. Who claims what."""
+
+    def __init__(
+        self,
+        *,
+        layer: _builtins.int = ...,
+        deliberation: _deliberation_pb2.Deliberation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deliberation", b"deliberation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliberation", b"deliberation", "layer", b"layer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DecisionMade: _TypeAlias = DecisionMade  # noqa: Y015
+Global___DeliberationMade: _TypeAlias = DeliberationMade  # noqa: Y015
+
+@_typing.final
+class RunDegraded(_message.Message):
+    """RunDegraded says at once that the answer is going to be less than what was planned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEGRADATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def degradation(self) -> _plan_pb2.Degradation:
+        """Output only. How."""
+
+    def __init__(
+        self,
+        *,
+        degradation: _plan_pb2.Degradation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["degradation", b"degradation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degradation", b"degradation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunDegraded: _TypeAlias = RunDegraded  # noqa: Y015
 
 @_typing.final
 class AnswerDelta(_message.Message):
@@ -464,23 +693,6 @@ class AnswerRestarted(_message.Message):
 Global___AnswerRestarted: _TypeAlias = AnswerRestarted  # noqa: Y015
 
 @_typing.final
-class Heartbeat(_message.Message):
-    """Heartbeat says that the run is alive."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
-
-@_typing.final
 class RunSucceeded(_message.Message):
     """RunSucceeded ends a run with its answer."""
 
@@ -490,7 +702,7 @@ class RunSucceeded(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> _run_pb2.Answer:
-        """Output only. The answer."""
+        """Output only. The answer. Look at its state before its text."""
 
     @_builtins.property
     def usage(self) -> _run_pb2.Usage:
@@ -548,8 +760,8 @@ class RunCancelled(_message.Message):
 
     BY_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
-    by: _builtins.str
-    """Output only. Who cancelled: "caller", "abandoned" when nobody watched any more, or "operator"."""
+    by: _run_pb2.CancelledBy.ValueType
+    """Output only. Who cancelled it."""
     @_builtins.property
     def usage(self) -> _run_pb2.Usage:
         """Output only. What the run used, every attempt included."""
@@ -557,7 +769,7 @@ class RunCancelled(_message.Message):
     def __init__(
         self,
         *,
-        by: _builtins.str = ...,
+        by: _run_pb2.CancelledBy.ValueType = ...,
         usage: _run_pb2.Usage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015

@@ -23,12 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from moa.v1 import error_pb2 as moa_dot_v1_dot_error__pb2
 from moa.v1 import event_pb2 as moa_dot_v1_dot_event__pb2
 from moa.v1 import plan_pb2 as moa_dot_v1_dot_plan__pb2
+from moa.v1 import quota_pb2 as moa_dot_v1_dot_quota__pb2
 from moa.v1 import run_pb2 as moa_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18moa/v1/moa_service.proto\x12\x06moa.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x12moa/v1/event.proto\x1a\x11moa/v1/plan.proto\x1a\x10moa/v1/run.proto\"R\n\x0cQueryRequest\x12\x1c\n\x05query\x18\x01 \x01(\x0b\x32\r.moa.v1.Query\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65tached\x18\x03 \x01(\x08\"n\n\rQueryResponse\x12\x18\n\x03run\x18\x01 \x01(\x0b\x32\x0b.moa.v1.Run\x12\x1e\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x0e.moa.v1.Answer\x12#\n\x06layers\x18\x03 \x03(\x0b\x32\x13.moa.v1.LayerResult\"\x8f\x01\n\x11SynthesizeRequest\x12\x1c\n\x05query\x18\x01 \x01(\x0b\x32\r.moa.v1.Query\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65tached\x18\x03 \x01(\x08\x12\x17\n\x0fproposal_deltas\x18\x04 \x01(\x08\x12\x1d\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x0e.moa.v1.Cursor\"2\n\x12SynthesizeResponse\x12\x1c\n\x05\x65vent\x18\x01 \x01(\x0b\x32\r.moa.v1.Event\"_\n\x0fWatchRunRequest\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x12\x1d\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x0e.moa.v1.CursorB\x05\n\x03run\"0\n\x10WatchRunResponse\x12\x1c\n\x05\x65vent\x18\x01 \x01(\x0b\x32\r.moa.v1.Event\"\\\n\x12LayerResultRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"9\n\x13LayerResultResponse\x12\"\n\x05layer\x18\x01 \x01(\x0b\x32\x13.moa.v1.LayerResult\"A\n\x10\x43\x61ncelRunRequest\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x42\x05\n\x03run\"-\n\x11\x43\x61ncelRunResponse\x12\x18\n\x03run\x18\x01 \x01(\x0b\x32\x0b.moa.v1.Run\"2\n\x12\x45xplainPlanRequest\x12\x1c\n\x05query\x18\x01 \x01(\x0b\x32\r.moa.v1.Query\"1\n\x13\x45xplainPlanResponse\x12\x1a\n\x04plan\x18\x01 \x01(\x0b\x32\x0c.moa.v1.Plan\"\x15\n\x13ListMixturesRequest\"9\n\x14ListMixturesResponse\x12!\n\x08mixtures\x18\x01 \x03(\x0b\x32\x0f.moa.v1.Mixture2\x80\x04\n\nMoaService\x12\x34\n\x05Query\x12\x14.moa.v1.QueryRequest\x1a\x15.moa.v1.QueryResponse\x12\x45\n\nSynthesize\x12\x19.moa.v1.SynthesizeRequest\x1a\x1a.moa.v1.SynthesizeResponse0\x01\x12K\n\x0bLayerResult\x12\x1a.moa.v1.LayerResultRequest\x1a\x1b.moa.v1.LayerResultResponse\"\x03\x90\x02\x01\x12\x44\n\x08WatchRun\x12\x17.moa.v1.WatchRunRequest\x1a\x18.moa.v1.WatchRunResponse\"\x03\x90\x02\x01\x30\x01\x12\x45\n\tCancelRun\x12\x18.moa.v1.CancelRunRequest\x1a\x19.moa.v1.CancelRunResponse\"\x03\x90\x02\x02\x12K\n\x0b\x45xplainPlan\x12\x1a.moa.v1.ExplainPlanRequest\x1a\x1b.moa.v1.ExplainPlanResponse\"\x03\x90\x02\x01\x12N\n\x0cListMixtures\x12\x1b.moa.v1.ListMixturesRequest\x1a\x1c.moa.v1.ListMixturesResponse\"\x03\x90\x02\x01\x42\x18\n\x06moa.v1P\x01Z\x0cmoa/v1;moav1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18moa/v1/moa_service.proto\x12\x06moa.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12moa/v1/error.proto\x1a\x12moa/v1/event.proto\x1a\x11moa/v1/plan.proto\x1a\x12moa/v1/quota.proto\x1a\x10moa/v1/run.proto\"\xb3\x01\n\x0cQueryRequest\x12\x1c\n\x05query\x18\x01 \x01(\x0b\x32\r.moa.v1.Query\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65tached\x18\x03 \x01(\x08\x12\x30\n\x06labels\x18\x04 \x03(\x0b\x32 .moa.v1.QueryRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x80\x01\n\rQueryResponse\x12\x18\n\x03run\x18\x01 \x01(\x0b\x32\x0b.moa.v1.Run\x12\x1e\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x0e.moa.v1.Answer\x12#\n\x06layers\x18\x03 \x03(\x0b\x32\x13.moa.v1.LayerResult\x12\x10\n\x08left_out\x18\x04 \x03(\t\"\xf5\x01\n\x11SynthesizeRequest\x12\x1c\n\x05query\x18\x01 \x01(\x0b\x32\r.moa.v1.Query\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65tached\x18\x03 \x01(\x08\x12\x17\n\x0fproposal_deltas\x18\x04 \x01(\x08\x12\x1d\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x0e.moa.v1.Cursor\x12\x35\n\x06labels\x18\x06 \x03(\x0b\x32%.moa.v1.SynthesizeRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x12SynthesizeResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x1d\n\x06\x65vents\x18\x02 \x03(\x0b\x32\r.moa.v1.Event\x12\x33\n\x10heartbeat_period\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"_\n\x0fWatchRunRequest\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x12\x1d\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x0e.moa.v1.CursorB\x05\n\x03run\"v\n\x10WatchRunResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x1d\n\x06\x65vents\x18\x02 \x03(\x0b\x32\r.moa.v1.Event\x12\x33\n\x10heartbeat_period\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc4\x01\n\x12LayerResultRequest\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x04 \x01(\tH\x00\x12\r\n\x05index\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x05group\x18\x05 \x03(\x0b\x32\x11.moa.v1.GroupStep\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\tB\x05\n\x03run\"R\n\x13LayerResultResponse\x12\"\n\x05layer\x18\x01 \x01(\x0b\x32\x13.moa.v1.LayerResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x10\x43\x61ncelRunRequest\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x42\x05\n\x03run\"-\n\x11\x43\x61ncelRunResponse\x12\x18\n\x03run\x18\x01 \x01(\x0b\x32\x0b.moa.v1.Run\"]\n\rGetRunRequest\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x12\x1d\n\x04view\x18\x03 \x01(\x0e\x32\x0f.moa.v1.RunViewB\x05\n\x03run\"\x96\x01\n\x0eGetRunResponse\x12\x18\n\x03run\x18\x01 \x01(\x0b\x32\x0b.moa.v1.Run\x12\x1c\n\x05query\x18\x02 \x01(\x0b\x32\r.moa.v1.Query\x12\x1a\n\x04plan\x18\x03 \x01(\x0b\x32\x0c.moa.v1.Plan\x12\x1e\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x0e.moa.v1.Answer\x12\x10\n\x08left_out\x18\x05 \x03(\t\"\xff\x03\n\tRunFilter\x12 \n\x06states\x18\x01 \x03(\x0e\x32\x10.moa.v1.RunState\x12\x10\n\x08mixtures\x18\x02 \x03(\t\x12\x0f\n\x07\x63\x61llers\x18\x03 \x03(\t\x12-\n\x06labels\x18\x04 \x03(\x0b\x32\x1d.moa.v1.RunFilter.LabelsEntry\x12/\n\x0c\x64\x65gradations\x18\x05 \x03(\x0e\x32\x19.moa.v1.DegradationReason\x12%\n\x08\x66\x61ilures\x18\x06 \x03(\x0e\x32\x13.moa.v1.ErrorReason\x12\x15\n\rfailed_models\x18\x07 \x03(\t\x12-\n\tfrom_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nuntil_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0eleast_duration\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x0bhas_outcome\x18\x0b \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\x10\n\x08trace_id\x18\r \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_has_outcome\"z\n\x0fListRunsRequest\x12!\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x11.moa.v1.RunFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x1d\n\x04view\x18\x04 \x01(\x0e\x32\x0f.moa.v1.RunView\"F\n\x10ListRunsResponse\x12\x19\n\x04runs\x18\x01 \x03(\x0b\x32\x0b.moa.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"g\n\x14RecordOutcomeRequest\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x12 \n\x07outcome\x18\x03 \x01(\x0b\x32\x0f.moa.v1.OutcomeB\x05\n\x03run\"1\n\x15RecordOutcomeResponse\x12\x18\n\x03run\x18\x01 \x01(\x0b\x32\x0b.moa.v1.Run\"2\n\x12\x45xplainPlanRequest\x12\x1c\n\x05query\x18\x01 \x01(\x0b\x32\r.moa.v1.Query\"1\n\x13\x45xplainPlanResponse\x12\x1a\n\x04plan\x18\x01 \x01(\x0b\x32\x0c.moa.v1.Plan\"<\n\x13ListMixturesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x14ListMixturesResponse\x12!\n\x08mixtures\x18\x01 \x03(\x0b\x32\x0f.moa.v1.Mixture\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x11\n\x0fGetQuotaRequest\"F\n\x10GetQuotaResponse\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\"\n\x06limits\x18\x02 \x03(\x0b\x32\x12.moa.v1.QuotaLimit\"\x16\n\x14GetServerInfoRequest\"\xd3\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07\x64urable\x18\x02 \x01(\x08\x12,\n\tretention\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10heartbeat_period\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13request_bytes_limit\x18\x05 \x01(\x03\x12\x18\n\x10text_bytes_limit\x18\x06 \x01(\x03*J\n\x07RunView\x12\x18\n\x14RUN_VIEW_UNSPECIFIED\x10\x00\x12\x12\n\x0eRUN_VIEW_BASIC\x10\x01\x12\x11\n\rRUN_VIEW_FULL\x10\x02\x32\xec\x06\n\nMoaService\x12\x34\n\x05Query\x12\x14.moa.v1.QueryRequest\x1a\x15.moa.v1.QueryResponse\x12\x45\n\nSynthesize\x12\x19.moa.v1.SynthesizeRequest\x1a\x1a.moa.v1.SynthesizeResponse0\x01\x12K\n\x0bLayerResult\x12\x1a.moa.v1.LayerResultRequest\x1a\x1b.moa.v1.LayerResultResponse\"\x03\x90\x02\x01\x12\x44\n\x08WatchRun\x12\x17.moa.v1.WatchRunRequest\x1a\x18.moa.v1.WatchRunResponse\"\x03\x90\x02\x01\x30\x01\x12\x45\n\tCancelRun\x12\x18.moa.v1.CancelRunRequest\x1a\x19.moa.v1.CancelRunResponse\"\x03\x90\x02\x02\x12<\n\x06GetRun\x12\x15.moa.v1.GetRunRequest\x1a\x16.moa.v1.GetRunResponse\"\x03\x90\x02\x01\x12\x42\n\x08ListRuns\x12\x17.moa.v1.ListRunsRequest\x1a\x18.moa.v1.ListRunsResponse\"\x03\x90\x02\x01\x12Q\n\rRecordOutcome\x12\x1c.moa.v1.RecordOutcomeRequest\x1a\x1d.moa.v1.RecordOutcomeResponse\"\x03\x90\x02\x02\x12K\n\x0b\x45xplainPlan\x12\x1a.moa.v1.ExplainPlanRequest\x1a\x1b.moa.v1.ExplainPlanResponse\"\x03\x90\x02\x01\x12N\n\x0cListMixtures\x12\x1b.moa.v1.ListMixturesRequest\x1a\x1c.moa.v1.ListMixturesResponse\"\x03\x90\x02\x01\x12\x42\n\x08GetQuota\x12\x17.moa.v1.GetQuotaRequest\x1a\x18.moa.v1.GetQuotaResponse\"\x03\x90\x02\x01\x12Q\n\rGetServerInfo\x12\x1c.moa.v1.GetServerInfoRequest\x1a\x1d.moa.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x42\x18\n\x06moa.v1P\x01Z\x0cmoa/v1;moav1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,44 +39,90 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moa.v1.moa_service_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\006moa.v1P\001Z\014moa/v1;moav1'
+  _globals['_QUERYREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_QUERYREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SYNTHESIZEREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_SYNTHESIZEREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNFILTER_LABELSENTRY']._loaded_options = None
+  _globals['_RUNFILTER_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_MOASERVICE'].methods_by_name['LayerResult']._loaded_options = None
   _globals['_MOASERVICE'].methods_by_name['LayerResult']._serialized_options = b'\220\002\001'
   _globals['_MOASERVICE'].methods_by_name['WatchRun']._loaded_options = None
   _globals['_MOASERVICE'].methods_by_name['WatchRun']._serialized_options = b'\220\002\001'
   _globals['_MOASERVICE'].methods_by_name['CancelRun']._loaded_options = None
   _globals['_MOASERVICE'].methods_by_name['CancelRun']._serialized_options = b'\220\002\002'
+  _globals['_MOASERVICE'].methods_by_name['GetRun']._loaded_options = None
+  _globals['_MOASERVICE'].methods_by_name['GetRun']._serialized_options = b'\220\002\001'
+  _globals['_MOASERVICE'].methods_by_name['ListRuns']._loaded_options = None
+  _globals['_MOASERVICE'].methods_by_name['ListRuns']._serialized_options = b'\220\002\001'
+  _globals['_MOASERVICE'].methods_by_name['RecordOutcome']._loaded_options = None
+  _globals['_MOASERVICE'].methods_by_name['RecordOutcome']._serialized_options = b'\220\002\002'
   _globals['_MOASERVICE'].methods_by_name['ExplainPlan']._loaded_options = None
   _globals['_MOASERVICE'].methods_by_name['ExplainPlan']._serialized_options = b'\220\002\001'
   _globals['_MOASERVICE'].methods_by_name['ListMixtures']._loaded_options = None
   _globals['_MOASERVICE'].methods_by_name['ListMixtures']._serialized_options = b'\220\002\001'
-  _globals['_QUERYREQUEST']._serialized_start=125
-  _globals['_QUERYREQUEST']._serialized_end=207
-  _globals['_QUERYRESPONSE']._serialized_start=209
-  _globals['_QUERYRESPONSE']._serialized_end=319
-  _globals['_SYNTHESIZEREQUEST']._serialized_start=322
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=465
-  _globals['_SYNTHESIZERESPONSE']._serialized_start=467
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=517
-  _globals['_WATCHRUNREQUEST']._serialized_start=519
-  _globals['_WATCHRUNREQUEST']._serialized_end=614
-  _globals['_WATCHRUNRESPONSE']._serialized_start=616
-  _globals['_WATCHRUNRESPONSE']._serialized_end=664
-  _globals['_LAYERRESULTREQUEST']._serialized_start=666
-  _globals['_LAYERRESULTREQUEST']._serialized_end=758
-  _globals['_LAYERRESULTRESPONSE']._serialized_start=760
-  _globals['_LAYERRESULTRESPONSE']._serialized_end=817
-  _globals['_CANCELRUNREQUEST']._serialized_start=819
-  _globals['_CANCELRUNREQUEST']._serialized_end=884
-  _globals['_CANCELRUNRESPONSE']._serialized_start=886
-  _globals['_CANCELRUNRESPONSE']._serialized_end=931
-  _globals['_EXPLAINPLANREQUEST']._serialized_start=933
-  _globals['_EXPLAINPLANREQUEST']._serialized_end=983
-  _globals['_EXPLAINPLANRESPONSE']._serialized_start=985
-  _globals['_EXPLAINPLANRESPONSE']._serialized_end=1034
-  _globals['_LISTMIXTURESREQUEST']._serialized_start=1036
-  _globals['_LISTMIXTURESREQUEST']._serialized_end=1057
-  _globals['_LISTMIXTURESRESPONSE']._serialized_start=1059
-  _globals['_LISTMIXTURESRESPONSE']._serialized_end=1116
-  _globals['_MOASERVICE']._serialized_start=1119
-  _globals['_MOASERVICE']._serialized_end=1631
+  _globals['_MOASERVICE'].methods_by_name['GetQuota']._loaded_options = None
+  _globals['_MOASERVICE'].methods_by_name['GetQuota']._serialized_options = b'\220\002\001'
+  _globals['_MOASERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
+  _globals['_MOASERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
+  _globals['_RUNVIEW']._serialized_start=3187
+  _globals['_RUNVIEW']._serialized_end=3261
+  _globals['_QUERYREQUEST']._serialized_start=199
+  _globals['_QUERYREQUEST']._serialized_end=378
+  _globals['_QUERYREQUEST_LABELSENTRY']._serialized_start=333
+  _globals['_QUERYREQUEST_LABELSENTRY']._serialized_end=378
+  _globals['_QUERYRESPONSE']._serialized_start=381
+  _globals['_QUERYRESPONSE']._serialized_end=509
+  _globals['_SYNTHESIZEREQUEST']._serialized_start=512
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=757
+  _globals['_SYNTHESIZEREQUEST_LABELSENTRY']._serialized_start=333
+  _globals['_SYNTHESIZEREQUEST_LABELSENTRY']._serialized_end=378
+  _globals['_SYNTHESIZERESPONSE']._serialized_start=759
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=879
+  _globals['_WATCHRUNREQUEST']._serialized_start=881
+  _globals['_WATCHRUNREQUEST']._serialized_end=976
+  _globals['_WATCHRUNRESPONSE']._serialized_start=978
+  _globals['_WATCHRUNRESPONSE']._serialized_end=1096
+  _globals['_LAYERRESULTREQUEST']._serialized_start=1099
+  _globals['_LAYERRESULTREQUEST']._serialized_end=1295
+  _globals['_LAYERRESULTRESPONSE']._serialized_start=1297
+  _globals['_LAYERRESULTRESPONSE']._serialized_end=1379
+  _globals['_CANCELRUNREQUEST']._serialized_start=1381
+  _globals['_CANCELRUNREQUEST']._serialized_end=1446
+  _globals['_CANCELRUNRESPONSE']._serialized_start=1448
+  _globals['_CANCELRUNRESPONSE']._serialized_end=1493
+  _globals['_GETRUNREQUEST']._serialized_start=1495
+  _globals['_GETRUNREQUEST']._serialized_end=1588
+  _globals['_GETRUNRESPONSE']._serialized_start=1591
+  _globals['_GETRUNRESPONSE']._serialized_end=1741
+  _globals['_RUNFILTER']._serialized_start=1744
+  _globals['_RUNFILTER']._serialized_end=2255
+  _globals['_RUNFILTER_LABELSENTRY']._serialized_start=333
+  _globals['_RUNFILTER_LABELSENTRY']._serialized_end=378
+  _globals['_LISTRUNSREQUEST']._serialized_start=2257
+  _globals['_LISTRUNSREQUEST']._serialized_end=2379
+  _globals['_LISTRUNSRESPONSE']._serialized_start=2381
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2451
+  _globals['_RECORDOUTCOMEREQUEST']._serialized_start=2453
+  _globals['_RECORDOUTCOMEREQUEST']._serialized_end=2556
+  _globals['_RECORDOUTCOMERESPONSE']._serialized_start=2558
+  _globals['_RECORDOUTCOMERESPONSE']._serialized_end=2607
+  _globals['_EXPLAINPLANREQUEST']._serialized_start=2609
+  _globals['_EXPLAINPLANREQUEST']._serialized_end=2659
+  _globals['_EXPLAINPLANRESPONSE']._serialized_start=2661
+  _globals['_EXPLAINPLANRESPONSE']._serialized_end=2710
+  _globals['_LISTMIXTURESREQUEST']._serialized_start=2712
+  _globals['_LISTMIXTURESREQUEST']._serialized_end=2772
+  _globals['_LISTMIXTURESRESPONSE']._serialized_start=2774
+  _globals['_LISTMIXTURESRESPONSE']._serialized_end=2856
+  _globals['_GETQUOTAREQUEST']._serialized_start=2858
+  _globals['_GETQUOTAREQUEST']._serialized_end=2875
+  _globals['_GETQUOTARESPONSE']._serialized_start=2877
+  _globals['_GETQUOTARESPONSE']._serialized_end=2947
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=2949
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=2971
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=2974
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=3185
+  _globals['_MOASERVICE']._serialized_start=3264
+  _globals['_MOASERVICE']._serialized_end=4140
 # @@protoc_insertion_point(module_scope)

@@ -7,9 +7,13 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from moa.v1 import error_pb2 as _error_pb2
 from moa.v1 import event_pb2 as _event_pb2
 from moa.v1 import plan_pb2 as _plan_pb2
+from moa.v1 import quota_pb2 as _quota_pb2
 from moa.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
 import sys
@@ -22,15 +26,60 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _RunView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RunViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RUN_VIEW_UNSPECIFIED: _RunView.ValueType  # 0
+    """The method's own default."""
+    RUN_VIEW_BASIC: _RunView.ValueType  # 1
+    """The run without its layers and without texts. The default of ListRuns."""
+    RUN_VIEW_FULL: _RunView.ValueType  # 2
+    """All that is kept. The default of GetRun."""
+
+class RunView(_RunView, metaclass=_RunViewEnumTypeWrapper):
+    """RunView says how much of a run is returned."""
+
+RUN_VIEW_UNSPECIFIED: RunView.ValueType  # 0
+"""The method's own default."""
+RUN_VIEW_BASIC: RunView.ValueType  # 1
+"""The run without its layers and without texts. The default of ListRuns."""
+RUN_VIEW_FULL: RunView.ValueType  # 2
+"""All that is kept. The default of GetRun."""
+Global___RunView: _TypeAlias = RunView  # noqa: Y015
+
 @_typing.final
 class QueryRequest(_message.Message):
-    """QueryRequest starts a run."""
+    """QueryRequest starts a run, or waits for the one with the same request_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     QUERY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DETACHED_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Optional. The caller's own id of this request, at most 128 characters. The same caller and id find
     the same run. Empty means a run that only its run_id finds.
@@ -41,16 +90,24 @@ class QueryRequest(_message.Message):
     def query(self) -> _plan_pb2.Query:
         """Required. What is asked."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Optional. The caller's own words about the run, to find it by and to count by: at most 16, keys of
+        at most 64 and values of at most 256 characters. Models never see them. Those of the first request
+        with a request_id stay.
+        """
+
     def __init__(
         self,
         *,
         query: _plan_pb2.Query | None = ...,
         request_id: _builtins.str = ...,
         detached: _builtins.bool = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached", b"detached", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached", b"detached", "labels", b"labels", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -65,17 +122,22 @@ class QueryResponse(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> _run_pb2.Run:
-        """Output only. The run."""
+        """Output only. The run, in the basic view."""
 
     @_builtins.property
     def answer(self) -> _run_pb2.Answer:
-        """Output only. The answer."""
+        """Output only. The answer. Look at its state before its text."""
 
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.LayerResult]:
-        """Output only. The layers, in order."""
+        """Output only. The layers, in order, without those of groups."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. The names of the fields above that were left out because they do not fit a message."""
 
     def __init__(
         self,
@@ -83,10 +145,11 @@ class QueryResponse(_message.Message):
         run: _run_pb2.Run | None = ...,
         answer: _run_pb2.Answer | None = ...,
         layers: _abc.Iterable[_run_pb2.LayerResult] | None = ...,
+        left_out: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "layers", b"layers", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "layers", b"layers", "left_out", b"left_out", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,11 +161,32 @@ class SynthesizeRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     QUERY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DETACHED_FIELD_NUMBER: _builtins.int
     PROPOSAL_DELTAS_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Optional. The caller's own id of this request, at most 128 characters. The same caller and id find
     the same run. Empty means a run that only its run_id finds.
@@ -119,6 +203,13 @@ class SynthesizeRequest(_message.Message):
     def after(self) -> _run_pb2.Cursor:
         """Optional. Stream the events after this place only: the last one seen, itself excluded."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Optional. The caller's own words about the run, to find it by and to count by: at most 16, keys of
+        at most 64 and values of at most 256 characters. Models never see them. Those of the first request
+        with a request_id stay.
+        """
+
     def __init__(
         self,
         *,
@@ -127,10 +218,11 @@ class SynthesizeRequest(_message.Message):
         detached: _builtins.bool = ...,
         proposal_deltas: _builtins.bool = ...,
         after: _run_pb2.Cursor | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "detached", b"detached", "proposal_deltas", b"proposal_deltas", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "detached", b"detached", "labels", b"labels", "proposal_deltas", b"proposal_deltas", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,23 +230,38 @@ Global___SynthesizeRequest: _TypeAlias = SynthesizeRequest  # noqa: Y015
 
 @_typing.final
 class SynthesizeResponse(_message.Message):
-    """SynthesizeResponse is one event of the run."""
+    """SynthesizeResponse is the events of the run that are ready.
+
+    The first message comes as soon as the run is registered, with or without events. One without events
+    is a heartbeat: the run is alive. Silence of several heartbeat periods means that the stream is
+    broken, whatever the connection says.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_PERIOD_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Output only. The run they are about."""
     @_builtins.property
-    def event(self) -> _event_pb2.Event:
-        """Output only. The event."""
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """Output only. The events, in order."""
+
+    @_builtins.property
+    def heartbeat_period(self) -> _duration_pb2.Duration:
+        """Output only. How often this stream sends a message at the least. Set in its first message."""
 
     def __init__(
         self,
         *,
-        event: _event_pb2.Event | None = ...,
+        run_id: _builtins.str = ...,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        heartbeat_period: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_period", b"heartbeat_period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat_period", b"heartbeat_period", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,7 +282,9 @@ class WatchRunRequest(_message.Message):
     """The id the caller gave."""
     @_builtins.property
     def after(self) -> _run_pb2.Cursor:
-        """Optional. Stream the events after this place only: the last one seen, itself excluded."""
+        """Optional. Stream the events after this place only: the last one seen, itself excluded. The terminal
+        event of an ended run is sent whatever the place is.
+        """
 
     def __init__(
         self,
@@ -196,23 +305,33 @@ Global___WatchRunRequest: _TypeAlias = WatchRunRequest  # noqa: Y015
 
 @_typing.final
 class WatchRunResponse(_message.Message):
-    """WatchRunResponse is one event of the run."""
+    """WatchRunResponse is the events of the run that are ready, as in SynthesizeResponse."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EVENT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_PERIOD_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Output only. The run they are about."""
     @_builtins.property
-    def event(self) -> _event_pb2.Event:
-        """Output only. The event."""
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """Output only. The events, in order."""
+
+    @_builtins.property
+    def heartbeat_period(self) -> _duration_pb2.Duration:
+        """Output only. How often this stream sends a message at the least. Set in its first message."""
 
     def __init__(
         self,
         *,
-        event: _event_pb2.Event | None = ...,
+        run_id: _builtins.str = ...,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        heartbeat_period: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_period", b"heartbeat_period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat_period", b"heartbeat_period", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,28 +344,48 @@ class LayerResultRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. The run."""
+    """The id the server gave."""
+    request_id: _builtins.str
+    """The id the caller gave."""
     index: _builtins.int
     """Required. The layer's number, from 0."""
+    page_size: _builtins.int
+    """Optional. The most proposals to return. Zero means as many as fit a message; fewer may come."""
+    page_token: _builtins.str
+    """Optional. The next_page_token of the response before, to go on from there."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """Optional. How long to wait for the layer to close. Unset means not at all."""
+
+    @_builtins.property
+    def group(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.GroupStep]:
+        """Optional. The group the layer is in. Empty means the run's own layers."""
 
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
         index: _builtins.int = ...,
         wait: _duration_pb2.Duration | None = ...,
+        group: _abc.Iterable[_plan_pb2.GroupStep] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "run", b"run", "run_id", b"run_id", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "run_id", b"run_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "index", b"index", "page_size", b"page_size", "page_token", b"page_token", "request_id", b"request_id", "run", b"run", "run_id", b"run_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_run: _TypeAlias = _typing.Literal["run_id", "request_id"]  # noqa: Y015
+    _WhichOneofArgType_run: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_run) -> _WhichOneofReturnType_run | None: ...
 
 Global___LayerResultRequest: _TypeAlias = LayerResultRequest  # noqa: Y015
 
@@ -257,18 +396,22 @@ class LayerResultResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LAYER_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Output only. The page_token of the next page. Empty on the last one."""
     @_builtins.property
     def layer(self) -> _run_pb2.LayerResult:
-        """Output only. The layer."""
+        """Output only. The layer. Of its proposals, those of this page; failures and deliberation on the first one."""
 
     def __init__(
         self,
         *,
         layer: _run_pb2.LayerResult | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -311,7 +454,7 @@ class CancelRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> _run_pb2.Run:
-        """Output only. The run."""
+        """Output only. The run, in the basic view."""
 
     def __init__(
         self,
@@ -325,6 +468,326 @@ class CancelRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRunResponse: _TypeAlias = CancelRunResponse  # noqa: Y015
+
+@_typing.final
+class GetRunRequest(_message.Message):
+    """GetRunRequest names a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The id the server gave."""
+    request_id: _builtins.str
+    """The id the caller gave."""
+    view: Global___RunView.ValueType
+    """Optional. How much of it."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        view: Global___RunView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "run", b"run", "run_id", b"run_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "run", b"run", "run_id", b"run_id", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_run: _TypeAlias = _typing.Literal["run_id", "request_id"]  # noqa: Y015
+    _WhichOneofArgType_run: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_run) -> _WhichOneofReturnType_run | None: ...
+
+Global___GetRunRequest: _TypeAlias = GetRunRequest  # noqa: Y015
+
+@_typing.final
+class GetRunResponse(_message.Message):
+    """GetRunResponse is the run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """Output only. The run."""
+
+    @_builtins.property
+    def query(self) -> _plan_pb2.Query:
+        """Output only. What was asked. Only in the full view."""
+
+    @_builtins.property
+    def plan(self) -> _plan_pb2.Plan:
+        """Output only. What was carried out. Only in the full view."""
+
+    @_builtins.property
+    def answer(self) -> _run_pb2.Answer:
+        """Output only. The answer. Only in the full view, and when there is one."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. The names of the fields above that were left out because they do not fit a message, or
+        because the caller may not read texts.
+        """
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+        query: _plan_pb2.Query | None = ...,
+        plan: _plan_pb2.Plan | None = ...,
+        answer: _run_pb2.Answer | None = ...,
+        left_out: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "plan", b"plan", "query", b"query", "run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "left_out", b"left_out", "plan", b"plan", "query", b"query", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRunResponse: _TypeAlias = GetRunResponse  # noqa: Y015
+
+@_typing.final
+class RunFilter(_message.Message):
+    """RunFilter says which runs are listed. A run has to satisfy each field that is set, and one of the values
+    of a field that holds several.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    STATES_FIELD_NUMBER: _builtins.int
+    MIXTURES_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    DEGRADATIONS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    FAILED_MODELS_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    LEAST_DURATION_FIELD_NUMBER: _builtins.int
+    HAS_OUTCOME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    has_outcome: _builtins.bool
+    """Optional. Whether an outcome was recorded."""
+    request_id: _builtins.str
+    """Optional. The caller's id of the request."""
+    trace_id: _builtins.str
+    """Optional. The id of a trace they are in, in hexadecimal."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_run_pb2.RunState.ValueType]:
+        """Optional. How far they are."""
+
+    @_builtins.property
+    def mixtures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. Their mixtures."""
+
+    @_builtins.property
+    def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. Whose they are. Empty means all that the caller may see: its own, or everybody's where it is
+        an operator.
+        """
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Optional. Labels they carry, all of them. An empty value means any value."""
+
+    @_builtins.property
+    def degradations(self) -> _containers.RepeatedScalarFieldContainer[_plan_pb2.DegradationReason.ValueType]:
+        """Optional. Degradations they had."""
+
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]:
+        """Optional. Why they failed."""
+
+    @_builtins.property
+    def failed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. Models that failed in them."""
+
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Optional. Started at this moment or later."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Optional. Started before this moment."""
+
+    @_builtins.property
+    def least_duration(self) -> _duration_pb2.Duration:
+        """Optional. Lasted this long or longer."""
+
+    def __init__(
+        self,
+        *,
+        states: _abc.Iterable[_run_pb2.RunState.ValueType] | None = ...,
+        mixtures: _abc.Iterable[_builtins.str] | None = ...,
+        callers: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        degradations: _abc.Iterable[_plan_pb2.DegradationReason.ValueType] | None = ...,
+        failures: _abc.Iterable[_error_pb2.ErrorReason.ValueType] | None = ...,
+        failed_models: _abc.Iterable[_builtins.str] | None = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        least_duration: _duration_pb2.Duration | None = ...,
+        has_outcome: _builtins.bool | None = ...,
+        request_id: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_outcome", b"_has_outcome", "from_time", b"from_time", "has_outcome", b"has_outcome", "least_duration", b"least_duration", "until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_outcome", b"_has_outcome", "callers", b"callers", "degradations", b"degradations", "failed_models", b"failed_models", "failures", b"failures", "from_time", b"from_time", "has_outcome", b"has_outcome", "labels", b"labels", "least_duration", b"least_duration", "mixtures", b"mixtures", "request_id", b"request_id", "states", b"states", "trace_id", b"trace_id", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__has_outcome: _TypeAlias = _typing.Literal["has_outcome"]  # noqa: Y015
+    _WhichOneofArgType__has_outcome: _TypeAlias = _typing.Literal["_has_outcome", b"_has_outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_outcome) -> _WhichOneofReturnType__has_outcome | None: ...
+
+Global___RunFilter: _TypeAlias = RunFilter  # noqa: Y015
+
+@_typing.final
+class ListRunsRequest(_message.Message):
+    """ListRunsRequest asks for runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Optional. The most runs to return. Zero means 50; more than 500 means 500; fewer may come."""
+    page_token: _builtins.str
+    """Optional. The next_page_token of the response before, to go on from there; the filter has to be the same."""
+    view: Global___RunView.ValueType
+    """Optional. How much of each."""
+    @_builtins.property
+    def filter(self) -> Global___RunFilter:
+        """Optional. Which ones. Unset means all that the caller may see."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___RunFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        view: Global___RunView.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListRunsResponse(_message.Message):
+    """ListRunsResponse is a page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Output only. The page_token of the next page. Empty on the last one."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.Run]:
+        """Output only. The runs, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[_run_pb2.Run] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsResponse: _TypeAlias = ListRunsResponse  # noqa: Y015
+
+@_typing.final
+class RecordOutcomeRequest(_message.Message):
+    """RecordOutcomeRequest says how good a run turned out to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The id the server gave."""
+    request_id: _builtins.str
+    """The id the caller gave."""
+    @_builtins.property
+    def outcome(self) -> _run_pb2.Outcome:
+        """Required. The outcome. One with the same name and source takes the place of the one before."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        outcome: _run_pb2.Outcome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "request_id", b"request_id", "run", b"run", "run_id", b"run_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "request_id", b"request_id", "run", b"run", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_run: _TypeAlias = _typing.Literal["run_id", "request_id"]  # noqa: Y015
+    _WhichOneofArgType_run: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_run) -> _WhichOneofReturnType_run | None: ...
+
+Global___RecordOutcomeRequest: _TypeAlias = RecordOutcomeRequest  # noqa: Y015
+
+@_typing.final
+class RecordOutcomeResponse(_message.Message):
+    """RecordOutcomeResponse is the run after the outcome was recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """Output only. The run, in the basic view."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordOutcomeResponse: _TypeAlias = RecordOutcomeResponse  # noqa: Y015
 
 @_typing.final
 class ExplainPlanRequest(_message.Message):
@@ -380,12 +843,21 @@ class ListMixturesRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Optional. The most mixtures to return. Zero means as many as fit a message; fewer may come."""
+    page_token: _builtins.str
+    """Optional. The next_page_token of the response before, to go on from there."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,6 +870,9 @@ class ListMixturesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MIXTURES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Output only. The page_token of the next page. Empty on the last one."""
     @_builtins.property
     def mixtures(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Mixture]:
         """Output only. The mixtures, in the operator's order."""
@@ -406,11 +881,122 @@ class ListMixturesResponse(_message.Message):
         self,
         *,
         mixtures: _abc.Iterable[_plan_pb2.Mixture] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mixtures", b"mixtures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mixtures", b"mixtures", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMixturesResponse: _TypeAlias = ListMixturesResponse  # noqa: Y015
+
+@_typing.final
+class GetQuotaRequest(_message.Message):
+    """GetQuotaRequest asks for the caller's quota."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQuotaRequest: _TypeAlias = GetQuotaRequest  # noqa: Y015
+
+@_typing.final
+class GetQuotaResponse(_message.Message):
+    """GetQuotaResponse is the caller's quota."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLER_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    caller: _builtins.str
+    """Output only. The name under which the server knows the caller."""
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.QuotaLimit]:
+        """Output only. Its limits. Empty means that it has none of its own."""
+
+    def __init__(
+        self,
+        *,
+        caller: _builtins.str = ...,
+        limits: _abc.Iterable[_quota_pb2.QuotaLimit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "limits", b"limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQuotaResponse: _TypeAlias = GetQuotaResponse  # noqa: Y015
+
+@_typing.final
+class GetServerInfoRequest(_message.Message):
+    """GetServerInfoRequest asks who the server is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServerInfoRequest: _TypeAlias = GetServerInfoRequest  # noqa: Y015
+
+@_typing.final
+class GetServerInfoResponse(_message.Message):
+    """GetServerInfoResponse is who the server is. A caller that reads it asks no more of a server than it can do;
+    one that does not gets UNIMPLEMENTED from an older server.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_PERIOD_FIELD_NUMBER: _builtins.int
+    REQUEST_BYTES_LIMIT_FIELD_NUMBER: _builtins.int
+    TEXT_BYTES_LIMIT_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Output only. The version of the server, such as "1.4.0"."""
+    durable: _builtins.bool
+    """Output only. Whether runs outlive the server and are found on others."""
+    request_bytes_limit: _builtins.int
+    """Output only. The largest request, in bytes."""
+    text_bytes_limit: _builtins.int
+    """Output only. The longest text of a proposal or an answer, in bytes."""
+    @_builtins.property
+    def retention(self) -> _duration_pb2.Duration:
+        """Output only. How long ended runs are kept at the least."""
+
+    @_builtins.property
+    def heartbeat_period(self) -> _duration_pb2.Duration:
+        """Output only. How often a stream of this server sends a message at the least."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        durable: _builtins.bool = ...,
+        retention: _duration_pb2.Duration | None = ...,
+        heartbeat_period: _duration_pb2.Duration | None = ...,
+        request_bytes_limit: _builtins.int = ...,
+        text_bytes_limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_period", b"heartbeat_period", "retention", b"retention"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "heartbeat_period", b"heartbeat_period", "request_bytes_limit", b"request_bytes_limit", "retention", b"retention", "text_bytes_limit", b"text_bytes_limit", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015

@@ -30,7 +30,11 @@ class MoaServiceStub(object):
 
     A run does not belong to the call that started it: a caller whose connection broke asks again with
     the same request_id, or watches the run by its id, on any server. A run that nobody watches is
-    cancelled after a grace period unless it was started detached.
+    cancelled after a grace period unless it was started detached; a caller that no longer wants its
+    answer says so with CancelRun.
+
+    No response is larger than 4 MiB, what gRPC takes by default in every language. What does not fit
+    is left out, named in left_out, and read by LayerResult.
     """
 
     def __init__(self, channel):
@@ -64,6 +68,21 @@ class MoaServiceStub(object):
                 request_serializer=moa_dot_v1_dot_moa__service__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=moa_dot_v1_dot_moa__service__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.GetRun = channel.unary_unary(
+                '/moa.v1.MoaService/GetRun',
+                request_serializer=moa_dot_v1_dot_moa__service__pb2.GetRunRequest.SerializeToString,
+                response_deserializer=moa_dot_v1_dot_moa__service__pb2.GetRunResponse.FromString,
+                _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/moa.v1.MoaService/ListRuns',
+                request_serializer=moa_dot_v1_dot_moa__service__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=moa_dot_v1_dot_moa__service__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
+        self.RecordOutcome = channel.unary_unary(
+                '/moa.v1.MoaService/RecordOutcome',
+                request_serializer=moa_dot_v1_dot_moa__service__pb2.RecordOutcomeRequest.SerializeToString,
+                response_deserializer=moa_dot_v1_dot_moa__service__pb2.RecordOutcomeResponse.FromString,
+                _registered_method=True)
         self.ExplainPlan = channel.unary_unary(
                 '/moa.v1.MoaService/ExplainPlan',
                 request_serializer=moa_dot_v1_dot_moa__service__pb2.ExplainPlanRequest.SerializeToString,
@@ -74,6 +93,16 @@ class MoaServiceStub(object):
                 request_serializer=moa_dot_v1_dot_moa__service__pb2.ListMixturesRequest.SerializeToString,
                 response_deserializer=moa_dot_v1_dot_moa__service__pb2.ListMixturesResponse.FromString,
                 _registered_method=True)
+        self.GetQuota = channel.unary_unary(
+                '/moa.v1.MoaService/GetQuota',
+                request_serializer=moa_dot_v1_dot_moa__service__pb2.GetQuotaRequest.SerializeToString,
+                response_deserializer=moa_dot_v1_dot_moa__service__pb2.GetQuotaResponse.FromString,
+                _registered_method=True)
+        self.GetServerInfo = channel.unary_unary(
+                '/moa.v1.MoaService/GetServerInfo',
+                request_serializer=moa_dot_v1_dot_moa__service__pb2.GetServerInfoRequest.SerializeToString,
+                response_deserializer=moa_dot_v1_dot_moa__service__pb2.GetServerInfoResponse.FromString,
+                _registered_method=True)
 
 
 class MoaServiceServicer(object):
@@ -81,7 +110,11 @@ class MoaServiceServicer(object):
 
     A run does not belong to the call that started it: a caller whose connection broke asks again with
     the same request_id, or watches the run by its id, on any server. A run that nobody watches is
-    cancelled after a grace period unless it was started detached.
+    cancelled after a grace period unless it was started detached; a caller that no longer wants its
+    answer says so with CancelRun.
+
+    No response is larger than 4 MiB, what gRPC takes by default in every language. What does not fit
+    is left out, named in left_out, and read by LayerResult.
     """
 
     def Query(self, request, context):
@@ -119,6 +152,27 @@ class MoaServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRun(self, request, context):
+        """GetRun returns what is known of a run. It does not count as watching it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRuns(self, request, context):
+        """ListRuns lists runs, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordOutcome(self, request, context):
+        """RecordOutcome keeps with a run how good it turned out to be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainPlan(self, request, context):
         """ExplainPlan resolves a query to its plan and its worst case. It calls no model.
         """
@@ -128,6 +182,20 @@ class MoaServiceServicer(object):
 
     def ListMixtures(self, request, context):
         """ListMixtures lists the mixtures the caller may use.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQuota(self, request, context):
+        """GetQuota says what the caller may use up, and what is left of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetServerInfo(self, request, context):
+        """GetServerInfo says which server this is and what it can do.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +229,21 @@ def add_MoaServiceServicer_to_server(servicer, server):
                     request_deserializer=moa_dot_v1_dot_moa__service__pb2.CancelRunRequest.FromString,
                     response_serializer=moa_dot_v1_dot_moa__service__pb2.CancelRunResponse.SerializeToString,
             ),
+            'GetRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRun,
+                    request_deserializer=moa_dot_v1_dot_moa__service__pb2.GetRunRequest.FromString,
+                    response_serializer=moa_dot_v1_dot_moa__service__pb2.GetRunResponse.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=moa_dot_v1_dot_moa__service__pb2.ListRunsRequest.FromString,
+                    response_serializer=moa_dot_v1_dot_moa__service__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'RecordOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordOutcome,
+                    request_deserializer=moa_dot_v1_dot_moa__service__pb2.RecordOutcomeRequest.FromString,
+                    response_serializer=moa_dot_v1_dot_moa__service__pb2.RecordOutcomeResponse.SerializeToString,
+            ),
             'ExplainPlan': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainPlan,
                     request_deserializer=moa_dot_v1_dot_moa__service__pb2.ExplainPlanRequest.FromString,
@@ -170,6 +253,16 @@ def add_MoaServiceServicer_to_server(servicer, server):
                     servicer.ListMixtures,
                     request_deserializer=moa_dot_v1_dot_moa__service__pb2.ListMixturesRequest.FromString,
                     response_serializer=moa_dot_v1_dot_moa__service__pb2.ListMixturesResponse.SerializeToString,
+            ),
+            'GetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuota,
+                    request_deserializer=moa_dot_v1_dot_moa__service__pb2.GetQuotaRequest.FromString,
+                    response_serializer=moa_dot_v1_dot_moa__service__pb2.GetQuotaResponse.SerializeToString,
+            ),
+            'GetServerInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServerInfo,
+                    request_deserializer=moa_dot_v1_dot_moa__service__pb2.GetServerInfoRequest.FromString,
+                    response_serializer=moa_dot_v1_dot_moa__service__pb2.GetServerInfoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,7 +277,11 @@ class MoaService(object):
 
     A run does not belong to the call that started it: a caller whose connection broke asks again with
     the same request_id, or watches the run by its id, on any server. A run that nobody watches is
-    cancelled after a grace period unless it was started detached.
+    cancelled after a grace period unless it was started detached; a caller that no longer wants its
+    answer says so with CancelRun.
+
+    No response is larger than 4 MiB, what gRPC takes by default in every language. What does not fit
+    is left out, named in left_out, and read by LayerResult.
     """
 
     @staticmethod
@@ -323,6 +420,87 @@ class MoaService(object):
             _registered_method=True)
 
     @staticmethod
+    def GetRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moa.v1.MoaService/GetRun',
+            moa_dot_v1_dot_moa__service__pb2.GetRunRequest.SerializeToString,
+            moa_dot_v1_dot_moa__service__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moa.v1.MoaService/ListRuns',
+            moa_dot_v1_dot_moa__service__pb2.ListRunsRequest.SerializeToString,
+            moa_dot_v1_dot_moa__service__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moa.v1.MoaService/RecordOutcome',
+            moa_dot_v1_dot_moa__service__pb2.RecordOutcomeRequest.SerializeToString,
+            moa_dot_v1_dot_moa__service__pb2.RecordOutcomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ExplainPlan(request,
             target,
             options=(),
@@ -366,6 +544,60 @@ class MoaService(object):
             '/moa.v1.MoaService/ListMixtures',
             moa_dot_v1_dot_moa__service__pb2.ListMixturesRequest.SerializeToString,
             moa_dot_v1_dot_moa__service__pb2.ListMixturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moa.v1.MoaService/GetQuota',
+            moa_dot_v1_dot_moa__service__pb2.GetQuotaRequest.SerializeToString,
+            moa_dot_v1_dot_moa__service__pb2.GetQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServerInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moa.v1.MoaService/GetServerInfo',
+            moa_dot_v1_dot_moa__service__pb2.GetServerInfoRequest.SerializeToString,
+            moa_dot_v1_dot_moa__service__pb2.GetServerInfoResponse.FromString,
             options,
             channel_credentials,
             insecure,

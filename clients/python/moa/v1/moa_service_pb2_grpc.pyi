@@ -31,7 +31,11 @@ class MoaServiceStub:
 
     A run does not belong to the call that started it: a caller whose connection broke asks again with
     the same request_id, or watches the run by its id, on any server. A run that nobody watches is
-    cancelled after a grace period unless it was started detached.
+    cancelled after a grace period unless it was started detached; a caller that no longer wants its
+    answer says so with CancelRun.
+
+    No response is larger than 4 MiB, what gRPC takes by default in every language. What does not fit
+    is left out, named in left_out, and read by LayerResult.
     """
 
     @_typing.overload
@@ -48,10 +52,20 @@ class MoaServiceStub:
     """WatchRun streams the events of a run, those after a cursor, the terminal one last."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.CancelRunRequest, _moa_service_pb2.CancelRunResponse]
     """CancelRun cancels a run and every model call under it. Cancelling an ended run changes nothing."""
+    GetRun: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.GetRunRequest, _moa_service_pb2.GetRunResponse]
+    """GetRun returns what is known of a run. It does not count as watching it."""
+    ListRuns: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.ListRunsRequest, _moa_service_pb2.ListRunsResponse]
+    """ListRuns lists runs, the newest first."""
+    RecordOutcome: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.RecordOutcomeRequest, _moa_service_pb2.RecordOutcomeResponse]
+    """RecordOutcome keeps with a run how good it turned out to be."""
     ExplainPlan: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.ExplainPlanRequest, _moa_service_pb2.ExplainPlanResponse]
     """ExplainPlan resolves a query to its plan and its worst case. It calls no model."""
     ListMixtures: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.ListMixturesRequest, _moa_service_pb2.ListMixturesResponse]
     """ListMixtures lists the mixtures the caller may use."""
+    GetQuota: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.GetQuotaRequest, _moa_service_pb2.GetQuotaResponse]
+    """GetQuota says what the caller may use up, and what is left of it."""
+    GetServerInfo: _grpc.UnaryUnaryMultiCallable[_moa_service_pb2.GetServerInfoRequest, _moa_service_pb2.GetServerInfoResponse]
+    """GetServerInfo says which server this is and what it can do."""
 
 @_typing.type_check_only
 class MoaServiceAsyncStub(MoaServiceStub):
@@ -59,7 +73,11 @@ class MoaServiceAsyncStub(MoaServiceStub):
 
     A run does not belong to the call that started it: a caller whose connection broke asks again with
     the same request_id, or watches the run by its id, on any server. A run that nobody watches is
-    cancelled after a grace period unless it was started detached.
+    cancelled after a grace period unless it was started detached; a caller that no longer wants its
+    answer says so with CancelRun.
+
+    No response is larger than 4 MiB, what gRPC takes by default in every language. What does not fit
+    is left out, named in left_out, and read by LayerResult.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -73,17 +91,31 @@ class MoaServiceAsyncStub(MoaServiceStub):
     """WatchRun streams the events of a run, those after a cursor, the terminal one last."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.CancelRunRequest, _moa_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """CancelRun cancels a run and every model call under it. Cancelling an ended run changes nothing."""
+    GetRun: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.GetRunRequest, _moa_service_pb2.GetRunResponse]  # type: ignore[assignment]
+    """GetRun returns what is known of a run. It does not count as watching it."""
+    ListRuns: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.ListRunsRequest, _moa_service_pb2.ListRunsResponse]  # type: ignore[assignment]
+    """ListRuns lists runs, the newest first."""
+    RecordOutcome: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.RecordOutcomeRequest, _moa_service_pb2.RecordOutcomeResponse]  # type: ignore[assignment]
+    """RecordOutcome keeps with a run how good it turned out to be."""
     ExplainPlan: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.ExplainPlanRequest, _moa_service_pb2.ExplainPlanResponse]  # type: ignore[assignment]
     """ExplainPlan resolves a query to its plan and its worst case. It calls no model."""
     ListMixtures: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.ListMixturesRequest, _moa_service_pb2.ListMixturesResponse]  # type: ignore[assignment]
     """ListMixtures lists the mixtures the caller may use."""
+    GetQuota: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.GetQuotaRequest, _moa_service_pb2.GetQuotaResponse]  # type: ignore[assignment]
+    """GetQuota says what the caller may use up, and what is left of it."""
+    GetServerInfo: _aio.UnaryUnaryMultiCallable[_moa_service_pb2.GetServerInfoRequest, _moa_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
+    """GetServerInfo says which server this is and what it can do."""
 
 class MoaServiceServicer(metaclass=_abc_1.ABCMeta):
     """MoaService answers queries with mixtures of agents.
 
     A run does not belong to the call that started it: a caller whose connection broke asks again with
     the same request_id, or watches the run by its id, on any server. A run that nobody watches is
-    cancelled after a grace period unless it was started detached.
+    cancelled after a grace period unless it was started detached; a caller that no longer wants its
+    answer says so with CancelRun.
+
+    No response is larger than 4 MiB, what gRPC takes by default in every language. What does not fit
+    is left out, named in left_out, and read by LayerResult.
     """
 
     @_abc_1.abstractmethod
@@ -127,6 +159,30 @@ class MoaServiceServicer(metaclass=_abc_1.ABCMeta):
         """CancelRun cancels a run and every model call under it. Cancelling an ended run changes nothing."""
 
     @_abc_1.abstractmethod
+    def GetRun(
+        self,
+        request: _moa_service_pb2.GetRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moa_service_pb2.GetRunResponse, _abc.Awaitable[_moa_service_pb2.GetRunResponse]]:
+        """GetRun returns what is known of a run. It does not count as watching it."""
+
+    @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _moa_service_pb2.ListRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moa_service_pb2.ListRunsResponse, _abc.Awaitable[_moa_service_pb2.ListRunsResponse]]:
+        """ListRuns lists runs, the newest first."""
+
+    @_abc_1.abstractmethod
+    def RecordOutcome(
+        self,
+        request: _moa_service_pb2.RecordOutcomeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moa_service_pb2.RecordOutcomeResponse, _abc.Awaitable[_moa_service_pb2.RecordOutcomeResponse]]:
+        """RecordOutcome keeps with a run how good it turned out to be."""
+
+    @_abc_1.abstractmethod
     def ExplainPlan(
         self,
         request: _moa_service_pb2.ExplainPlanRequest,
@@ -141,5 +197,21 @@ class MoaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_moa_service_pb2.ListMixturesResponse, _abc.Awaitable[_moa_service_pb2.ListMixturesResponse]]:
         """ListMixtures lists the mixtures the caller may use."""
+
+    @_abc_1.abstractmethod
+    def GetQuota(
+        self,
+        request: _moa_service_pb2.GetQuotaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moa_service_pb2.GetQuotaResponse, _abc.Awaitable[_moa_service_pb2.GetQuotaResponse]]:
+        """GetQuota says what the caller may use up, and what is left of it."""
+
+    @_abc_1.abstractmethod
+    def GetServerInfo(
+        self,
+        request: _moa_service_pb2.GetServerInfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moa_service_pb2.GetServerInfoResponse, _abc.Awaitable[_moa_service_pb2.GetServerInfoResponse]]:
+        """GetServerInfo says which server this is and what it can do."""
 
 def add_MoaServiceServicer_to_server(servicer: MoaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

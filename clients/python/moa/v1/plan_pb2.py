@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11moa/v1/plan.proto\x12\x06moa.v1\x1a\x1egoogle/protobuf/duration.proto\"a\n\x05Query\x12!\n\x08messages\x18\x01 \x03(\x0b\x32\x0f.moa.v1.Message\x12\x0f\n\x07mixture\x18\x02 \x01(\t\x12$\n\toverrides\x18\x03 \x01(\x0b\x32\x11.moa.v1.Overrides\"B\n\x07Message\x12\x1a\n\x04role\x18\x01 \x01(\x0e\x32\x0c.moa.v1.Role\x12\x1b\n\x05parts\x18\x02 \x03(\x0b\x32\x0c.moa.v1.Part\"A\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x1e\n\x05image\x18\x02 \x01(\x0b\x32\r.moa.v1.ImageH\x00\x42\t\n\x07\x63ontent\")\n\x05Image\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xbf\x01\n\tOverrides\x12\"\n\x08sampling\x18\x01 \x01(\x0b\x32\x10.moa.v1.Sampling\x12%\n\x06layers\x18\x02 \x03(\x0b\x32\x15.moa.v1.LayerOverride\x12\x12\n\naggregator\x18\x03 \x01(\t\x12\x1e\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x0e.moa.v1.Budget\x12\x17\n\x0fresponse_schema\x18\x05 \x01(\t\x12\x11\n\x04seed\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_seed\"\x1f\n\rLayerOverride\x12\x0e\n\x06\x61gents\x18\x01 \x03(\t\"\x8e\x02\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x01H\x05\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seedB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penalty\"\x9b\x01\n\x06\x42udget\x12\x12\n\x05\x63\x61lls\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x19\n\x0c\x63ost_nanousd\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\'\n\x04time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\n\x06_callsB\t\n\x07_tokensB\x0f\n\r_cost_nanousd\"\xc1\x01\n\x04Plan\x12\x0f\n\x07mixture\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12$\n\x06layers\x18\x03 \x03(\x0b\x32\x14.moa.v1.PlannedLayer\x12%\n\nworst_case\x18\x04 \x01(\x0b\x32\x11.moa.v1.WorstCase\x12\x1e\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x0e.moa.v1.Budget\x12)\n\x0c\x64\x65gradations\x18\x06 \x03(\x0b\x32\x13.moa.v1.Degradation\"\xab\x01\n\x0cPlannedLayer\x12\r\n\x05index\x18\x01 \x01(\x05\x12$\n\x06\x61gents\x18\x02 \x03(\x0b\x32\x14.moa.v1.PlannedAgent\x12\x0e\n\x06quorum\x18\x03 \x01(\x05\x12(\n\x05grace\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x61nswers\x18\x05 \x01(\x08\x12\x0c\n\x04most\x18\x06 \x01(\x05\x12\r\n\x05\x66olds\x18\x07 \x01(\x08\"_\n\x0cPlannedAgent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\"\n\x08sampling\x18\x03 \x01(\x0b\x32\x10.moa.v1.Sampling\x12\x0e\n\x06weight\x18\x04 \x01(\x01\"V\n\tWorstCase\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x05\x12\x0e\n\x06tokens\x18\x02 \x01(\x03\x12\x19\n\x0c\x63ost_nanousd\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_cost_nanousd\"\xc4\x01\n\x07Mixture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12$\n\x06layers\x18\x04 \x03(\x0b\x32\x14.moa.v1.PlannedLayer\x12%\n\nworst_case\x18\x05 \x01(\x0b\x32\x11.moa.v1.WorstCase\x12#\n\x06models\x18\x06 \x03(\x0b\x32\x13.moa.v1.ModelStatus\x12\x12\n\nis_default\x18\x07 \x01(\x08\"B\n\x0bModelStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07\x62reaker\x18\x02 \x01(\x0e\x32\x14.moa.v1.BreakerState\"u\n\x0b\x44\x65gradation\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.moa.v1.DegradationReason\x12\x12\n\x05layer\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\x08\n\x06_layer*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03*\xab\x06\n\x11\x44\x65gradationReason\x12\"\n\x1e\x44\x45GRADATION_REASON_UNSPECIFIED\x10\x00\x12#\n\x1f\x44\x45GRADATION_REASON_AGENT_FAILED\x10\x01\x12$\n DEGRADATION_REASON_STRAGGLER_CUT\x10\x02\x12$\n DEGRADATION_REASON_QUORUM_MISSED\x10\x03\x12(\n$DEGRADATION_REASON_AGGREGATOR_FAILED\x10\x04\x12&\n\"DEGRADATION_REASON_FALLBACK_SERVED\x10\x05\x12%\n!DEGRADATION_REASON_LAYERS_DROPPED\x10\x06\x12%\n!DEGRADATION_REASON_AGENTS_DROPPED\x10\x07\x12)\n%DEGRADATION_REASON_REFERENCES_TRIMMED\x10\x08\x12\'\n#DEGRADATION_REASON_ANSWER_RESTARTED\x10\t\x12\'\n#DEGRADATION_REASON_ANSWER_TRUNCATED\x10\n\x12)\n%DEGRADATION_REASON_STRATEGY_FELL_BACK\x10\x0b\x12$\n DEGRADATION_REASON_AGENT_REFUSED\x10\x0c\x12&\n\"DEGRADATION_REASON_MAJORITY_MISSED\x10\r\x12&\n\"DEGRADATION_REASON_ANSWER_FILTERED\x10\x0e\x12(\n$DEGRADATION_REASON_PARAMETER_DROPPED\x10\x0f\x12#\n\x1f\x44\x45GRADATION_REASON_JUDGE_FAILED\x10\x10\x12%\n!DEGRADATION_REASON_SIGNAL_MISSING\x10\x11\x12$\n DEGRADATION_REASON_PRICE_UNKNOWN\x10\x12\x12\'\n#DEGRADATION_REASON_OUTLIER_LEFT_OUT\x10\x13\x42\x18\n\x06moa.v1P\x01Z\x0cmoa/v1;moav1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11moa/v1/plan.proto\x12\x06moa.v1\x1a\x1egoogle/protobuf/duration.proto\"a\n\x05Query\x12!\n\x08messages\x18\x01 \x03(\x0b\x32\x0f.moa.v1.Message\x12\x0f\n\x07mixture\x18\x02 \x01(\t\x12$\n\toverrides\x18\x03 \x01(\x0b\x32\x11.moa.v1.Overrides\"B\n\x07Message\x12\x1a\n\x04role\x18\x01 \x01(\x0e\x32\x0c.moa.v1.Role\x12\x1b\n\x05parts\x18\x02 \x03(\x0b\x32\x0c.moa.v1.Part\"A\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x1e\n\x05image\x18\x02 \x01(\x0b\x32\r.moa.v1.ImageH\x00\x42\t\n\x07\x63ontent\")\n\x05Image\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x8b\x02\n\tOverrides\x12\"\n\x08sampling\x18\x01 \x01(\x0b\x32\x10.moa.v1.Sampling\x12%\n\x06layers\x18\x02 \x03(\x0b\x32\x15.moa.v1.LayerOverride\x12\x12\n\naggregator\x18\x03 \x01(\t\x12\x1e\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x0e.moa.v1.Budget\x12\x17\n\x0fresponse_schema\x18\x05 \x01(\t\x12\x11\n\x04seed\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\"\n\x06prefer\x18\x07 \x01(\x0e\x32\x12.moa.v1.Preference\x12\x17\n\ndeliberate\x18\x08 \x01(\x08H\x01\x88\x01\x01\x42\x07\n\x05_seedB\r\n\x0b_deliberate\"\x1f\n\rLayerOverride\x12\x0e\n\x06\x61gents\x18\x01 \x03(\t\"\xf5\x02\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x31\n\x10reasoning_effort\x18\x08 \x01(\x0e\x32\x17.moa.v1.ReasoningEffort\x12\x1d\n\x10reasoning_tokens\x18\t \x01(\x05H\x06\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seedB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x13\n\x11_reasoning_tokens\"\x9b\x01\n\x06\x42udget\x12\x12\n\x05\x63\x61lls\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x19\n\x0c\x63ost_nanousd\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\'\n\x04time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\n\x06_callsB\t\n\x07_tokensB\x0f\n\r_cost_nanousd\"\xaf\x02\n\x04Plan\x12\x0f\n\x07mixture\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12$\n\x06layers\x18\x03 \x03(\x0b\x32\x14.moa.v1.PlannedLayer\x12%\n\nworst_case\x18\x04 \x01(\x0b\x32\x11.moa.v1.WorstCase\x12\x1e\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x0e.moa.v1.Budget\x12)\n\x0c\x64\x65gradations\x18\x06 \x03(\x0b\x32\x13.moa.v1.Degradation\x12\x33\n\x18worst_case_with_failures\x18\x07 \x01(\x0b\x32\x11.moa.v1.WorstCase\x12\"\n\x06prefer\x18\x08 \x01(\x0e\x32\x12.moa.v1.Preference\x12\x13\n\x0b\x66ingerprint\x18\t \x01(\t\"\xcf\x01\n\x0cPlannedLayer\x12\r\n\x05index\x18\x01 \x01(\x05\x12$\n\x06\x61gents\x18\x02 \x03(\x0b\x32\x14.moa.v1.PlannedAgent\x12\x0e\n\x06quorum\x18\x03 \x01(\x05\x12(\n\x05grace\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x61nswers\x18\x05 \x01(\x08\x12\x0c\n\x04most\x18\x06 \x01(\x05\x12\r\n\x05\x66olds\x18\x07 \x01(\x08\x12\r\n\x05waves\x18\x08 \x03(\x05\x12\x13\n\x0b\x64\x65liberates\x18\t \x01(\x08\"\x84\x01\n\x0cPlannedAgent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\"\n\x08sampling\x18\x03 \x01(\x0b\x32\x10.moa.v1.Sampling\x12\x0e\n\x06weight\x18\x04 \x01(\x01\x12#\n\x05group\x18\x05 \x01(\x0b\x32\x14.moa.v1.PlannedGroup\"~\n\x0cPlannedGroup\x12\x0f\n\x07mixture\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12$\n\x06layers\x18\x03 \x03(\x0b\x32\x14.moa.v1.PlannedLayer\x12%\n\nworst_case\x18\x04 \x01(\x0b\x32\x11.moa.v1.WorstCase\";\n\tGroupStep\x12\r\n\x05layer\x18\x01 \x01(\x05\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\r\n\x05\x61gent\x18\x03 \x01(\t\"V\n\tWorstCase\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x05\x12\x0e\n\x06tokens\x18\x02 \x01(\x03\x12\x19\n\x0c\x63ost_nanousd\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_cost_nanousd\"\xc4\x01\n\x07Mixture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12$\n\x06layers\x18\x04 \x03(\x0b\x32\x14.moa.v1.PlannedLayer\x12%\n\nworst_case\x18\x05 \x01(\x0b\x32\x11.moa.v1.WorstCase\x12#\n\x06models\x18\x06 \x03(\x0b\x32\x13.moa.v1.ModelStatus\x12\x12\n\nis_default\x18\x07 \x01(\x08\"B\n\x0bModelStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07\x62reaker\x18\x02 \x01(\x0e\x32\x14.moa.v1.BreakerState\"\x97\x01\n\x0b\x44\x65gradation\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.moa.v1.DegradationReason\x12\x12\n\x05layer\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12 \n\x05group\x18\x05 \x03(\x0b\x32\x11.moa.v1.GroupStepB\x08\n\x06_layer*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*k\n\nPreference\x12\x1a\n\x16PREFERENCE_UNSPECIFIED\x10\x00\x12\x16\n\x12PREFERENCE_QUALITY\x10\x01\x12\x13\n\x0fPREFERENCE_COST\x10\x02\x12\x14\n\x10PREFERENCE_SPEED\x10\x03*\xd8\x01\n\x0fReasoningEffort\x12 \n\x1cREASONING_EFFORT_UNSPECIFIED\x10\x00\x12\x19\n\x15REASONING_EFFORT_NONE\x10\x01\x12\x1c\n\x18REASONING_EFFORT_MINIMAL\x10\x02\x12\x18\n\x14REASONING_EFFORT_LOW\x10\x03\x12\x1b\n\x17REASONING_EFFORT_MEDIUM\x10\x04\x12\x19\n\x15REASONING_EFFORT_HIGH\x10\x05\x12\x18\n\x14REASONING_EFFORT_MAX\x10\x06*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03*\xab\x06\n\x11\x44\x65gradationReason\x12\"\n\x1e\x44\x45GRADATION_REASON_UNSPECIFIED\x10\x00\x12#\n\x1f\x44\x45GRADATION_REASON_AGENT_FAILED\x10\x01\x12$\n DEGRADATION_REASON_STRAGGLER_CUT\x10\x02\x12$\n DEGRADATION_REASON_QUORUM_MISSED\x10\x03\x12(\n$DEGRADATION_REASON_AGGREGATOR_FAILED\x10\x04\x12&\n\"DEGRADATION_REASON_FALLBACK_SERVED\x10\x05\x12%\n!DEGRADATION_REASON_LAYERS_DROPPED\x10\x06\x12%\n!DEGRADATION_REASON_AGENTS_DROPPED\x10\x07\x12)\n%DEGRADATION_REASON_REFERENCES_TRIMMED\x10\x08\x12\'\n#DEGRADATION_REASON_ANSWER_RESTARTED\x10\t\x12\'\n#DEGRADATION_REASON_ANSWER_TRUNCATED\x10\n\x12)\n%DEGRADATION_REASON_STRATEGY_FELL_BACK\x10\x0b\x12$\n DEGRADATION_REASON_AGENT_REFUSED\x10\x0c\x12&\n\"DEGRADATION_REASON_MAJORITY_MISSED\x10\r\x12&\n\"DEGRADATION_REASON_ANSWER_FILTERED\x10\x0e\x12(\n$DEGRADATION_REASON_PARAMETER_DROPPED\x10\x0f\x12#\n\x1f\x44\x45GRADATION_REASON_JUDGE_FAILED\x10\x10\x12%\n!DEGRADATION_REASON_SIGNAL_MISSING\x10\x11\x12$\n DEGRADATION_REASON_PRICE_UNKNOWN\x10\x12\x12\'\n#DEGRADATION_REASON_OUTLIER_LEFT_OUT\x10\x13\x42\x18\n\x06moa.v1P\x01Z\x0cmoa/v1;moav1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +33,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moa.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\006moa.v1P\001Z\014moa/v1;moav1'
-  _globals['_ROLE']._serialized_start=1937
-  _globals['_ROLE']._serialized_end=2017
-  _globals['_BREAKERSTATE']._serialized_start=2019
-  _globals['_BREAKERSTATE']._serialized_end=2143
-  _globals['_DEGRADATIONREASON']._serialized_start=2146
-  _globals['_DEGRADATIONREASON']._serialized_end=2957
+  _globals['_ROLE']._serialized_start=2524
+  _globals['_ROLE']._serialized_end=2604
+  _globals['_PREFERENCE']._serialized_start=2606
+  _globals['_PREFERENCE']._serialized_end=2713
+  _globals['_REASONINGEFFORT']._serialized_start=2716
+  _globals['_REASONINGEFFORT']._serialized_end=2932
+  _globals['_BREAKERSTATE']._serialized_start=2934
+  _globals['_BREAKERSTATE']._serialized_end=3058
+  _globals['_DEGRADATIONREASON']._serialized_start=3061
+  _globals['_DEGRADATIONREASON']._serialized_end=3872
   _globals['_QUERY']._serialized_start=61
   _globals['_QUERY']._serialized_end=158
   _globals['_MESSAGE']._serialized_start=160
@@ -48,25 +52,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGE']._serialized_start=295
   _globals['_IMAGE']._serialized_end=336
   _globals['_OVERRIDES']._serialized_start=339
-  _globals['_OVERRIDES']._serialized_end=530
-  _globals['_LAYEROVERRIDE']._serialized_start=532
-  _globals['_LAYEROVERRIDE']._serialized_end=563
-  _globals['_SAMPLING']._serialized_start=566
-  _globals['_SAMPLING']._serialized_end=836
-  _globals['_BUDGET']._serialized_start=839
-  _globals['_BUDGET']._serialized_end=994
-  _globals['_PLAN']._serialized_start=997
-  _globals['_PLAN']._serialized_end=1190
-  _globals['_PLANNEDLAYER']._serialized_start=1193
-  _globals['_PLANNEDLAYER']._serialized_end=1364
-  _globals['_PLANNEDAGENT']._serialized_start=1366
-  _globals['_PLANNEDAGENT']._serialized_end=1461
-  _globals['_WORSTCASE']._serialized_start=1463
-  _globals['_WORSTCASE']._serialized_end=1549
-  _globals['_MIXTURE']._serialized_start=1552
-  _globals['_MIXTURE']._serialized_end=1748
-  _globals['_MODELSTATUS']._serialized_start=1750
-  _globals['_MODELSTATUS']._serialized_end=1816
-  _globals['_DEGRADATION']._serialized_start=1818
-  _globals['_DEGRADATION']._serialized_end=1935
+  _globals['_OVERRIDES']._serialized_end=606
+  _globals['_LAYEROVERRIDE']._serialized_start=608
+  _globals['_LAYEROVERRIDE']._serialized_end=639
+  _globals['_SAMPLING']._serialized_start=642
+  _globals['_SAMPLING']._serialized_end=1015
+  _globals['_BUDGET']._serialized_start=1018
+  _globals['_BUDGET']._serialized_end=1173
+  _globals['_PLAN']._serialized_start=1176
+  _globals['_PLAN']._serialized_end=1479
+  _globals['_PLANNEDLAYER']._serialized_start=1482
+  _globals['_PLANNEDLAYER']._serialized_end=1689
+  _globals['_PLANNEDAGENT']._serialized_start=1692
+  _globals['_PLANNEDAGENT']._serialized_end=1824
+  _globals['_PLANNEDGROUP']._serialized_start=1826
+  _globals['_PLANNEDGROUP']._serialized_end=1952
+  _globals['_GROUPSTEP']._serialized_start=1954
+  _globals['_GROUPSTEP']._serialized_end=2013
+  _globals['_WORSTCASE']._serialized_start=2015
+  _globals['_WORSTCASE']._serialized_end=2101
+  _globals['_MIXTURE']._serialized_start=2104
+  _globals['_MIXTURE']._serialized_end=2300
+  _globals['_MODELSTATUS']._serialized_start=2302
+  _globals['_MODELSTATUS']._serialized_end=2368
+  _globals['_DEGRADATION']._serialized_start=2371
+  _globals['_DEGRADATION']._serialized_end=2522
 # @@protoc_insertion_point(module_scope)

@@ -48,6 +48,74 @@ ROLE_ASSISTANT: Role.ValueType  # 3
 """An earlier answer."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _Preference:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PreferenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Preference.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PREFERENCE_UNSPECIFIED: _Preference.ValueType  # 0
+    """What the mixture says."""
+    PREFERENCE_QUALITY: _Preference.ValueType  # 1
+    """The best answer."""
+    PREFERENCE_COST: _Preference.ValueType  # 2
+    """The least money."""
+    PREFERENCE_SPEED: _Preference.ValueType  # 3
+    """The least time."""
+
+class Preference(_Preference, metaclass=_PreferenceEnumTypeWrapper):
+    """Preference is what matters most where agents are chosen."""
+
+PREFERENCE_UNSPECIFIED: Preference.ValueType  # 0
+"""What the mixture says."""
+PREFERENCE_QUALITY: Preference.ValueType  # 1
+"""The best answer."""
+PREFERENCE_COST: Preference.ValueType  # 2
+"""The least money."""
+PREFERENCE_SPEED: Preference.ValueType  # 3
+"""The least time."""
+Global___Preference: _TypeAlias = Preference  # noqa: Y015
+
+class _ReasoningEffort:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReasoningEffortEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasoningEffort.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REASONING_EFFORT_UNSPECIFIED: _ReasoningEffort.ValueType  # 0
+    """The agent's, then the model's own."""
+    REASONING_EFFORT_NONE: _ReasoningEffort.ValueType  # 1
+    """Not at all."""
+    REASONING_EFFORT_MINIMAL: _ReasoningEffort.ValueType  # 2
+    """As little as it can."""
+    REASONING_EFFORT_LOW: _ReasoningEffort.ValueType  # 3
+    """Little."""
+    REASONING_EFFORT_MEDIUM: _ReasoningEffort.ValueType  # 4
+    """As usual."""
+    REASONING_EFFORT_HIGH: _ReasoningEffort.ValueType  # 5
+    """Much."""
+    REASONING_EFFORT_MAX: _ReasoningEffort.ValueType  # 6
+    """As much as it can."""
+
+class ReasoningEffort(_ReasoningEffort, metaclass=_ReasoningEffortEnumTypeWrapper):
+    """ReasoningEffort says how much a model should reason. One that does not know a step takes the nearest."""
+
+REASONING_EFFORT_UNSPECIFIED: ReasoningEffort.ValueType  # 0
+"""The agent's, then the model's own."""
+REASONING_EFFORT_NONE: ReasoningEffort.ValueType  # 1
+"""Not at all."""
+REASONING_EFFORT_MINIMAL: ReasoningEffort.ValueType  # 2
+"""As little as it can."""
+REASONING_EFFORT_LOW: ReasoningEffort.ValueType  # 3
+"""Little."""
+REASONING_EFFORT_MEDIUM: ReasoningEffort.ValueType  # 4
+"""As usual."""
+REASONING_EFFORT_HIGH: ReasoningEffort.ValueType  # 5
+"""Much."""
+REASONING_EFFORT_MAX: ReasoningEffort.ValueType  # 6
+"""As much as it can."""
+Global___ReasoningEffort: _TypeAlias = ReasoningEffort  # noqa: Y015
+
 class _BreakerState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -298,12 +366,18 @@ class Overrides(_message.Message):
     BUDGET_FIELD_NUMBER: _builtins.int
     RESPONSE_SCHEMA_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    PREFER_FIELD_NUMBER: _builtins.int
+    DELIBERATE_FIELD_NUMBER: _builtins.int
     aggregator: _builtins.str
     """Optional. The name of the agent that writes the answer."""
     response_schema: _builtins.str
     """Optional. A JSON Schema (draft 2020-12) which the answer has to satisfy."""
     seed: _builtins.int
     """Optional. The seed of every pseudo-random choice of the run. Unset means a fresh one."""
+    prefer: Global___Preference.ValueType
+    """Optional. What a strategy that chooses among agents goes by. It chooses only what fits the budget."""
+    deliberate: _builtins.bool
+    """Optional. Whether it is said of every layer of several proposals who claims what in it."""
     @_builtins.property
     def sampling(self) -> Global___Sampling:
         """Optional. Sampling laid over that of every agent."""
@@ -325,13 +399,20 @@ class Overrides(_message.Message):
         budget: Global___Budget | None = ...,
         response_schema: _builtins.str = ...,
         seed: _builtins.int | None = ...,
+        prefer: Global___Preference.ValueType = ...,
+        deliberate: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "budget", b"budget", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deliberate", b"_deliberate", "_seed", b"_seed", "budget", b"budget", "deliberate", b"deliberate", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "aggregator", b"aggregator", "budget", b"budget", "layers", b"layers", "response_schema", b"response_schema", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deliberate", b"_deliberate", "_seed", b"_seed", "aggregator", b"aggregator", "budget", b"budget", "deliberate", b"deliberate", "layers", b"layers", "prefer", b"prefer", "response_schema", b"response_schema", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deliberate: _TypeAlias = _typing.Literal["deliberate"]  # noqa: Y015
+    _WhichOneofArgType__deliberate: _TypeAlias = _typing.Literal["_deliberate", b"_deliberate"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deliberate) -> _WhichOneofReturnType__deliberate | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___Overrides: _TypeAlias = Overrides  # noqa: Y015
@@ -373,6 +454,8 @@ class Sampling(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
     FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
+    REASONING_EFFORT_FIELD_NUMBER: _builtins.int
+    REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
     """Optional. From 0 to 2."""
     top_p: _builtins.float
@@ -385,6 +468,10 @@ class Sampling(_message.Message):
     """Optional. From -2 to 2."""
     frequency_penalty: _builtins.float
     """Optional. From -2 to 2."""
+    reasoning_effort: Global___ReasoningEffort.ValueType
+    """Optional. How much a model that reasons should reason."""
+    reasoning_tokens: _builtins.int
+    """Optional. The most tokens a model may reason, for models that take that. They count as max_tokens too."""
     @_builtins.property
     def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Optional. Texts that end an answer, at most four."""
@@ -399,10 +486,12 @@ class Sampling(_message.Message):
         stop: _abc.Iterable[_builtins.str] | None = ...,
         presence_penalty: _builtins.float | None = ...,
         frequency_penalty: _builtins.float | None = ...,
+        reasoning_effort: Global___ReasoningEffort.ValueType = ...,
+        reasoning_tokens: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_tokens", b"_max_tokens", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "max_tokens", b"max_tokens", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_tokens", b"_max_tokens", "_presence_penalty", b"_presence_penalty", "_reasoning_tokens", b"_reasoning_tokens", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "max_tokens", b"max_tokens", "presence_penalty", b"presence_penalty", "reasoning_tokens", b"reasoning_tokens", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_tokens", b"_max_tokens", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "max_tokens", b"max_tokens", "presence_penalty", b"presence_penalty", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_tokens", b"_max_tokens", "_presence_penalty", b"_presence_penalty", "_reasoning_tokens", b"_reasoning_tokens", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "max_tokens", b"max_tokens", "presence_penalty", b"presence_penalty", "reasoning_effort", b"reasoning_effort", "reasoning_tokens", b"reasoning_tokens", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
     _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
@@ -410,6 +499,8 @@ class Sampling(_message.Message):
     _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
     _WhichOneofReturnType__presence_penalty: _TypeAlias = _typing.Literal["presence_penalty"]  # noqa: Y015
     _WhichOneofArgType__presence_penalty: _TypeAlias = _typing.Literal["_presence_penalty", b"_presence_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning_tokens: _TypeAlias = _typing.Literal["reasoning_tokens"]  # noqa: Y015
+    _WhichOneofArgType__reasoning_tokens: _TypeAlias = _typing.Literal["_reasoning_tokens", b"_reasoning_tokens"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
@@ -422,6 +513,8 @@ class Sampling(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__presence_penalty) -> _WhichOneofReturnType__presence_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning_tokens) -> _WhichOneofReturnType__reasoning_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
@@ -490,17 +583,26 @@ class Plan(_message.Message):
     WORST_CASE_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
     DEGRADATIONS_FIELD_NUMBER: _builtins.int
+    WORST_CASE_WITH_FAILURES_FIELD_NUMBER: _builtins.int
+    PREFER_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
     mixture: _builtins.str
     """Output only. The mixture's name."""
     strategy: _builtins.str
     """Output only. The name of the strategy that decides who speaks next."""
+    prefer: Global___Preference.ValueType
+    """Output only. What the strategy goes by where it chooses among agents."""
+    fingerprint: _builtins.str
+    """Output only. A digest of everything that changes what is sent to models: the same fingerprint and
+    the same query mean the same calls.
+    """
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedLayer]:
         """Output only. The most layers there can be, in the order in which they speak, the answering one last."""
 
     @_builtins.property
     def worst_case(self) -> Global___WorstCase:
-        """Output only. The most the run can use."""
+        """Output only. The most the run can use when nothing fails."""
 
     @_builtins.property
     def budget(self) -> Global___Budget:
@@ -509,6 +611,10 @@ class Plan(_message.Message):
     @_builtins.property
     def degradations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Degradation]:
         """Output only. What was taken from the mixture to fit the budget."""
+
+    @_builtins.property
+    def worst_case_with_failures(self) -> Global___WorstCase:
+        """Output only. The most the run can use with every retry, hedge and fallback that is configured."""
 
     def __init__(
         self,
@@ -519,10 +625,13 @@ class Plan(_message.Message):
         worst_case: Global___WorstCase | None = ...,
         budget: Global___Budget | None = ...,
         degradations: _abc.Iterable[Global___Degradation] | None = ...,
+        worst_case_with_failures: Global___WorstCase | None = ...,
+        prefer: Global___Preference.ValueType = ...,
+        fingerprint: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "worst_case", b"worst_case"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "worst_case", b"worst_case", "worst_case_with_failures", b"worst_case_with_failures"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "degradations", b"degradations", "layers", b"layers", "mixture", b"mixture", "strategy", b"strategy", "worst_case", b"worst_case"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "degradations", b"degradations", "fingerprint", b"fingerprint", "layers", b"layers", "mixture", b"mixture", "prefer", b"prefer", "strategy", b"strategy", "worst_case", b"worst_case", "worst_case_with_failures", b"worst_case_with_failures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,6 +650,8 @@ class PlannedLayer(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     MOST_FIELD_NUMBER: _builtins.int
     FOLDS_FIELD_NUMBER: _builtins.int
+    WAVES_FIELD_NUMBER: _builtins.int
+    DELIBERATES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Output only. Its number, from 0."""
     quorum: _builtins.int
@@ -553,6 +664,8 @@ class PlannedLayer(_message.Message):
     """Output only. Whether it is only there for references that are too long for the answering agent: it, and the
     layers like it after it, then read them a few at a time, and the last of these writes the answer.
     """
+    deliberates: _builtins.bool
+    """Output only. Whether it is said who claims what in it."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedAgent]:
         """Output only. Its agents, in configured order."""
@@ -560,6 +673,12 @@ class PlannedLayer(_message.Message):
     @_builtins.property
     def grace(self) -> _duration_pb2.Duration:
         """Output only. How long it waits for the others once it has its quorum."""
+
+    @_builtins.property
+    def waves(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Output only. How many agents are asked at a time, wave after wave, until enough is known. Empty when all are
+        asked at once.
+        """
 
     def __init__(
         self,
@@ -571,10 +690,12 @@ class PlannedLayer(_message.Message):
         answers: _builtins.bool = ...,
         most: _builtins.int = ...,
         folds: _builtins.bool = ...,
+        waves: _abc.Iterable[_builtins.int] | None = ...,
+        deliberates: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "answers", b"answers", "folds", b"folds", "grace", b"grace", "index", b"index", "most", b"most", "quorum", b"quorum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "answers", b"answers", "deliberates", b"deliberates", "folds", b"folds", "grace", b"grace", "index", b"index", "most", b"most", "quorum", b"quorum", "waves", b"waves"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -590,15 +711,20 @@ class PlannedAgent(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output only. The agent's name."""
     model: _builtins.str
-    """Output only. The name of its model."""
+    """Output only. The name of its model. Empty when it is a mixture."""
     weight: _builtins.float
     """Output only. Its weight beside the others."""
     @_builtins.property
     def sampling(self) -> Global___Sampling:
         """Output only. Its sampling, overrides applied."""
+
+    @_builtins.property
+    def group(self) -> Global___PlannedGroup:
+        """Output only. The mixture that speaks as this agent. Unset when it is a model."""
 
     def __init__(
         self,
@@ -607,14 +733,85 @@ class PlannedAgent(_message.Message):
         model: _builtins.str = ...,
         sampling: Global___Sampling | None = ...,
         weight: _builtins.float = ...,
+        group: Global___PlannedGroup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sampling", b"sampling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "name", b"name", "sampling", b"sampling", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "model", b"model", "name", b"name", "sampling", b"sampling", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlannedAgent: _TypeAlias = PlannedAgent  # noqa: Y015
+
+@_typing.final
+class PlannedGroup(_message.Message):
+    """PlannedGroup is a mixture that speaks as an agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIXTURE_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    WORST_CASE_FIELD_NUMBER: _builtins.int
+    mixture: _builtins.str
+    """Output only. The mixture's name."""
+    strategy: _builtins.str
+    """Output only. The name of its strategy."""
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedLayer]:
+        """Output only. The most layers there can be, in the order in which they speak, the answering one last."""
+
+    @_builtins.property
+    def worst_case(self) -> Global___WorstCase:
+        """Output only. The most it can use each time it speaks. Contained in the plan's own."""
+
+    def __init__(
+        self,
+        *,
+        mixture: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        layers: _abc.Iterable[Global___PlannedLayer] | None = ...,
+        worst_case: Global___WorstCase | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worst_case", b"worst_case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers", "mixture", b"mixture", "strategy", b"strategy", "worst_case", b"worst_case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedGroup: _TypeAlias = PlannedGroup  # noqa: Y015
+
+@_typing.final
+class GroupStep(_message.Message):
+    """GroupStep is one step down into a group: an agent that is a mixture. Steps from the outermost to the innermost
+    name a group of a run.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    layer: _builtins.int
+    """Required. The number of the layer in which the agent speaks."""
+    position: _builtins.int
+    """Required. The agent's place in that layer, from 0."""
+    agent: _builtins.str
+    """Output only. The agent's name."""
+    def __init__(
+        self,
+        *,
+        layer: _builtins.int = ...,
+        position: _builtins.int = ...,
+        agent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "layer", b"layer", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupStep: _TypeAlias = GroupStep  # noqa: Y015
 
 @_typing.final
 class WorstCase(_message.Message):
@@ -626,7 +823,7 @@ class WorstCase(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     COST_NANOUSD_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
-    """Output only. Model calls, without retries and hedges."""
+    """Output only. Physical model calls."""
     tokens: _builtins.int
     """Output only. Tokens in and out, an upper estimate."""
     cost_nanousd: _builtins.int
@@ -736,6 +933,7 @@ class Degradation(_message.Message):
     LAYER_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     reason: Global___DegradationReason.ValueType
     """Output only. What kind."""
     layer: _builtins.int
@@ -744,6 +942,10 @@ class Degradation(_message.Message):
     """Output only. The agent it concerns. Empty when it concerns the layer or the run."""
     detail: _builtins.str
     """Output only. One sentence for people."""
+    @_builtins.property
+    def group(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupStep]:
+        """Output only. The group it concerns. Empty for the run's own layers."""
+
     def __init__(
         self,
         *,
@@ -751,10 +953,11 @@ class Degradation(_message.Message):
         layer: _builtins.int | None = ...,
         agent: _builtins.str = ...,
         detail: _builtins.str = ...,
+        group: _abc.Iterable[Global___GroupStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "layer", b"layer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "agent", b"agent", "detail", b"detail", "layer", b"layer", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_layer", b"_layer", "agent", b"agent", "detail", b"detail", "group", b"group", "layer", b"layer", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__layer: _TypeAlias = _typing.Literal["layer"]  # noqa: Y015
     _WhichOneofArgType__layer: _TypeAlias = _typing.Literal["_layer", b"_layer"]  # noqa: Y015

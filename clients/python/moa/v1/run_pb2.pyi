@@ -5,10 +5,12 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from moa.v1 import deliberation_pb2 as _deliberation_pb2
 from moa.v1 import error_pb2 as _error_pb2
 from moa.v1 import plan_pb2 as _plan_pb2
 import builtins as _builtins
@@ -96,6 +98,8 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     """It reached its token limit."""
     FINISH_REASON_CONTENT_FILTER: _FinishReason.ValueType  # 3
     """The endpoint withheld the rest."""
+    FINISH_REASON_OTHER: _FinishReason.ValueType  # 4
+    """Something else; the attempt has the endpoint's word for it."""
 
 class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
     """FinishReason says why a model stopped."""
@@ -108,6 +112,8 @@ FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
 """It reached its token limit."""
 FINISH_REASON_CONTENT_FILTER: FinishReason.ValueType  # 3
 """The endpoint withheld the rest."""
+FINISH_REASON_OTHER: FinishReason.ValueType  # 4
+"""Something else; the attempt has the endpoint's word for it."""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
 
 class _AttemptKind:
@@ -150,6 +156,186 @@ ATTEMPT_KIND_ADJUSTED: AttemptKind.ValueType  # 6
 """The call again without a parameter that the model refused."""
 Global___AttemptKind: _TypeAlias = AttemptKind  # noqa: Y015
 
+class _AttemptEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttemptEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTEMPT_END_UNSPECIFIED: _AttemptEnd.ValueType  # 0
+    """No end was given. Never sent on purpose."""
+    ATTEMPT_END_ANSWERED: _AttemptEnd.ValueType  # 1
+    """The model answered."""
+    ATTEMPT_END_FAILED: _AttemptEnd.ValueType  # 2
+    """It failed."""
+    ATTEMPT_END_HEDGE_LOST: _AttemptEnd.ValueType  # 3
+    """Another attempt beside it answered first."""
+    ATTEMPT_END_QUORUM: _AttemptEnd.ValueType  # 4
+    """Its layer had its quorum and its grace was over."""
+    ATTEMPT_END_DECIDED: _AttemptEnd.ValueType  # 5
+    """The outcome was decided without it."""
+    ATTEMPT_END_DEADLINE: _AttemptEnd.ValueType  # 6
+    """The time was up."""
+    ATTEMPT_END_CALLER_LEFT: _AttemptEnd.ValueType  # 7
+    """The run was cancelled."""
+    ATTEMPT_END_HANDOVER: _AttemptEnd.ValueType  # 8
+    """Another server took the run over."""
+
+class AttemptEnd(_AttemptEnd, metaclass=_AttemptEndEnumTypeWrapper):
+    """AttemptEnd says how an attempt, or an agent's turn, ended."""
+
+ATTEMPT_END_UNSPECIFIED: AttemptEnd.ValueType  # 0
+"""No end was given. Never sent on purpose."""
+ATTEMPT_END_ANSWERED: AttemptEnd.ValueType  # 1
+"""The model answered."""
+ATTEMPT_END_FAILED: AttemptEnd.ValueType  # 2
+"""It failed."""
+ATTEMPT_END_HEDGE_LOST: AttemptEnd.ValueType  # 3
+"""Another attempt beside it answered first."""
+ATTEMPT_END_QUORUM: AttemptEnd.ValueType  # 4
+"""Its layer had its quorum and its grace was over."""
+ATTEMPT_END_DECIDED: AttemptEnd.ValueType  # 5
+"""The outcome was decided without it."""
+ATTEMPT_END_DEADLINE: AttemptEnd.ValueType  # 6
+"""The time was up."""
+ATTEMPT_END_CALLER_LEFT: AttemptEnd.ValueType  # 7
+"""The run was cancelled."""
+ATTEMPT_END_HANDOVER: AttemptEnd.ValueType  # 8
+"""Another server took the run over."""
+Global___AttemptEnd: _TypeAlias = AttemptEnd  # noqa: Y015
+
+class _LayerEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LayerEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LayerEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LAYER_END_UNSPECIFIED: _LayerEnd.ValueType  # 0
+    """No end was given. Never sent on purpose."""
+    LAYER_END_ALL_HEARD: _LayerEnd.ValueType  # 1
+    """All its agents had answered or failed."""
+    LAYER_END_QUORUM: _LayerEnd.ValueType  # 2
+    """It had its quorum, and its grace was over."""
+    LAYER_END_DECIDED: _LayerEnd.ValueType  # 3
+    """The outcome was decided before all had answered."""
+    LAYER_END_DEADLINE: _LayerEnd.ValueType  # 4
+    """The time was up."""
+    LAYER_END_BUDGET: _LayerEnd.ValueType  # 5
+    """The budget was used up."""
+
+class LayerEnd(_LayerEnd, metaclass=_LayerEndEnumTypeWrapper):
+    """LayerEnd says why a layer closed."""
+
+LAYER_END_UNSPECIFIED: LayerEnd.ValueType  # 0
+"""No end was given. Never sent on purpose."""
+LAYER_END_ALL_HEARD: LayerEnd.ValueType  # 1
+"""All its agents had answered or failed."""
+LAYER_END_QUORUM: LayerEnd.ValueType  # 2
+"""It had its quorum, and its grace was over."""
+LAYER_END_DECIDED: LayerEnd.ValueType  # 3
+"""The outcome was decided before all had answered."""
+LAYER_END_DEADLINE: LayerEnd.ValueType  # 4
+"""The time was up."""
+LAYER_END_BUDGET: LayerEnd.ValueType  # 5
+"""The budget was used up."""
+Global___LayerEnd: _TypeAlias = LayerEnd  # noqa: Y015
+
+class _WaitKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAIT_KIND_UNSPECIFIED: _WaitKind.ValueType  # 0
+    """Nothing was waited for."""
+    WAIT_KIND_ATTEMPT: _WaitKind.ValueType  # 1
+    """A model that was answering."""
+    WAIT_KIND_QUEUE: _WaitKind.ValueType  # 2
+    """A free place at a model."""
+    WAIT_KIND_RETRY: _WaitKind.ValueType  # 3
+    """The pause before a retry."""
+    WAIT_KIND_GRACE: _WaitKind.ValueType  # 4
+    """The grace after the quorum."""
+    WAIT_KIND_GROUP: _WaitKind.ValueType  # 5
+    """The layers of a group."""
+    WAIT_KIND_JOURNAL: _WaitKind.ValueType  # 6
+    """The journal."""
+    WAIT_KIND_SERVER: _WaitKind.ValueType  # 7
+    """The server itself."""
+
+class WaitKind(_WaitKind, metaclass=_WaitKindEnumTypeWrapper):
+    """WaitKind is what was waited for."""
+
+WAIT_KIND_UNSPECIFIED: WaitKind.ValueType  # 0
+"""Nothing was waited for."""
+WAIT_KIND_ATTEMPT: WaitKind.ValueType  # 1
+"""A model that was answering."""
+WAIT_KIND_QUEUE: WaitKind.ValueType  # 2
+"""A free place at a model."""
+WAIT_KIND_RETRY: WaitKind.ValueType  # 3
+"""The pause before a retry."""
+WAIT_KIND_GRACE: WaitKind.ValueType  # 4
+"""The grace after the quorum."""
+WAIT_KIND_GROUP: WaitKind.ValueType  # 5
+"""The layers of a group."""
+WAIT_KIND_JOURNAL: WaitKind.ValueType  # 6
+"""The journal."""
+WAIT_KIND_SERVER: WaitKind.ValueType  # 7
+"""The server itself."""
+Global___WaitKind: _TypeAlias = WaitKind  # noqa: Y015
+
+class _AnswerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AnswerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ANSWER_STATE_UNSPECIFIED: _AnswerState.ValueType  # 0
+    """No state was given. Never sent on purpose."""
+    ANSWER_STATE_GIVEN: _AnswerState.ValueType  # 1
+    """There is one."""
+    ANSWER_STATE_ABSTAINED: _AnswerState.ValueType  # 2
+    """The mixture abstains: its agents do not agree enough to answer. The text is empty."""
+
+class AnswerState(_AnswerState, metaclass=_AnswerStateEnumTypeWrapper):
+    """AnswerState says whether there is an answer."""
+
+ANSWER_STATE_UNSPECIFIED: AnswerState.ValueType  # 0
+"""No state was given. Never sent on purpose."""
+ANSWER_STATE_GIVEN: AnswerState.ValueType  # 1
+"""There is one."""
+ANSWER_STATE_ABSTAINED: AnswerState.ValueType  # 2
+"""The mixture abstains: its agents do not agree enough to answer. The text is empty."""
+Global___AnswerState: _TypeAlias = AnswerState  # noqa: Y015
+
+class _CancelledBy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CancelledByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelledBy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANCELLED_BY_UNSPECIFIED: _CancelledBy.ValueType  # 0
+    """Nobody was named. Never sent on purpose."""
+    CANCELLED_BY_CALLER: _CancelledBy.ValueType  # 1
+    """The caller."""
+    CANCELLED_BY_ABANDONED: _CancelledBy.ValueType  # 2
+    """Nobody watched it any more."""
+    CANCELLED_BY_OPERATOR: _CancelledBy.ValueType  # 3
+    """An operator."""
+
+class CancelledBy(_CancelledBy, metaclass=_CancelledByEnumTypeWrapper):
+    """CancelledBy says who cancelled a run."""
+
+CANCELLED_BY_UNSPECIFIED: CancelledBy.ValueType  # 0
+"""Nobody was named. Never sent on purpose."""
+CANCELLED_BY_CALLER: CancelledBy.ValueType  # 1
+"""The caller."""
+CANCELLED_BY_ABANDONED: CancelledBy.ValueType  # 2
+"""Nobody watched it any more."""
+CANCELLED_BY_OPERATOR: CancelledBy.ValueType  # 3
+"""An operator."""
+Global___CancelledBy: _TypeAlias = CancelledBy  # noqa: Y015
+
 @_typing.final
 class Cursor(_message.Message):
     """Cursor is a place in a run's events. Places are ordered by epoch, then by sequence."""
@@ -189,6 +375,9 @@ class Usage(_message.Message):
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     CERTAINTY_FIELD_NUMBER: _builtins.int
     COST_NANOUSD_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
+    CALLS_AVOIDED_FIELD_NUMBER: _builtins.int
+    CALLS_CUT_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
     """Output only. Physical calls made upstream."""
     input_tokens: _builtins.int
@@ -203,6 +392,12 @@ class Usage(_message.Message):
     """Output only. How well the tokens are known."""
     cost_nanousd: _builtins.int
     """Output only. Money, in billionths of a US dollar. Unset when a price is unknown."""
+    cache_write_tokens: _builtins.int
+    """Output only. Those of the input tokens that were written to a prompt cache."""
+    calls_avoided: _builtins.int
+    """Output only. Calls that were planned and did not have to be made."""
+    calls_cut: _builtins.int
+    """Output only. Those of the calls that were stopped because they were not needed any more."""
     def __init__(
         self,
         *,
@@ -213,10 +408,13 @@ class Usage(_message.Message):
         reasoning_tokens: _builtins.int = ...,
         certainty: Global___Certainty.ValueType = ...,
         cost_nanousd: _builtins.int | None = ...,
+        cache_write_tokens: _builtins.int = ...,
+        calls_avoided: _builtins.int = ...,
+        calls_cut: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanousd", b"_cost_nanousd", "cost_nanousd", b"cost_nanousd"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanousd", b"_cost_nanousd", "cached_input_tokens", b"cached_input_tokens", "calls", b"calls", "certainty", b"certainty", "cost_nanousd", b"cost_nanousd", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanousd", b"_cost_nanousd", "cache_write_tokens", b"cache_write_tokens", "cached_input_tokens", b"cached_input_tokens", "calls", b"calls", "calls_avoided", b"calls_avoided", "calls_cut", b"calls_cut", "certainty", b"certainty", "cost_nanousd", b"cost_nanousd", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nanousd: _TypeAlias = _typing.Literal["cost_nanousd"]  # noqa: Y015
     _WhichOneofArgType__cost_nanousd: _TypeAlias = _typing.Literal["_cost_nanousd", b"_cost_nanousd"]  # noqa: Y015
@@ -238,6 +436,9 @@ class Attempt(_message.Message):
     FIRST_TOKEN_TIME_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    UPSTREAM_CODE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Output only. The name of the model that was called."""
     served_model: _builtins.str
@@ -246,6 +447,10 @@ class Attempt(_message.Message):
     """Output only. Why it was made."""
     failure: _error_pb2.ErrorReason.ValueType
     """Output only. Why it failed. Unspecified when it did not."""
+    end: Global___AttemptEnd.ValueType
+    """Output only. How it ended."""
+    upstream_code: _builtins.str
+    """Output only. The endpoint's own code of the failure or the end, such as "unsupported_parameter". Never its text."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was started."""
@@ -262,6 +467,10 @@ class Attempt(_message.Message):
     def usage(self) -> Global___Usage:
         """Output only. What it used."""
 
+    @_builtins.property
+    def queued(self) -> _duration_pb2.Duration:
+        """Output only. How long it waited for its turn before it was started."""
+
     def __init__(
         self,
         *,
@@ -273,10 +482,13 @@ class Attempt(_message.Message):
         first_token_time: _timestamp_pb2.Timestamp | None = ...,
         failure: _error_pb2.ErrorReason.ValueType = ...,
         usage: Global___Usage | None = ...,
+        end: Global___AttemptEnd.ValueType = ...,
+        queued: _duration_pb2.Duration | None = ...,
+        upstream_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "first_token_time", b"first_token_time", "start_time", b"start_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "first_token_time", b"first_token_time", "queued", b"queued", "start_time", b"start_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure", "first_token_time", b"first_token_time", "kind", b"kind", "model", b"model", "served_model", b"served_model", "start_time", b"start_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "end_time", b"end_time", "failure", b"failure", "first_token_time", b"first_token_time", "kind", b"kind", "model", b"model", "queued", b"queued", "served_model", b"served_model", "start_time", b"start_time", "upstream_code", b"upstream_code", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,25 +508,28 @@ class Proposal(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    MIXTURE_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """Output only. The agent's name."""
     position: _builtins.int
     """Output only. The agent's place in its layer, from 0."""
     model: _builtins.str
-    """Output only. The name of the model that was asked for."""
+    """Output only. The name of the model that was asked for. Empty when a mixture spoke."""
     served_model: _builtins.str
     """Output only. The name of the model that served."""
     text: _builtins.str
     """Output only. The text, without reasoning."""
     finish_reason: Global___FinishReason.ValueType
     """Output only. Why the model stopped."""
+    mixture: _builtins.str
+    """Output only. The name of the mixture that spoke. Empty when a model did."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """Output only. The attempts that were made for it, failed ones included."""
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """Output only. What all its attempts used."""
+        """Output only. What all its attempts used, those of a mixture's layers included."""
 
     def __init__(
         self,
@@ -327,10 +542,11 @@ class Proposal(_message.Message):
         finish_reason: Global___FinishReason.ValueType = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         usage: Global___Usage | None = ...,
+        mixture: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempts", b"attempts", "finish_reason", b"finish_reason", "model", b"model", "position", b"position", "served_model", b"served_model", "text", b"text", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempts", b"attempts", "finish_reason", b"finish_reason", "mixture", b"mixture", "model", b"model", "position", b"position", "served_model", b"served_model", "text", b"text", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,6 +565,8 @@ class AgentFailure(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    PERMANENT_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """Output only. The agent's name."""
     position: _builtins.int
@@ -359,6 +577,10 @@ class AgentFailure(_message.Message):
     """Output only. Why it failed."""
     detail: _builtins.str
     """Output only. One sentence for people. Never the text of an upstream."""
+    end: Global___AttemptEnd.ValueType
+    """Output only. How its turn ended: failed, or cut."""
+    permanent: _builtins.bool
+    """Output only. Whether the same call would fail again until somebody mends something."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """Output only. The attempts that were made."""
@@ -377,43 +599,140 @@ class AgentFailure(_message.Message):
         detail: _builtins.str = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         usage: Global___Usage | None = ...,
+        end: Global___AttemptEnd.ValueType = ...,
+        permanent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempts", b"attempts", "detail", b"detail", "model", b"model", "position", b"position", "reason", b"reason", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempts", b"attempts", "detail", b"detail", "end", b"end", "model", b"model", "permanent", b"permanent", "position", b"position", "reason", b"reason", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentFailure: _TypeAlias = AgentFailure  # noqa: Y015
 
 @_typing.final
-class LayerResult(_message.Message):
-    """LayerResult is a closed layer."""
+class Wait(_message.Message):
+    """Wait is a piece of the critical path: a shorter one would have ended the layer earlier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    kind: Global___WaitKind.ValueType
+    """Output only. What was waited for."""
+    attempt: _builtins.int
+    """Output only. Which of its attempts, from 0. Unset when for none."""
+    @_builtins.property
+    def voice(self) -> _deliberation_pb2.Voice:
+        """Output only. Whom it was waited for. Unset when for nobody."""
+
+    @_builtins.property
+    def time(self) -> _duration_pb2.Duration:
+        """Output only. How long."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___WaitKind.ValueType = ...,
+        voice: _deliberation_pb2.Voice | None = ...,
+        attempt: _builtins.int | None = ...,
+        time: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attempt", b"_attempt", "attempt", b"attempt", "time", b"time", "voice", b"voice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attempt", b"_attempt", "attempt", b"attempt", "kind", b"kind", "time", b"time", "voice", b"voice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__attempt: _TypeAlias = _typing.Literal["attempt"]  # noqa: Y015
+    _WhichOneofArgType__attempt: _TypeAlias = _typing.Literal["_attempt", b"_attempt"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__attempt) -> _WhichOneofReturnType__attempt | None: ...
+
+Global___Wait: _TypeAlias = Wait  # noqa: Y015
+
+@_typing.final
+class AgentSummary(_message.Message):
+    """AgentSummary says how an agent's turn in a layer went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOICE_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    end: Global___AttemptEnd.ValueType
+    """Output only. How its turn ended."""
+    failure: _error_pb2.ErrorReason.ValueType
+    """Output only. Why it failed. Unspecified when it did not."""
+    asked: _builtins.str
+    """Output only. The name of the model, or of the mixture, that was asked for."""
+    served: _builtins.str
+    """Output only. The name of the model that served, where another one did."""
+    attempts: _builtins.int
+    """Output only. How many attempts were made for it."""
+    @_builtins.property
+    def voice(self) -> _deliberation_pb2.Voice:
+        """Output only. Which agent."""
+
+    @_builtins.property
+    def time(self) -> _duration_pb2.Duration:
+        """Output only. How long its turn took."""
+
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """Output only. What it used."""
+
+    def __init__(
+        self,
+        *,
+        voice: _deliberation_pb2.Voice | None = ...,
+        end: Global___AttemptEnd.ValueType = ...,
+        failure: _error_pb2.ErrorReason.ValueType = ...,
+        asked: _builtins.str = ...,
+        served: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        time: _duration_pb2.Duration | None = ...,
+        usage: Global___Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "usage", b"usage", "voice", b"voice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "attempts", b"attempts", "end", b"end", "failure", b"failure", "served", b"served", "time", b"time", "usage", b"usage", "voice", b"voice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentSummary: _TypeAlias = AgentSummary  # noqa: Y015
+
+@_typing.final
+class LayerSummary(_message.Message):
+    """LayerSummary is a closed layer without its texts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: _builtins.int
-    PROPOSALS_FIELD_NUMBER: _builtins.int
-    FAILURES_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Output only. The layer's number, from 0."""
+    end: Global___LayerEnd.ValueType
+    """Output only. Why it closed."""
     answers: _builtins.bool
     """Output only. Whether this layer's text is the answer."""
-    @_builtins.property
-    def proposals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proposal]:
-        """Output only. The proposals, in configured order."""
-
-    @_builtins.property
-    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentFailure]:
-        """Output only. The agents that gave none, in configured order."""
-
+    quorum: _builtins.int
+    """Output only. How many proposals it needed."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the layer was started."""
+        """Output only. When it was started."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
@@ -423,20 +742,77 @@ class LayerResult(_message.Message):
     def usage(self) -> Global___Usage:
         """Output only. What it used."""
 
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentSummary]:
+        """Output only. Its agents, in configured order."""
+
+    @_builtins.property
+    def waits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wait]:
+        """Output only. What determined its end, in order."""
+
+    @_builtins.property
+    def group(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.GroupStep]:
+        """Output only. The group it is in. Empty for the run's own layers."""
+
     def __init__(
         self,
         *,
         index: _builtins.int = ...,
-        proposals: _abc.Iterable[Global___Proposal] | None = ...,
-        failures: _abc.Iterable[Global___AgentFailure] | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        end: Global___LayerEnd.ValueType = ...,
         usage: Global___Usage | None = ...,
         answers: _builtins.bool = ...,
+        quorum: _builtins.int = ...,
+        agents: _abc.Iterable[Global___AgentSummary] | None = ...,
+        waits: _abc.Iterable[Global___Wait] | None = ...,
+        group: _abc.Iterable[_plan_pb2.GroupStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "end_time", b"end_time", "failures", b"failures", "index", b"index", "proposals", b"proposals", "start_time", b"start_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "answers", b"answers", "end", b"end", "end_time", b"end_time", "group", b"group", "index", b"index", "quorum", b"quorum", "start_time", b"start_time", "usage", b"usage", "waits", b"waits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerSummary: _TypeAlias = LayerSummary  # noqa: Y015
+
+@_typing.final
+class LayerResult(_message.Message):
+    """LayerResult is a closed layer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    PROPOSALS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    DELIBERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def summary(self) -> Global___LayerSummary:
+        """Output only. How it went."""
+
+    @_builtins.property
+    def proposals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proposal]:
+        """Output only. The proposals, in configured order."""
+
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentFailure]:
+        """Output only. The agents that gave none, in configured order."""
+
+    @_builtins.property
+    def deliberation(self) -> _deliberation_pb2.Deliberation:
+        """Output only. Who claims what in it. Unset when that was not asked for."""
+
+    def __init__(
+        self,
+        *,
+        summary: Global___LayerSummary | None = ...,
+        proposals: _abc.Iterable[Global___Proposal] | None = ...,
+        failures: _abc.Iterable[Global___AgentFailure] | None = ...,
+        deliberation: _deliberation_pb2.Deliberation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deliberation", b"deliberation", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliberation", b"deliberation", "failures", b"failures", "proposals", b"proposals", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -455,7 +831,8 @@ class Answer(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     DEGRADATIONS_FIELD_NUMBER: _builtins.int
-    VOTES_FIELD_NUMBER: _builtins.int
+    JUDGEMENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Output only. The text."""
     agent: _builtins.str
@@ -468,13 +845,15 @@ class Answer(_message.Message):
     """Output only. Why the model stopped."""
     degraded: _builtins.bool
     """Output only. Whether the answer is less than what was planned."""
+    state: Global___AnswerState.ValueType
+    """Output only. Whether there is an answer."""
     @_builtins.property
     def degradations(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Degradation]:
         """Output only. Why it is less."""
 
     @_builtins.property
-    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vote]:
-        """Output only. The votes, when the strategy votes, the winner first."""
+    def judgement(self) -> _deliberation_pb2.Judgement:
+        """Output only. What the answer rests on, when proposals were counted, scored or ranked."""
 
     def __init__(
         self,
@@ -486,47 +865,62 @@ class Answer(_message.Message):
         finish_reason: Global___FinishReason.ValueType = ...,
         degraded: _builtins.bool = ...,
         degradations: _abc.Iterable[_plan_pb2.Degradation] | None = ...,
-        votes: _abc.Iterable[Global___Vote] | None = ...,
+        judgement: _deliberation_pb2.Judgement | None = ...,
+        state: Global___AnswerState.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "degradations", b"degradations", "degraded", b"degraded", "finish_reason", b"finish_reason", "model", b"model", "served_model", b"served_model", "text", b"text", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "degradations", b"degradations", "degraded", b"degraded", "finish_reason", b"finish_reason", "judgement", b"judgement", "model", b"model", "served_model", b"served_model", "state", b"state", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
 
 @_typing.final
-class Vote(_message.Message):
-    """Vote is one of the choices of a vote."""
+class Outcome(_message.Message):
+    """Outcome says how good a run turned out to be, by whoever can tell."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CHOICE_FIELD_NUMBER: _builtins.int
-    WEIGHT_FIELD_NUMBER: _builtins.int
-    AGENTS_FIELD_NUMBER: _builtins.int
-    choice: _builtins.str
-    """Output only. The choice, as it was read from the proposals."""
-    weight: _builtins.float
-    """Output only. The weights of those who chose it, added up."""
+    NAME_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. What was looked at, such as "correct" or "helpful": lower case letters, digits and "._-"."""
+    score: _builtins.float
+    """Optional. How good, from 0 to 1."""
+    label: _builtins.str
+    """Optional. How good, in a word, at most 64 characters."""
+    source: _builtins.str
+    """Required. Who says so, such as "user", "reviewer" or the name of a program."""
+    explanation: _builtins.str
+    """Optional. Why, for people, at most 1,000 characters."""
     @_builtins.property
-    def agents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Output only. Those who chose it."""
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it was recorded."""
 
     def __init__(
         self,
         *,
-        choice: _builtins.str = ...,
-        weight: _builtins.float = ...,
-        agents: _abc.Iterable[_builtins.str] | None = ...,
+        name: _builtins.str = ...,
+        score: _builtins.float | None = ...,
+        label: _builtins.str = ...,
+        source: _builtins.str = ...,
+        explanation: _builtins.str = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "record_time", b"record_time", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "choice", b"choice", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "explanation", b"explanation", "label", b"label", "name", b"name", "record_time", b"record_time", "score", b"score", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
-Global___Vote: _TypeAlias = Vote  # noqa: Y015
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
@@ -534,18 +928,65 @@ class Run(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RUN_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    CANCELLED_BY_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    MIXTURE_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_FIELD_NUMBER: _builtins.int
+    OVERHEAD_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    DEGRADATIONS_FIELD_NUMBER: _builtins.int
+    OWNERS_LOST_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Output only. Its id."""
     request_id: _builtins.str
     """Output only. The caller's id of the request that started it."""
     state: Global___RunState.ValueType
     """Output only. How far it is."""
+    cancelled_by: Global___CancelledBy.ValueType
+    """Output only. Who cancelled it. Unspecified while nobody has."""
+    caller: _builtins.str
+    """Output only. The name of the caller whose run it is."""
+    trace_id: _builtins.str
+    """Output only. The id of its trace, in hexadecimal. Empty when it is not traced."""
+    mixture: _builtins.str
+    """Output only. The mixture's name."""
+    strategy: _builtins.str
+    """Output only. The name of the strategy."""
+    owners_lost: _builtins.int
+    """Output only. How many servers it lost to silence, orderly hand-overs not counted."""
     @_builtins.property
     def cursor(self) -> Global___Cursor:
         """Output only. The place of its newest event."""
@@ -558,6 +999,42 @@ class Run(_message.Message):
     def failure(self) -> Global___RunFailure:
         """Output only. Why it failed. Unset while it has not."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Output only. The caller's own words about it."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it was registered."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it ended. Unset while it is carried out."""
+
+    @_builtins.property
+    def time_to_first_token(self) -> _duration_pb2.Duration:
+        """Output only. The time from its start to the first piece of the answer. Unset while there is none."""
+
+    @_builtins.property
+    def overhead(self) -> _duration_pb2.Duration:
+        """Output only. The time of the critical path that was spent waiting for no model."""
+
+    @_builtins.property
+    def budget(self) -> _plan_pb2.Budget:
+        """Output only. The limits that hold for it."""
+
+    @_builtins.property
+    def degradations(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Degradation]:
+        """Output only. Why its answer is less than what was planned."""
+
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outcome]:
+        """Output only. What was recorded of how good it turned out to be."""
+
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerSummary]:
+        """Output only. Its closed layers, those of groups included, in the order in which they closed. Only in the full view."""
+
     def __init__(
         self,
         *,
@@ -567,10 +1044,25 @@ class Run(_message.Message):
         cursor: Global___Cursor | None = ...,
         usage: Global___Usage | None = ...,
         failure: Global___RunFailure | None = ...,
+        cancelled_by: Global___CancelledBy.ValueType = ...,
+        caller: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        trace_id: _builtins.str = ...,
+        mixture: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        time_to_first_token: _duration_pb2.Duration | None = ...,
+        overhead: _duration_pb2.Duration | None = ...,
+        budget: _plan_pb2.Budget | None = ...,
+        degradations: _abc.Iterable[_plan_pb2.Degradation] | None = ...,
+        owners_lost: _builtins.int = ...,
+        outcomes: _abc.Iterable[Global___Outcome] | None = ...,
+        layers: _abc.Iterable[Global___LayerSummary] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "failure", b"failure", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "cursor", b"cursor", "end_time", b"end_time", "failure", b"failure", "overhead", b"overhead", "start_time", b"start_time", "time_to_first_token", b"time_to_first_token", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "failure", b"failure", "request_id", b"request_id", "run_id", b"run_id", "state", b"state", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "caller", b"caller", "cancelled_by", b"cancelled_by", "cursor", b"cursor", "degradations", b"degradations", "end_time", b"end_time", "failure", b"failure", "labels", b"labels", "layers", b"layers", "mixture", b"mixture", "outcomes", b"outcomes", "overhead", b"overhead", "owners_lost", b"owners_lost", "request_id", b"request_id", "run_id", b"run_id", "start_time", b"start_time", "state", b"state", "strategy", b"strategy", "time_to_first_token", b"time_to_first_token", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -582,19 +1074,47 @@ class RunFailure(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     PARTIAL_TEXT_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
     reason: _error_pb2.ErrorReason.ValueType
     """Output only. Why."""
     detail: _builtins.str
     """Output only. One sentence for people."""
     partial_text: _builtins.str
     """Output only. What had been written of the answer."""
+    code: _builtins.int
+    """Output only. The google.rpc.Code a failed call would carry: what to go by when the reason is not known."""
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentFailure]:
         """Output only. The agents that failed in the layer at which the run ended."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Output only. What the reason's ErrorInfo would carry."""
 
     def __init__(
         self,
@@ -603,10 +1123,12 @@ class RunFailure(_message.Message):
         detail: _builtins.str = ...,
         failures: _abc.Iterable[Global___AgentFailure] | None = ...,
         partial_text: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        code: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "failures", b"failures", "partial_text", b"partial_text", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "detail", b"detail", "failures", b"failures", "metadata", b"metadata", "partial_text", b"partial_text", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from moa_server.domain import event as facts
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.usage import Usage
+from moa_server.engine.records.closed_layers import ClosedLayers
 
 
 @dataclass(slots=True)
@@ -27,8 +28,12 @@ class History:
     @classmethod
     def of(cls, events: Iterable[facts.Event]) -> "History":
         """Read a run's events, in order."""
-        history = cls()
+        history, layers = cls(), ClosedLayers()
         for event in events:
+            closed = layers.hear(event.fact)
+            if closed is not None:
+                history.closed.append(closed)
+                history.given.clear()
             match event.fact:
                 case facts.RunStarted():
                     history.started = True
@@ -39,9 +44,6 @@ class History:
                     history.given[proposal.position] = proposal
                 case facts.AgentFailed(layer, failure):
                     history._end_call(layer, failure.position, failure.usage)
-                case facts.LayerClosed(layer_result):
-                    history.closed.append(layer_result)
-                    history.given.clear()
                 case facts.DecisionMade():
                     history.decisions += 1
         return history

@@ -1,13 +1,15 @@
 """Reads from the journal what has become of a run."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from moa_server.domain.errors import ResumePointExpired, RunNotFound
-from moa_server.domain.event import BEGINNING, Cursor, Event, LayerClosed, Terminal
+from moa_server.domain.event import BEGINNING, Cursor, Event, Terminal
 from moa_server.domain.ports import Journal
 from moa_server.domain.proposal import LayerResult
 from moa_server.domain.run import RunRecord
 from moa_server.domain.usage import Usage
+from moa_server.engine.records.closed_layers import ClosedLayers
 from moa_server.engine.records.history import History
 
 _BATCH = 500
@@ -21,6 +23,8 @@ class RunStatus:
     cursor: Cursor
     usage: Usage
     terminal: Terminal | None
+    ended: datetime | None = None
+    """By the clock of the server that ended it."""
 
 
 async def read_all(journal: Journal, run_id: str) -> list[Event]:
@@ -33,9 +37,11 @@ async def read_all(journal: Journal, run_id: str) -> list[Event]:
 
 async def closed_layer(run_id: str, index: int, journal: Journal) -> LayerResult | None:
     """Return a layer of a run if it has closed."""
+    layers = ClosedLayers()
     for event in await read_all(journal, run_id):
-        if isinstance(event.fact, LayerClosed) and event.fact.layer.index == index:
-            return event.fact.layer
+        layer = layers.hear(event.fact)
+        if layer is not None and layer.index == index:
+            return layer
     return None
 
 
@@ -56,5 +62,5 @@ async def status_of(run_id: str, journal: Journal) -> RunStatus:
     cursor = events[-1].cursor if events else BEGINNING
     end = events[-1].fact if events else None
     if isinstance(end, Terminal):
-        return RunStatus(record, cursor, end.usage, end)
+        return RunStatus(record, cursor, end.usage, end, events[-1].time)
     return RunStatus(record, cursor, History.of(events).spent, None)

@@ -9,6 +9,7 @@ from moa_server.domain.event import Cursor, Event
 from moa_server.domain.ports import Journal
 from moa_server.domain.run import RunState
 from moa_server.engine.records.run_log import RunLog
+from moa_server.engine.records.run_reader import read_all
 
 _BATCH = 500
 
@@ -40,19 +41,21 @@ class Watcher:
         self._hints: AsyncGenerator[None, None] | None = None
         self._is_done = False
 
-    async def events(self) -> AsyncGenerator[Event | None, None]:
-        """Yield what happens, and None whenever nothing did for the heartbeat time; end after the terminal event."""
+    async def events(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield what happens, all that is there at once, and nothing whenever nothing did for the heartbeat time.
+
+        It ends after the terminal event, which one who begins at the end or beyond it is told again.
+        """
         self._heartbeat = Heartbeat(self._heartbeat_s)
         with self._present:
             try:
                 while not self._is_done:
                     news = await self._news()
-                    if news is not None and not news:
-                        yield None
-                    for event in news or ():
-                        self._cursor = event.cursor
-                        self._is_done = event.is_terminal
-                        yield event
+                    if news is None:
+                        continue
+                    if news:
+                        self._cursor, self._is_done = news[-1].cursor, news[-1].is_terminal
+                    yield news
             finally:
                 self._heartbeat.close()
                 await self._stop_following()
@@ -95,9 +98,9 @@ class Watcher:
         if record is None:
             raise RunNotFound(f"run {self._run_id} not found", metadata={"run_id": self._run_id})
         if record.state is not RunState.RUNNING:
-            # Its last events may have come between the two looks; for one who has seen them, nothing more can.
-            self._is_done = not await self._journal.read(self._run_id, self._cursor, 1)
-            return None
+            # Its last events may have come between the two looks.
+            last = await self._journal.read(self._run_id, self._cursor, _BATCH)
+            return last or (await read_all(self._journal, self._run_id))[-1:]
         await anext(self._hints)
         if not self._heartbeat.is_due:
             return None

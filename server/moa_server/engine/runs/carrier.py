@@ -6,12 +6,13 @@ from typing import Any
 
 from opentelemetry import trace
 
+from moa_server.domain.answer import Answer
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import DeadlineExceeded
 from moa_server.domain.event import DecisionMade, LayerClosed, LayerStarted, RunSucceeded
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
-from moa_server.domain.proposal import AgentFailure, Answer, LayerResult, Proposal
+from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
 from moa_server.domain.usage import Budget
 from moa_server.engine.plans.worst_case import to_come
@@ -102,7 +103,7 @@ class Carrier:
             raise complaint
         asked = repair_request(plan.messages, answer.text, complaint, schema)
         result = await self._result_of(Layer((Call(agent, messages=asked, response_schema=schema),)))
-        repaired = Answer.of(result.proposals[0], answer.votes)
+        repaired = Answer.of(result.proposals[0], answer.judgement)
         still = mismatch(repaired.text, schema)
         if still is not None:
             raise still
@@ -139,7 +140,7 @@ class Carrier:
                 raise error
         else:
             result = await OpenLayer(run, layer, index, deadline, given).result()
-        run.tell(LayerClosed(result))
+        run.tell(LayerClosed(result.summary()))
         await run.log.durable()  # before the next layer spends
         return result
 

@@ -9,7 +9,7 @@ from opentelemetry import trace
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import InternalError
 from moa_server.domain.event import AgentFailed, AgentStarted, ProposalDelta, ProposalReceived
-from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
+from moa_server.domain.proposal import AgentFailure, LayerEnd, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Layer
 from moa_server.engine.runs.quorum import degradation_of, quorum_of
 from moa_server.engine.runs.refusals import sift
@@ -57,7 +57,7 @@ class OpenLayer:
                     for position, call in enumerate(self._layer.calls)
                     if position not in self._outcomes
                 }
-                await self._until_closed(tasks)
+                end = await self._until_closed(tasks)
                 self._is_closed = True
                 for task in tasks:
                     task.cancel()
@@ -80,10 +80,12 @@ class OpenLayer:
             self._layer.answers,
             tuple(self._arrival),
             (*missed, *self._degradations),
+            end,
+            self._quorum or len(self._layer.calls),
         )
 
-    async def _until_closed(self, tasks: set[asyncio.Task[None]]) -> None:
-        """Wait until all are done, or the matter is settled, or the quorum's grace is over."""
+    async def _until_closed(self, tasks: set[asyncio.Task[None]]) -> LayerEnd:
+        """Wait until all are done, or the matter is settled, or the quorum's grace is over, and return which."""
         pending = {task for task in tasks if not task.done()}
         grace_ends: float | None = None
         loop = asyncio.get_running_loop()
@@ -93,7 +95,8 @@ class OpenLayer:
             timeout = None if grace_ends is None else max(grace_ends - loop.time(), 0)
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done and grace_ends is not None:
-                return
+                return LayerEnd.QUORUM
+        return LayerEnd.DECIDED if pending else LayerEnd.ALL_HEARD
 
     async def _take_turn(self, position: int, call: Call) -> None:
         """Let one agent answer, and make whatever comes of it a fact: only a cancelled run raises."""

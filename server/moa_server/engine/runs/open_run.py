@@ -10,7 +10,7 @@ from opentelemetry.trace import StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from moa_server.domain.errors import DeadlineExceeded, InternalError, MoaError
-from moa_server.domain.event import RunCancelled, RunFailed, RunSucceeded, Terminal
+from moa_server.domain.event import CancelledBy, RunCancelled, RunFailed, RunSucceeded, Terminal
 from moa_server.domain.run import RunRecord
 from moa_server.engine.runs.carrier import Carrier
 from moa_server.engine.runs.run_context import RunContext
@@ -33,7 +33,7 @@ class OpenRun:
     """Called once, with the end, or with None when the run is no longer this server's."""
     _group: asyncio.TaskGroup | None = None
     _task: asyncio.Task[None] | None = None
-    _cancelled_by: str = ""
+    _cancelled_by: CancelledBy | None = None
     _is_given_up: bool = False
     _has_begun: bool = False
     _is_decided: bool = False
@@ -50,9 +50,9 @@ class OpenRun:
         if self._group is not None:
             self._group.create_task(work, name=f"beside run {self.record.run_id}")
 
-    def cancel(self, by: str) -> None:
+    def cancel(self, by: CancelledBy) -> None:
         """Cancel everything under the run, and end it as cancelled, unless it has come to its end already."""
-        if not self._cancelled_by and not self._is_decided:
+        if self._cancelled_by is None and not self._is_decided:
             self._cancelled_by = by
             self._stop()
 
@@ -116,10 +116,10 @@ class OpenRun:
         except asyncio.CancelledError as error:
             error.__traceback__ = None  # its frames hold the error in turn: 50 KiB that only the collector would find
             task = asyncio.current_task()
-            if self._is_given_up or not self._cancelled_by or task is None:
+            if self._is_given_up or self._cancelled_by is None or task is None:
                 raise asyncio.CancelledError from None
             task.uncancel()
-            return self._cancelled()
+            return RunCancelled(self._cancelled_by, self.context.spending.spent)
         except Exception:
             _logger.exception("run.broke")
             return self._failed(InternalError("the server failed while it carried the run out"))
@@ -128,14 +128,11 @@ class OpenRun:
         # What was asked before the task had begun has cancelled nothing yet.
         if self._is_given_up:
             raise asyncio.CancelledError
-        if self._cancelled_by:
-            return self._cancelled()
+        if self._cancelled_by is not None:
+            return RunCancelled(self._cancelled_by, self.context.spending.spent)
         if isinstance(self.work, MoaError):
             raise self.work
         return await self.work.to_the_end()
-
-    def _cancelled(self) -> RunCancelled:
-        return RunCancelled(self._cancelled_by, self.context.spending.spent)
 
     def _failed(self, error: MoaError) -> RunFailed:
         return RunFailed(

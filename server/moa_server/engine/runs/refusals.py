@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from moa_server.domain.errors import ModelRefused
 from moa_server.domain.proposal import AgentFailure, Proposal
 
 _LONGEST_REFUSAL = 400
@@ -38,16 +37,4 @@ def sift(proposals: Sequence[Proposal], needed: int) -> tuple[tuple[Proposal, ..
     kept = [proposal for proposal in proposals if proposal not in refused]
     if len(kept) < max(needed, 1):
         return tuple(proposals), ()
-    declined = (
-        AgentFailure(
-            proposal.agent,
-            proposal.position,
-            proposal.model,
-            ModelRefused.reason(),
-            f"{proposal.agent} declined to answer",
-            proposal.attempts,
-            proposal.usage,
-        )
-        for proposal in refused
-    )
-    return tuple(kept), tuple(declined)
+    return tuple(kept), tuple(proposal.declined() for proposal in refused)

@@ -9,7 +9,7 @@ from structlog.contextvars import bind_contextvars
 
 from moa_server.domain import errors, tokens
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import JournalUnavailable, MoaError, ModelTimeout, ModelWindowExceeded
+from moa_server.domain.errors import JournalUnavailable, MoaError, ModelError, ModelTimeout, ModelWindowExceeded
 from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.proposal import AgentFailure, Proposal
@@ -96,6 +96,7 @@ class Turn:
             error.detail,
             tuple(self._account.attempts),
             self._account.usage,
+            isinstance(error, ModelError) and error.permanent,
         )
 
     async def _reply(self) -> Reply:

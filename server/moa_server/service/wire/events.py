@@ -1,27 +1,28 @@
 """Writes events for the wire. A piece of the answer, of which there are many, takes the shortest way."""
 
-from datetime import UTC, datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from moa.v1 import event_pb2 as pb
 from moa_server.domain import event as facts
-from moa_server.domain.event import Cursor, Event
-from moa_server.domain.strategy import Decision
-from moa_server.service.wire.plans import write_degradation, write_plan, write_planned_layer
-from moa_server.service.wire.runs import (
-    write_answer,
+from moa_server.domain.event import Event
+from moa_server.domain.strategy import Decision, DecisionKind
+from moa_server.service.wire.layers import (
     write_failure,
-    write_layer,
     write_moment,
     write_proposal,
-    write_run_failure,
+    write_summary,
     write_usage,
 )
+from moa_server.service.wire.plans import write_degradation, write_plan, write_planned_layer
+from moa_server.service.wire.runs import write_answer, write_cancelled_by, write_judgement, write_run_failure
+
+# Made of the members themselves: one that the contract does not have fails here, when the server starts.
+_KINDS: Final = {kind: pb.DecisionKind.Value(f"DECISION_KIND_{kind.name}") for kind in DecisionKind}
 
 
 def write_event(event: Event, into: pb.Event) -> None:  # noqa: C901, PLR0912 - one case a fact
     """Write an event into its place in a response, which saves copying it there."""
-    into.run_id, into.epoch, into.sequence = event.run_id, event.epoch, event.sequence
+    into.epoch, into.sequence = event.epoch, event.sequence
     write_moment(event.time, into.event_time)
     fact = event.fact
     # Cases are tried in order: the pieces of texts come first, since nearly all events are such.
@@ -44,9 +45,11 @@ def write_event(event: Event, into: pb.Event) -> None:  # noqa: C901, PLR0912 - 
         case facts.AgentFailed(layer, failure):
             into.agent_failed.CopyFrom(pb.AgentFailed(layer=layer, failure=write_failure(failure)))
         case facts.LayerClosed(layer):
-            into.layer_closed.CopyFrom(pb.LayerClosed(layer=write_layer(layer)))
+            into.layer_closed.CopyFrom(pb.LayerClosed(layer=write_summary(layer)))
         case facts.DecisionMade(decision):
             into.decision_made.CopyFrom(write_decision(decision))
+        case facts.RunDegraded(degradation):
+            into.run_degraded.CopyFrom(pb.RunDegraded(degradation=write_degradation(degradation)))
         case facts.AnswerRestarted(degradation):
             into.answer_restarted.CopyFrom(pb.AnswerRestarted(degradation=write_degradation(degradation)))
         case facts.RunSucceeded(answer, usage):
@@ -54,24 +57,19 @@ def write_event(event: Event, into: pb.Event) -> None:  # noqa: C901, PLR0912 - 
         case facts.RunFailed():
             into.run_failed.CopyFrom(pb.RunFailed(failure=write_run_failure(fact), usage=write_usage(fact.usage)))
         case facts.RunCancelled(by, usage):
-            into.run_cancelled.CopyFrom(pb.RunCancelled(by=by, usage=write_usage(usage)))
+            into.run_cancelled.CopyFrom(pb.RunCancelled(by=write_cancelled_by(by), usage=write_usage(usage)))
         case _:
             assert_never(fact)
-
-
-def write_heartbeat(run_id: str, last: Cursor, into: pb.Event) -> None:
-    """Write the news that a run is alive; it bears the number of the event before it."""
-    into.run_id, into.epoch, into.sequence = run_id, last.epoch, last.sequence
-    write_moment(datetime.now(UTC), into.event_time)
-    into.heartbeat.SetInParent()
 
 
 def write_decision(decision: Decision) -> pb.DecisionMade:
     """Return what a strategy chose, and why."""
     return pb.DecisionMade(
-        subject=decision.subject,
+        kind=_KINDS[decision.kind],
         chosen=decision.chosen,
         detail=decision.detail,
-        calls_saved=decision.calls_saved,
+        calls_avoided=decision.calls_avoided,
+        calls_cut=decision.calls_cut,
         shadow=decision.shadow,
+        judgement=write_judgement(decision.judgement),
     )

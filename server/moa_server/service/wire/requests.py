@@ -1,6 +1,6 @@
 """Reads requests from the wire: every rule of the contract is checked here, and all that is wrong is named at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -9,6 +9,8 @@ from moa.v1 import plan_pb2, run_pb2
 from moa_server.domain.event import BEGINNING, Cursor
 from moa_server.domain.limits import Limits
 from moa_server.domain.query import Query
+from moa_server.service.wire.offer import check_offered, not_offered
+from moa_server.service.wire.pages import Page, read_page
 from moa_server.service.wire.queries import (
     Violations,
     read_conversation,
@@ -45,9 +47,10 @@ class Named:
 class LayerAsked:
     """A layer that is asked for."""
 
-    run_id: str
+    run: Named
     index: int
     wait_s: float
+    page: Page
 
 
 def read_ask(request: pb.QueryRequest | pb.SynthesizeRequest, limits: Limits) -> Asked:
@@ -63,6 +66,7 @@ def read_ask(request: pb.QueryRequest | pb.SynthesizeRequest, limits: Limits) ->
     if isinstance(request, pb.SynthesizeRequest):
         after, deltas = _cursor(request, "after", violations), request.proposal_deltas
     violations.raise_any()
+    check_offered(request)
     return Asked(query, request_id, fingerprint(request.query), request.detached, deltas, after)
 
 
@@ -75,6 +79,7 @@ def read_query(request: pb.ExplainPlanRequest, limits: Limits) -> Query:
     violations = Violations()
     query = _query(request, limits, violations)
     violations.raise_any()
+    check_offered(request)
     return query
 
 
@@ -85,13 +90,10 @@ def read_name_of_run(request: pb.WatchRunRequest | pb.CancelRunRequest) -> Named
         InvalidRequest: it breaks rules of the contract.
     """
     violations = Violations()
-    which = request.WhichOneof("run")
-    given = _id(getattr(request, which), which, violations) if which else ""
-    if which is None or not getattr(request, which):
-        violations.add(which or "run_id", "is not given; name the run by its run_id or its request_id")
+    named = _named(request, violations)
     after = _cursor(request, "after", violations) if isinstance(request, pb.WatchRunRequest) else BEGINNING
     violations.raise_any()
-    return Named(given, "", after) if which == "run_id" else Named("", given, after)
+    return replace(named, after=after)
 
 
 def read_layer(request: pb.LayerResultRequest) -> LayerAsked:
@@ -99,14 +101,31 @@ def read_layer(request: pb.LayerResultRequest) -> LayerAsked:
 
     Raises:
         InvalidRequest: it breaks rules of the contract.
+        NotOffered: the layer is one of a group.
     """
     violations = Violations()
-    run_id = _id(request.run_id, "run_id", violations)
-    violations.check(request.run_id != "", "run_id", "is not given; name the run")
+    run = _named(request, violations)
     violations.check(request.index >= 0, "index", f"is {request.index}; layers are numbered from 0")
     wait_s = read_duration(request.wait, "wait", violations) if request.HasField("wait") else 0.0
+    page = read_page(
+        request.page_size, request.page_token, f"{run.run_id}/{run.request_id}/{request.index}", violations
+    )
     violations.raise_any()
-    return LayerAsked(run_id, request.index, wait_s)
+    if request.group:
+        raise not_offered("group")
+    return LayerAsked(run, request.index, wait_s, page)
+
+
+def read_mixtures_page(request: pb.ListMixturesRequest) -> Page:
+    """Return the part of the mixtures that a request asks for.
+
+    Raises:
+        InvalidRequest: it breaks rules of the contract.
+    """
+    violations = Violations()
+    page = read_page(request.page_size, request.page_token, "mixtures", violations)
+    violations.raise_any()
+    return page
 
 
 def fingerprint(query: plan_pb2.Query) -> str:
@@ -130,6 +149,14 @@ def _query(
         read_name(query.mixture, "query.mixture", violations),
         read_overrides(query.overrides, "query.overrides", limits, violations),
     )
+
+
+def _named(request: pb.WatchRunRequest | pb.CancelRunRequest | pb.LayerResultRequest, violations: Violations) -> Named:
+    which = request.WhichOneof("run")
+    given = _id(getattr(request, which), which, violations) if which else ""
+    if which is None or not getattr(request, which):
+        violations.add(which or "run_id", "is not given; name the run by its run_id or its request_id")
+    return Named(run_id=given) if which == "run_id" else Named(request_id=given)
 
 
 def _id(given: str, field: str, violations: Violations) -> str:

@@ -5,9 +5,10 @@ these calls is the answer.
 """
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.answer import Answer
 from moa_server.domain.errors import ModelWindowExceeded
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, Proposal
+from moa_server.domain.proposal import Proposal
 from moa_server.domain.strategy import Call, Layer, OutlinedLayer
 from moa_server.strategies.parts.sub_rule import SubRule, answer_by, ask, ask_one, fell_back
 from moa_server.strategies.prompts import brief

@@ -6,11 +6,12 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Protocol
 
+from moa_server.domain.answer import Answer, Judgement, Vote
 from moa_server.domain.errors import StragglerCut
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, LayerResult, Proposal, Vote
-from moa_server.domain.strategy import Decision
+from moa_server.domain.proposal import LayerResult, Proposal
+from moa_server.domain.strategy import Decision, DecisionKind
 from moa_server.strategies.parts.ballots import BallotOptions, Extractor, extractor
 from moa_server.strategies.parts.sub_rule import SubRule, drawn, fell_back
 
@@ -52,7 +53,7 @@ class Choice:
     @property
     def vote(self) -> Vote:
         """Return it as the answer carries it."""
-        return Vote(self.text, float(self.weight), tuple(voter.agent for voter in self.voters))
+        return Vote(self.text, float(self.weight), tuple(voter.voice for voter in self.voters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +120,29 @@ def elect(plan: Plan, options: ElectionOptions, result: LayerResult) -> SubRule[
         return Answer.of(weightiest(result.proposals))
     winner = choices[0]
     cut = sum(failure.reason == StragglerCut.reason() for failure in result.failures)
-    agents = winner.vote.agents
-    total = sum(choice.weight for choice in choices)
-    share = float(winner.weight / total) if total else 0.0
-    detail = f"{len(agents)} of {len(result.proposals)} proposals are for it, {share:.0%} of the weight"
-    yield Decision("vote", agents, detail, calls_saved=cut)
-    answer = Answer.of(winner.voters[0], tuple(choice.vote for choice in choices))
+    judgement = _judged(choices, result)
+    detail = (
+        f"{len(winner.voters)} of {len(result.proposals)} proposals are for it, {judgement.share:.0%} of the weight"
+    )
+    agents = tuple(voter.agent for voter in winner.voters)
+    yield Decision(DecisionKind.VOTE, agents, detail, calls_cut=cut, judgement=judgement)
+    answer = Answer.of(winner.voters[0], judgement)
     if is_whole(plan, options):
         return answer
     # The bare choice is whole, however the text that it was read from ended.
     return replace(answer, text=winner.text, finish_reason=FinishReason.STOP)
+
+
+def _judged(choices: tuple[Choice, ...], result: LayerResult) -> Judgement:
+    voted = {voter.position for choice in choices for voter in choice.voters}
+    undecided = tuple(proposal for proposal in result.proposals if proposal.position not in voted)
+    total = sum((choice.weight for choice in choices), sum((_exact(one.weight) for one in undecided), Fraction()))
+    return Judgement(
+        result.index,
+        tuple(choice.vote for choice in choices),
+        tuple(proposal.voice for proposal in undecided),
+        float(choices[0].weight / total) if total else 0.0,
+    )
 
 
 def weightiest(proposals: tuple[Proposal, ...]) -> Proposal:

@@ -4,7 +4,7 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import ReferenceOrder
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult, Proposal
-from moa_server.domain.strategy import Call, Decision
+from moa_server.domain.strategy import Call, Decision, DecisionKind
 from moa_server.strategies.parts.json_text import last_object
 from moa_server.strategies.parts.similarity import most_diverse
 from moa_server.strategies.parts.sub_rule import SubRule, ask_one, drawn, fell_back, names
@@ -29,7 +29,7 @@ def diverse(proposals: tuple[Proposal, ...], keep: int) -> SubRule[tuple[Proposa
         return proposals
     places = most_diverse([proposal.text for proposal in proposals], keep)
     chosen = tuple(proposals[place] for place in places)
-    yield Decision("select", names(chosen), f"the {keep} of {len(proposals)} proposals that differ most")
+    yield Decision(DecisionKind.SELECT, names(chosen), f"the {keep} of {len(proposals)} proposals that differ most")
     return chosen
 
 
@@ -46,5 +46,5 @@ def judged(plan: Plan, judge: Agent, proposals: tuple[Proposal, ...], keep: int)
         return proposals
     # In the order in which they came, since the one that is shown first would weigh more.
     chosen = tuple(proposals[number - 1] for number in sorted([*dict.fromkeys(best)][:keep]))
-    yield Decision("select", names(chosen), f"the judge's choice of {len(proposals)} proposals")
+    yield Decision(DecisionKind.SELECT, names(chosen), f"the judge's choice of {len(proposals)} proposals")
     return chosen

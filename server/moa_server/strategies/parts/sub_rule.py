@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from moa_server.domain.agent import Agent
+from moa_server.domain.answer import Answer
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.proposal import Answer, LayerResult, Proposal
-from moa_server.domain.strategy import Call, Decision, Layer
+from moa_server.domain.proposal import LayerResult, Proposal
+from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer
 
 _Outcome = TypeVar("_Outcome")
 
@@ -52,7 +53,7 @@ def only_answer(plan: Plan, result: LayerResult) -> SubRule[Answer | None]:
     if not plan.rules.return_single or len(result.proposals) != 1 or plan.response_schema is not None:
         return None
     only = result.proposals[0]
-    yield Decision("stop", (only.agent,), "the only proposal is the answer", calls_saved=1)
+    yield Decision(DecisionKind.STOP, (only.agent,), "the only proposal is the answer", calls_avoided=1)
     return Answer.of(only)
 
 
