@@ -1,9 +1,21 @@
 """Finds facts among a run's events, each as what it is."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
-from moa_server.domain.event import Event, Fact, RunCancelled, RunFailed, RunStarted, RunSucceeded, Terminal
+from moa_server.domain.degradation import Degradation
+from moa_server.domain.event import (
+    AnswerRestarted,
+    Event,
+    Fact,
+    RunCancelled,
+    RunDegraded,
+    RunFailed,
+    RunStarted,
+    RunSucceeded,
+    Terminal,
+)
 from moa_server.domain.proposal import LayerResult
 from moa_server.engine import ClosedLayers
 
@@ -54,3 +66,9 @@ async def one_by_one(news: AsyncIterator[Sequence[Event]]) -> AsyncIterator[Even
     async for events in news:
         for event in events:
             yield event
+
+
+def told_as_it_happened(events: Sequence[Event]) -> Counter[Degradation]:
+    """Return what was told to be less than planned, before the answer that tells all of it."""
+    found = (event.fact for event in events)
+    return Counter(fact.degradation for fact in found if isinstance(fact, RunDegraded | AnswerRestarted))

@@ -1,5 +1,6 @@
 """What holds for every run, whatever its mixture, whoever fails, and whenever it is cancelled."""
 
+from collections import Counter
 from itertools import pairwise
 
 from hypothesis import given
@@ -22,6 +23,7 @@ from moa_server.domain.proposal import Attempt
 from moa_server.domain.usage import Usage
 from moa_server.journal.codec import Codec
 from moa_server.strategies import STRATEGIES
+from tests.engine.facts import told_as_it_happened
 from tests.engine.stories import BUDGETS, Story, billed, many, stories, within
 from tests.engine.story_runs import Told, patiently, replayed, tell
 from tests.strategies.driver import prompt_of
@@ -72,6 +74,8 @@ def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) ->
     if isinstance(told.end, RunSucceeded):
         assert told.end.answer.text == told.shown
         assert told.shown
+        less = Counter(told.end.answer.degradations) - Counter(told.plan.degradations)
+        assert told_as_it_happened(told.events) >= less
     if isinstance(told.end, RunFailed):
         assert told.end.partial_text == told.shown
     if isinstance(told.end, RunCancelled):

@@ -5,22 +5,27 @@ from collections.abc import Sequence
 
 import pytest
 
-from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.degradation import DegradationReason
+from moa_server.domain.errors import JournalUnavailable, ModelTimeout
 from moa_server.domain.event import (
     AgentStarted,
     AnswerDelta,
     CancelledBy,
     Cursor,
     Event,
+    LayerClosed,
+    ProposalReceived,
     RunAdopted,
     RunCancelled,
+    RunDegraded,
     RunSucceeded,
 )
 from moa_server.domain.limits import Limits
+from moa_server.domain.mixture import Rules
 from moa_server.domain.ports import Append, Written
 from moa_server.domain.usage import Budget, Price
-from tests.engine.facts import cancelled, ended, failed, one_by_one, succeeded
-from tests.engine.fakes import Asked, FakeModel, once, saying, silent, spec
+from tests.engine.facts import cancelled, ended, facts, failed, one_by_one, succeeded
+from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec
 from tests.engine.houses import OWNERSHIP_S, House, OpenHouse, ownership
 from tests.engine.journals import CutOff, LosesTheFirstAnswer, SharedJournal
 
@@ -294,3 +299,46 @@ async def test_a_run_that_cannot_be_read_holds_no_other_up(open_house: OpenHouse
     await two.engine.close(1)
     journal.unreadable = ""
     assert [record.run_id for record in await journal.claim("three", 10)] == [runs[0].run_id]
+
+
+async def test_what_was_told_to_be_less_than_planned_is_kept_by_the_next_owner(open_house: OpenHouse) -> None:
+    """A reference is shortened for a proposal that is given before its owner is lost."""
+    wordy = saying("word " * 400)
+    stuck = FakeModel(spec("c"), silent())
+    panel = [["a"], ["b", "c"]]
+    first = {
+        "a": FakeModel(spec("a"), wordy),
+        "b": FakeModel(spec("b", window=400)),
+        "c": stuck,
+        "boss": FakeModel(spec("boss")),
+    }
+    second = {**first, "c": FakeModel(spec("c"))}
+    one, two, way = await two_servers(open_house, first, second, panel)
+    run = await one.start(detached=True)
+    await two.journaled(run.run_id, ProposalReceived, 2)
+    await stuck.called.wait()
+    way.cut.set()
+    events = await two.events(run.run_id)
+    end = succeeded(events)
+    assert [(one.reason, one.agent) for one in end.answer.degradations] == [(DegradationReason.REFERENCES_TRIMMED, "b")]
+    assert [fact.degradation for fact in facts(events, RunDegraded)] == [*end.answer.degradations]
+    assert len(first["b"].asked) == 1, "it is not asked again"
+
+
+async def test_everything_that_is_less_than_planned_is_told_once_when_it_happens(open_house: OpenHouse) -> None:
+    failed_first = FakeModel(spec("a"), failing(ModelTimeout("was silent")))
+    stuck = FakeModel(spec("c"), silent())
+    first = {"a": failed_first, "b": FakeModel(spec("b")), "c": stuck, "boss": FakeModel(spec("boss"), silent())}
+    second = {**first, "boss": FakeModel(spec("boss"))}
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    way, rules = CutOff(journal), Rules(quorum=1)
+    panel = [["a", "b", "c"]]
+    one = await open_house(first, panel, journal=way, ownership=ownership("one"), rules=rules)
+    two = await open_house(second, panel, journal=journal, ownership=ownership("two"), rules=rules)
+    run = await one.start(detached=True)
+    await two.journaled(run.run_id, LayerClosed, 1)
+    way.cut.set()
+    events = await two.events(run.run_id)
+    told = [(event.epoch, fact.degradation.reason) for event in events if isinstance(fact := event.fact, RunDegraded)]
+    assert told == [(1, DegradationReason.AGENT_FAILED), (1, DegradationReason.STRAGGLER_CUT)]
+    assert [one.reason for one in succeeded(events).answer.degradations] == [reason for _, reason in told]

@@ -30,7 +30,7 @@ from moa_server.domain.mixture import Rules
 from moa_server.domain.operation import Ownership
 from moa_server.engine.engine import Engine
 from moa_server.strategies import STRATEGIES
-from tests.engine.facts import ended
+from tests.engine.facts import ended, facts, told_as_it_happened
 from tests.engine.journals import CutOff, SharedJournal
 from tests.engine.stories import Story, Teller, many, stories
 from tests.engine.story_runs import LIMITS, follow, patiently, start
@@ -141,6 +141,15 @@ def test_a_run_survives_its_owners(story: Story, deaths: list[int], they_return:
     kept = {event.cursor for event in late}
     unkept = [event for event in resumed if event.cursor not in kept]
     assert not any(isinstance(event.fact, ProposalReceived | LayerClosed) for event in unkept), "it was shown too early"
+
+
+@many(80)
+@given(stories(rules=QUICK), DEATHS)
+def test_what_is_less_than_planned_is_told_once_and_none_of_it_is_forgotten(story: Story, deaths: list[int]) -> None:
+    _, late = carried(story, deaths)
+    end, planned = ended(late), Counter(facts(late, RunStarted)[0].plan.degradations)
+    if isinstance(end, RunSucceeded):
+        assert told_as_it_happened(late) == Counter(end.answer.degradations) - planned
 
 
 @many(80)

@@ -1,6 +1,7 @@
 """Keeps the runs that are open on this server: opens them, carries them on after others, and lets them go."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -117,6 +118,7 @@ class Registry:
             spending=Spending(plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models)),
             deadline=asyncio.get_running_loop().time() + time_s - record.age_s,
             proposal_deltas=record.ticket.proposal_deltas,
+            told=Counter(history.degraded),
         )
         strategy = catalogue.strategies.get(plan.strategy)
         work: Carrier | MoaError

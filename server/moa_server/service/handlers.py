@@ -61,7 +61,7 @@ class Handlers(MoaServiceServicer):
                         case RunCancelled() as cancelled:
                             raise was_cancelled(record.run_id, cancelled)
                         case RunSucceeded(answer, usage) as succeeded:
-                            status = RunStatus(record, event.cursor, usage, succeeded, event.time)
+                            status = RunStatus(record, event.cursor, usage, succeeded, event.time, answer.degradations)
                             return _response(status, answer, [layers[index] for index in sorted(layers)])
         raise _gone(record.run_id)
 

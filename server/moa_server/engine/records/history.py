@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from moa_server.domain import event as facts
+from moa_server.domain.degradation import Degradation
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.usage import Usage
 from moa_server.engine.records.closed_layers import ClosedLayers
@@ -20,6 +21,10 @@ class History:
     """What agents of the layer after these have answered, by position."""
     decisions: int = 0
     """How many decisions were recorded."""
+    degraded: list[Degradation] = field(default_factory=list)
+    """What was told to be less than planned, but for the open layer."""
+    degraded_so_far: list[Degradation] = field(default_factory=list)
+    """What was told to be less than planned of the open layer."""
     known: Usage = Usage()
     """What the calls whose end was recorded have used."""
     _calling: dict[tuple[int, int], list[str]] = field(default_factory=dict)
@@ -34,6 +39,8 @@ class History:
             if closed is not None:
                 history.closed.append(closed)
                 history.given.clear()
+                history.degraded += history.degraded_so_far
+                history.degraded_so_far = []
             match event.fact:
                 case facts.RunStarted():
                     history.started = True
@@ -46,6 +53,9 @@ class History:
                     history._end_call(layer, failure.position, failure.usage)
                 case facts.DecisionMade():
                     history.decisions += 1
+                case facts.RunDegraded(degradation) | facts.AnswerRestarted(degradation):
+                    is_open = degradation.layer == len(history.closed)
+                    (history.degraded_so_far if is_open else history.degraded).append(degradation)
         return history
 
     @property

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from moa_server.domain.degradation import Degradation
 from moa_server.domain.errors import ResumePointExpired, RunNotFound
 from moa_server.domain.event import BEGINNING, Cursor, Event, Terminal
 from moa_server.domain.ports import Journal
@@ -25,6 +26,8 @@ class RunStatus:
     terminal: Terminal | None
     ended: datetime | None = None
     """By the clock of the server that ended it."""
+    degradations: tuple[Degradation, ...] = ()
+    """What is less than was planned."""
 
 
 async def read_all(journal: Journal, run_id: str) -> list[Event]:
@@ -61,6 +64,8 @@ async def status_of(run_id: str, journal: Journal) -> RunStatus:
         return RunStatus(record, BEGINNING, record.usage or Usage(), None)
     cursor = events[-1].cursor if events else BEGINNING
     end = events[-1].fact if events else None
+    history = History.of(events)
+    less = (*record.plan.degradations, *history.degraded, *history.degraded_so_far)
     if isinstance(end, Terminal):
-        return RunStatus(record, cursor, end.usage, end, events[-1].time)
-    return RunStatus(record, cursor, History.of(events).spent, None)
+        return RunStatus(record, cursor, end.usage, end, events[-1].time, less)
+    return RunStatus(record, cursor, history.spent, None, None, less)

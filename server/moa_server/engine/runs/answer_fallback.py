@@ -1,19 +1,18 @@
 """What follows when the answering agent fails: another start, else the best proposal, else an error."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import AnswerFailed, MoaError
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.strategy import Layer
-from moa_server.engine.runs.layer import OpenLayer
+from moa_server.engine.runs.layer import Given, OpenLayer
 from moa_server.engine.runs.quorum import causes, limit_of
 from moa_server.engine.runs.run_context import RunContext
 
 
 async def answer_layer(
-    run: RunContext, layer: Layer, index: int, deadline: float, given: Mapping[int, Proposal]
+    run: RunContext, layer: Layer, index: int, deadline: float, given: Given
 ) -> tuple[LayerResult, MoaError | None]:
     """Carry the answering layer out, unless its agent is among those who have ``given`` their proposals already.
 

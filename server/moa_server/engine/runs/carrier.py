@@ -18,7 +18,7 @@ from moa_server.domain.usage import Budget
 from moa_server.engine.plans.worst_case import to_come
 from moa_server.engine.records.history import History
 from moa_server.engine.runs.answer_fallback import answer_layer, best_stand_in
-from moa_server.engine.runs.layer import OpenLayer
+from moa_server.engine.runs.layer import Given, OpenLayer
 from moa_server.engine.runs.quorum import check_layer, quorum_of
 from moa_server.engine.runs.response_schema import mismatch, repair_request
 from moa_server.engine.runs.run_context import RunContext
@@ -53,7 +53,8 @@ class Carrier:
         if not self.run.answer_text:
             self.run.write_answer(answer.text)  # nobody's stream was the answer
         if answer.finish_reason is FinishReason.LENGTH:
-            self._degrade(DegradationReason.ANSWER_TRUNCATED, "the answer ends where its token limit cut it")
+            cut = "the answer ends where its token limit cut it"
+            self._degrade(Degradation(DegradationReason.ANSWER_TRUNCATED, cut))
         all_of_them = (*self.run.plan.degradations, *answer.degradations, *self.degradations)
         return RunSucceeded(replace(answer, degradations=all_of_them), self.run.spending.spent)
 
@@ -75,7 +76,7 @@ class Carrier:
                         # It has failed before its first word, and the best proposal may stand in for it.
                         best, failed = best_stand_in(step), step.calls[0].agent.name
                         detail = f"{failed} failed; the answer is {best.agent}'s"
-                        self._degrade(DegradationReason.AGGREGATOR_FAILED, detail)
+                        self._degrade(Degradation(DegradationReason.AGGREGATOR_FAILED, detail))
                         return Answer.of(best)
                     if step.answers and given.proposals:
                         _tell_length(step, given.proposals[0])
@@ -85,7 +86,7 @@ class Carrier:
                     if self.decisions > self.history.decisions:
                         self.run.tell(DecisionMade(step))
                 case Degradation():
-                    self.degradations.append(step)
+                    self._degrade(step)
 
     async def _held_to_schema(self, answer: Answer) -> Answer:
         """Return a structured answer that satisfies its schema, repaired once if need be.
@@ -116,7 +117,8 @@ class Carrier:
         result = closed[index] if index < len(closed) else await self._carried_out(layer, index)
         self.degradations += result.degradations
         self.failures = result.failures
-        self.degradations += check_layer(layer, result, self.run.plan.rules)
+        for degradation in check_layer(layer, result, self.run.plan.rules):
+            self._degrade(degradation)
         return result
 
     async def _carried_out(self, layer: Layer, index: int) -> LayerResult:
@@ -131,7 +133,8 @@ class Carrier:
         quorum = quorum_of(layer, rules.quorum) or len(agents)
         run.tell(LayerStarted(PlannedLayer(index, agents, quorum, rules.grace_s, layer.answers)))
         # Proposals of the layer that was open when its owner was lost are not asked for again.
-        given = self.history.given if index == len(self.history.closed) else {}
+        is_resumed = index == len(self.history.closed)
+        given = Given(self.history.given, self.history.degraded_so_far) if is_resumed else Given()
         deadline = self._deadline(layer, index)
         if layer.answers:
             result, error = await answer_layer(run, layer, index, deadline, given)
@@ -158,8 +161,9 @@ class Carrier:
         own = (1 - plan.rules.answer_share) / ends
         return now + left * own / (plan.rules.answer_share + own * (ends - index))
 
-    def _degrade(self, reason: DegradationReason, detail: str) -> None:
-        self.degradations.append(Degradation(reason, detail))
+    def _degrade(self, degradation: Degradation) -> None:
+        self.degradations.append(degradation)
+        self.run.degrade(degradation)
 
 
 def _tell_length(layer: Layer, answer: Proposal) -> None:

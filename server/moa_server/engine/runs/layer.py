@@ -1,7 +1,8 @@
 """Lets the agents of one layer answer side by side, and closes the layer by its quorum."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 from opentelemetry import trace
@@ -24,6 +25,16 @@ _UNWATCHED_GATHER = 10
 """How much longer the pieces of a text that nobody watches may be gathered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a layer had come to before this server took the run over."""
+
+    proposals: Mapping[int, Proposal] = field(default_factory=dict)
+    """By position."""
+    degradations: Sequence[Degradation] = ()
+    """What was told to be less than planned."""
+
+
 class OpenLayer:
     """A layer whose agents are speaking."""
 
@@ -33,18 +44,18 @@ class OpenLayer:
         layer: Layer,
         index: int,
         deadline: float,
-        given: Mapping[int, Proposal] | None = None,
+        given: Given = Given(),
     ) -> None:
-        """Open a layer; ``given`` holds what its agents had answered before this server took the run over."""
+        """Open a layer, or go on with one that was open before."""
         self._run = run
         self._layer = layer
         self._index = index
         self._deadline = deadline
         self._quorum = quorum_of(layer, run.plan.rules.quorum)
-        self._outcomes: dict[int, Outcome] = dict(given or {})
+        self._outcomes: dict[int, Outcome] = dict(given.proposals)
         self._arrival = list(self._outcomes)
         """The positions of those who proposed, the earliest first."""
-        self._degradations: list[Degradation] = []
+        self._degradations = [*given.degradations]
         self._is_closed = False
 
     async def result(self) -> LayerResult:
@@ -71,6 +82,8 @@ class OpenLayer:
         missed = [degradation_of(failure, self._index) for failure in failures]
         if self._is_settled():  # then a call that was cut was not missed
             missed = [one for one in missed if one.reason is not DegradationReason.STRAGGLER_CUT]
+        for degradation in missed:
+            self._run.degrade(degradation)
         return LayerResult(
             self._index,
             kept,
@@ -117,6 +130,8 @@ class OpenLayer:
         if self._is_closed and isinstance(outcome, Proposal):
             outcome = turn.cut()  # it had finished in the moment in which the layer closed without it
         self._degradations += turn.degradations
+        for degradation in turn.degradations:
+            run.degrade(degradation)
         self._outcomes[position] = outcome
         if isinstance(outcome, Proposal):
             self._arrival.append(position)

@@ -1,10 +1,11 @@
 """What a run is carried out with: what is its own, and what all runs of the server share."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from moa_server.domain.degradation import Degradation
-from moa_server.domain.event import AnswerDelta, AnswerRestarted, Fact
+from moa_server.domain.event import AnswerDelta, AnswerRestarted, Fact, RunDegraded
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Clock, Model
 from moa_server.engine.records.run_log import RunLog
@@ -39,6 +40,8 @@ class RunContext:
     deadline: float
     """Of the whole run, by asyncio's clock."""
     proposal_deltas: bool = False
+    told: Counter[Degradation] = field(default_factory=Counter)
+    """What earlier owners have told to be less than planned: it is not told again when it is found again."""
     _pieces: list[str] = field(default_factory=list)
 
     @property
@@ -53,6 +56,13 @@ class RunContext:
         self.server.writer.note(self.log, urgent=urgent)
         if urgent:
             self.server.on_fact(self.plan.mixture, fact)
+
+    def degrade(self, degradation: Degradation) -> None:
+        """Tell that the answer is going to be less than what was planned."""
+        if self.told[degradation]:
+            self.told[degradation] -= 1
+        else:
+            self.tell(RunDegraded(degradation))
 
     def write_answer(self, piece: str) -> None:
         """Show a piece of the answer."""

@@ -32,7 +32,6 @@ _CANCELLED_BY: Final = {by: pb.CancelledBy.Value(f"CANCELLED_BY_{by.name}") for 
 def write_run(status: RunStatus) -> pb.Run:
     """Return a run, as far as it is."""
     record, plan, terminal = status.record, status.record.plan, status.terminal
-    degradations = terminal.answer.degradations if isinstance(terminal, RunSucceeded) else plan.degradations
     return pb.Run(
         run_id=record.run_id,
         request_id=record.ticket.request_id,
@@ -48,7 +47,7 @@ def write_run(status: RunStatus) -> pb.Run:
         start_time=write_time(record.created),
         end_time=write_time(status.ended),
         budget=write_budget(plan.budget),
-        degradations=write_degradations(degradations),
+        degradations=write_degradations(status.degradations),
     )
 
 
