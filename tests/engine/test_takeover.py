@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from moa_server.domain.degradation import DegradationReason
-from moa_server.domain.errors import JournalUnavailable, ModelTimeout
+from moa_server.domain.errors import JournalUnavailable, ModelStreamCut, ModelTimeout
 from moa_server.domain.event import (
     AgentStarted,
     AnswerDelta,
@@ -22,10 +22,12 @@ from moa_server.domain.event import (
 )
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
-from moa_server.domain.ports import Append, Written
-from moa_server.domain.usage import Budget, Price
+from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.ports import Append, CallTerms, Written
+from moa_server.domain.query import Overrides, Query
+from moa_server.domain.usage import Budget, Certainty, Price, Usage
 from tests.engine.facts import cancelled, ended, facts, failed, one_by_one, succeeded
-from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec
+from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec, user
 from tests.engine.houses import OWNERSHIP_S, House, OpenHouse, ownership
 from tests.engine.journals import CutOff, LosesTheFirstAnswer, SharedJournal
 
@@ -342,3 +344,38 @@ async def test_everything_that_is_less_than_planned_is_told_once_when_it_happens
     told = [(event.epoch, fact.degradation.reason) for event in events if isinstance(fact := event.fact, RunDegraded)]
     assert told == [(1, DegradationReason.AGENT_FAILED), (1, DegradationReason.STRAGGLER_CUT)]
     assert [one.reason for one in succeeded(events).answer.degradations] == [reason for _, reason in told]
+
+
+class CutOffUpstream(FakeModel):
+    """A model whose stream breaks off before it has said what it used."""
+
+    def __init__(self, model_spec: ModelSpec, certainty: Certainty) -> None:
+        super().__init__(model_spec)
+        self._certainty = certainty
+
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        entry = terms.account.open(self.spec, terms.kind, prompt)
+        entry.close(Usage(input_tokens=10, certainty=self._certainty))
+        raise ModelStreamCut("the stream was cut")
+
+
+@pytest.mark.parametrize("certainty", Certainty)
+async def test_what_a_call_may_have_used_beyond_what_is_known_stays_set_aside_for_the_next_owner(
+    open_house: OpenHouse, certainty: Certainty
+) -> None:
+    """The endpoint may bill it still. What is set aside for the call that was lost fits beside what is known alone."""
+    cut = CutOffUpstream(spec("a", max_output=3000, price=Price(0, 10**9)), certainty)
+    b, boss = FakeModel(spec("b", price=Price(0, 0))), spec("boss", max_output=100, price=Price(0, 10**10))
+    first = {"a": cut, "b": b, "boss": FakeModel(boss, silent())}
+    second = {"a": cut, "b": b, "boss": FakeModel(boss)}
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    one = await open_house(first, [["a", "b"]], journal=journal, ownership=ownership("one"))
+    two = await open_house(second, [["a", "b"]], journal=journal, ownership=ownership("two"))
+    least = one.engine.explain(Query(user("hello"), "mix")).worst_case.cost_nanousd
+    run = await one.start(detached=True, overrides=Overrides(budget=Budget(cost_nanousd=least)))
+    await two.journaled(run.run_id, AgentStarted, 3)
+    await one.engine.close(0)
+    end = ended(await two.events(run.run_id))
+    assert isinstance(end, RunSucceeded)
+    is_known = certainty is Certainty.KNOWN
+    assert end.answer.text == ("from boss" if is_known else "from b"), "no call is made that may exceed the budget"

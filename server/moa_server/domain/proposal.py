@@ -24,6 +24,8 @@ class Attempt:
     failure: str = ""
     """The reason of its error; empty when it succeeded."""
     usage: Usage = Usage()
+    set_aside: Usage = Usage()
+    """What of its worst case is kept aside, since it is not known for certain what it used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,9 @@ class Registry:
             plan=plan,
             models=catalogue.models,
             log=RunLog(record.run_id, record.epoch, self._clock),
-            spending=Spending(plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models)),
+            spending=Spending(
+                plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models), history.set_aside
+            ),
             deadline=asyncio.get_running_loop().time() + time_s - record.age_s,
             proposal_deltas=record.ticket.proposal_deltas,
             told=Counter(history.degraded),

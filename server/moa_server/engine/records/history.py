@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from moa_server.domain import event as facts
 from moa_server.domain.degradation import Degradation
-from moa_server.domain.proposal import LayerResult, Proposal
+from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.usage import Usage
 from moa_server.engine.records.closed_layers import ClosedLayers
 
@@ -27,6 +27,8 @@ class History:
     """What was told to be less than planned of the open layer."""
     known: Usage = Usage()
     """What the calls whose end was recorded have used."""
+    set_aside: Usage = Usage()
+    """What is kept aside for them beside, since it is not known for certain what they used."""
     _calling: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     """The agents that were asked and had not ended, by layer and position."""
 
@@ -47,10 +49,10 @@ class History:
                 case facts.AgentStarted(layer, agent, position):
                     history._calling.setdefault((layer, position), []).append(agent)
                 case facts.ProposalReceived(layer, proposal):
-                    history._end_call(layer, proposal.position, proposal.usage)
+                    history._end_call(layer, proposal)
                     history.given[proposal.position] = proposal
                 case facts.AgentFailed(layer, failure):
-                    history._end_call(layer, failure.position, failure.usage)
+                    history._end_call(layer, failure)
                 case facts.DecisionMade():
                     history.decisions += 1
                 case facts.RunDegraded(degradation) | facts.AnswerRestarted(degradation):
@@ -68,8 +70,9 @@ class History:
         """What all calls have used, as far as it is known."""
         return self.known + Usage.unknown(len(self.lost))
 
-    def _end_call(self, layer: int, position: int, usage: Usage) -> None:
-        self.known += usage
-        under_way = self._calling.get((layer, position))
+    def _end_call(self, layer: int, end: Proposal | AgentFailure) -> None:
+        self.known += end.usage
+        self.set_aside = sum((attempt.set_aside for attempt in end.attempts), self.set_aside)
+        under_way = self._calling.get((layer, end.position))
         if under_way:
             under_way.pop()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from moa_server.domain.errors import BudgetExceeded, DeadlineExceeded, JournalUnavailable, ModelError
@@ -25,12 +25,14 @@ _TELLING = 64
 class Spending:
     """The budget of one run, and all that is taken from it."""
 
-    def __init__(self, budget: Budget, spent: Usage = Usage(), lost: Usage = Usage()) -> None:
-        """Begin with what was ``spent`` before, and the most that calls ``lost`` with their owners can have used."""
+    def __init__(
+        self, budget: Budget, spent: Usage = Usage(), lost: Usage = Usage(), set_aside: Usage = Usage()
+    ) -> None:
+        """Begin with what was ``spent`` and ``set_aside`` before, and the most that ``lost`` calls can have used."""
         self._budget = budget
         self._spent = spent
         self._lost = lost
-        self._reserved = Usage()
+        self._reserved = set_aside
         self._kept = Usage()
 
     @property
@@ -57,15 +59,15 @@ class Spending:
             _check("cost_nanousd", total.cost_nanousd, self._budget.cost_nanousd)
         self._reserved += worst
 
-    def settle(self, worst: Usage, actual: Usage) -> None:
-        """Replace what was set aside for a call by what it used.
+    def settle(self, worst: Usage, actual: Usage) -> Usage:
+        """Replace what was set aside for a call by what it used, and return what stays set aside.
 
-        Of a call whose use is not known for certain, the rest stays set aside: the endpoint may bill it.
+        That is the rest of a call whose use is not known for certain: the endpoint may bill it.
         """
-        self._reserved = _less(self._reserved, worst)
-        if actual.certainty is not Certainty.KNOWN:
-            self._reserved += _less(worst, actual)
+        rest = Usage() if actual.certainty is Certainty.KNOWN else _less(worst, actual)
+        self._reserved = _less(self._reserved, worst) + rest
         self._spent += actual
+        return rest
 
 
 class TurnAccount:
@@ -95,8 +97,8 @@ class TurnAccount:
 
     def enter(self, entry: "TurnEntry", attempt: Attempt) -> None:
         """Take a call that is over into the account."""
-        self._spending.settle(entry.worst, attempt.usage)
-        self.attempts.append(attempt)
+        rest = self._spending.settle(entry.worst, attempt.usage)
+        self.attempts.append(replace(attempt, set_aside=rest))
 
     def now(self) -> datetime:
         """Return the moment."""
