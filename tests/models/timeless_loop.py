@@ -35,6 +35,10 @@ class TimelessLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def pass_over(self, seconds: float) -> None:
+        """Let time pass in which the loop is not there, as when something blocks it."""
+        self._jumping.now += seconds
+
 
 def timeless(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Make a test of a coroutine function, run on such a loop. It fails if a task is left behind."""

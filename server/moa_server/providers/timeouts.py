@@ -10,6 +10,8 @@ from moa_server.domain.ports import CallTerms
 
 _LAST_WORDS_S = 2.0
 """How long usage and the end of the stream may take after the model has said that it has finished."""
+_HELD_UP_S = 0.1
+"""A timer that is later than this was held up by ourselves, and the model may have spoken meanwhile."""
 
 
 class Patience:
@@ -27,8 +29,9 @@ class Patience:
         self._speak_by = min(self._end, self._end if terms.speak_by is None else terms.speak_by)
         self._spoken = False
         self._complete = False
+        self._over = False
         self._limit = min(self._speak_by, opened + spec.times.first_token)
-        self._timer = self._loop.call_at(self._limit, self._look)
+        self._set_timer(self._limit)
         self.scope = asyncio.timeout(None)
         """What ends when the limit is met."""
 
@@ -49,16 +52,28 @@ class Patience:
         self._timer.cancel()
 
     def _wait_until(self, moment: float) -> None:
+        if self._over:  # what comes now comes too late, and the scope can be moved only once
+            return
         self._limit = min(self._end, moment)
-        if self._limit < self._timer.when():
+        if self._limit < self._due:
             self._timer.cancel()
-            self._timer = self._loop.call_at(self._limit, self._look)
+            self._set_timer(self._limit)
+
+    def _set_timer(self, moment: float) -> None:
+        # Kept here too: not every loop's handles know when they are due.
+        self._due = moment
+        self._timer = self._loop.call_at(moment, self._look)
 
     def _look(self) -> None:
-        if self._limit > self._loop.time():
-            self._timer = self._loop.call_at(self._limit, self._look)
-        else:
-            self.scope.reschedule(self._limit)
+        now = self._loop.time()
+        late = now - self._due
+        if self._limit <= now and late > _HELD_UP_S:  # our own delay is not the model's silence
+            self._limit = min(self._end, now + late)
+        if self._limit > now:
+            self._set_timer(self._limit)
+        elif not self._over:
+            self._over = True
+            self.scope.reschedule(now)
 
     def failure(self) -> ModelTimeout:
         """Return what ran out."""
