@@ -39,6 +39,14 @@ class UpstreamThread:
         """Say what is to be done with the calls for a model."""
         self.upstream.script(model, *scripts)
 
+    def drop_connections(self) -> None:
+        """Close every connection, kept ones too, and return when they are closed."""
+        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result(10)
+
+    async def _drop(self) -> None:
+        self.upstream.drop_connections()
+        await self.upstream.wait_for(lambda: not self.upstream.open_connections)
+
     def begin_anew(self) -> None:
         """Forget the calls and the scripts."""
         self.upstream.calls.clear()

@@ -233,6 +233,8 @@ class ModelError(MoaError):
 
     permanent = False
     """Whether the same call to the same endpoint is bound to fail again."""
+    stale = False
+    """Whether all that failed is a kept connection, so that the same request may go out on another one at once."""
     usage: Usage | None = None
     """What the attempt used before it failed, as far as that is known."""
 

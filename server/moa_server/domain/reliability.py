@@ -12,6 +12,9 @@ class RetryRule:
 
     attempts: Annotated[int, Range(least=0, most=10)] = 2
     """How many more attempts one call may make; 0 means none."""
+    resend: bool = True
+    """Whether one of them is made at once when the kept connection a request went out on was broken before any of the
+    answer. The endpoint may have read that request, and may bill it. Off, it is a failure as any other."""
     base_s: PositiveSeconds = 0.25
     """The wait before the first of them, jittered; it doubles with each."""
     most_s: PositiveSeconds = 8.0

@@ -172,7 +172,8 @@ class Breaker(Wrapper):
             # Neither failure nor proof: it lives, and we asked too much. A probe that meets it is made anew.
             raise
         except errors.ModelError as error:
-            if not callers_own(error, terms):
+            # Many endpoints close connections that were idle: that says nothing of how they do.
+            if not error.stale and not callers_own(error, terms):
                 call.failed()
             raise
         finally:

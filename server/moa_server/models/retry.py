@@ -1,4 +1,8 @@
-"""Asks a model again that failed before its first word, as long as that is polite, affordable and in time."""
+"""Asks a model again that failed before its first word, as long as that is polite, affordable and in time.
+
+A request whose kept connection was broken is sent again at once, where the operator allows it; that is an attempt too,
+and counts as one.
+"""
 
 import asyncio
 import random
@@ -39,12 +43,13 @@ class Retry(Wrapper):
                     raise
                 raise failure from limit
             except ModelError as error:
-                wait = self._wait(error, retries)
+                resent = error.stale and self._rule.resend
+                wait = 0.0 if resent else self._wait(error, retries)
                 if first_token.has_come or retries == self._rule.attempts or not self._granted(error, wait, terms):
                     raise
                 failure = error
             await asyncio.sleep(wait)
-            terms = replace(terms, kind=AttemptKind.RETRY)
+            terms = replace(terms, kind=AttemptKind.RESEND if resent else AttemptKind.RETRY)
         raise AssertionError("the last attempt returns or raises")
 
     def _wait(self, error: ModelError, retries: int) -> float:

@@ -12,6 +12,7 @@ import structlog
 from moa_server.domain import errors
 from moa_server.domain.model import ModelSpec
 from moa_server.providers.retry_hints import retry_after_s, should_retry
+from moa_server.providers.transport import StaleConnection, UnsentRequest
 
 _log = structlog.stdlib.get_logger()
 
@@ -26,6 +27,8 @@ _EXCEPTIONS: Final[Sequence[tuple[type[Exception], bool, type[errors.ModelError]
     (httpx.UnsupportedProtocol, False, errors.ModelUnreachable, "has an endpoint that is no URL of HTTP"),
     (httpx.TimeoutException, False, errors.ModelTimeout, "did not answer in time"),
     (httpx.RemoteProtocolError, False, errors.ModelProtocolBroken, "answered in something that is no HTTP"),
+    (UnsentRequest, False, errors.ModelUnreachable, "had closed the connection before it was asked"),
+    (StaleConnection, False, errors.ModelUnavailable, "closed the kept connection when it was asked"),
     (httpx.TransportError, False, errors.ModelUnavailable, "closed the connection before it answered"),
     (httpx.TimeoutException, True, errors.ModelTimeout, "fell silent before it had finished"),
     (httpx.RemoteProtocolError, True, errors.ModelProtocolBroken, "sent something that is no HTTP"),
@@ -168,7 +171,9 @@ def translated(spec: ModelSpec, *, answering: bool) -> Iterator[None]:
     except _FOREIGN as error:
         for foreign, within, kind, sentence in _EXCEPTIONS:
             if within is answering and isinstance(error, foreign):
-                raise kind(f"{spec.name} {sentence}") from error
+                failure = kind(f"{spec.name} {sentence}")
+                failure.stale = isinstance(error, StaleConnection)
+                raise failure from error
         raise
 
 

@@ -4,14 +4,14 @@ httpx's own transport costs several times what this one does, and grows with the
 ready-made bridge to aiohttp is as quick, but wakes its reader for every packet, gives its reader no way to be told to
 wait, and calls a connection that was torn down before the headers a connect time-out.
 
-A kept connection may be closed by its endpoint at the very moment of a request. When one that was used before breaks
-at once and before any byte of an answer, the request goes out again on another, as browsers and curl do it: nobody has
-taken it up, so that it is still the same call, and is accounted as one. When the connection is new, or breaks later
-than a closed one is found out, somebody may have begun to work: then nothing is sent twice, and the call has failed.
+A kept connection may be closed by its endpoint at the very moment of a request. One that is seen to be closed is not
+used. One that breaks under its request, at once and before any byte of an answer, is told apart by `StaleConnection`,
+and nothing is sent twice here: whoever asked decides whether the request goes out again, and accounts for it.
 """
 
 import asyncio
 import io
+import select
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -35,8 +35,6 @@ _KEEP_S = 4.0
 """How long an idle connection is kept: common servers close theirs after five seconds, and may tear a request down."""
 _LINGER_S = 0.1
 """How long a body may take to end once its last event has come, for the connection to be used again."""
-_MOST_RESENT = 2
-"""How many kept connections may turn out to be closed, one after another, under one request."""
 _AT_ONCE_S = 1.0
 """Within it a closed connection is found out: a round trip, and what a busy machine adds."""
 _BIG_BODY = 1 << 20
@@ -53,6 +51,14 @@ _FAILURES: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]]
     (OSError, httpx.ReadError),
 )
 """The first that fits counts."""
+
+
+class StaleConnection(httpx.ReadError):
+    """A kept connection broke at once under its request, which the endpoint may have read."""
+
+
+class UnsentRequest(StaleConnection):
+    """A kept connection was found to be closed before the request could be written."""
 
 
 @dataclass(slots=True)
@@ -88,21 +94,20 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return when the headers of its answer are there."""
-        with _as_httpx():
-            answer = await self._send_again(request, _MOST_RESENT)
-        reading = request.extensions.get(READING) or Reading()
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, reading), request=request)
-
-    async def _send_again(self, request: httpx.Request, times: int) -> aiohttp.ClientResponse:
         _used_before.set(False)
         loop = asyncio.get_running_loop()
         sent = loop.time()
-        try:
-            return await self._send(request)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if not _used_before.get() or not times or loop.time() - sent > _AT_ONCE_S:
-                raise
-        return await self._send_again(request, times - 1)
+        with _as_httpx():
+            try:
+                answer = await self._send(request)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                # When the connection is new, or breaks later than a closed one is found out, somebody may have begun
+                # to work: then it is a failure like any other.
+                if not _used_before.get() or loop.time() - sent > _AT_ONCE_S:
+                    raise
+                raise _stale(error) from error
+        reading = request.extensions.get(READING) or Reading()
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, reading), request=request)
 
     async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
         content = request.content
@@ -115,6 +120,12 @@ class Transport(httpx.AsyncBaseTransport):
             allow_redirects=False,
             timeout=_time_limits(connect_s),
         )
+
+
+def _stale(error: aiohttp.ClientError) -> StaleConnection:
+    # aiohttp's own refusal to write to a connection that is closing: no request can have been read.
+    unsent = isinstance(error.__cause__ or error, aiohttp.ClientConnectionResetError)
+    return (UnsentRequest if unsent else StaleConnection)(str(error))
 
 
 @lru_cache
@@ -139,10 +150,25 @@ class _Connector(aiohttp.TCPConnector):
         self._used: WeakSet[object] = WeakSet()
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        _used_before.set(connection.protocol in self._used)
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            used = connection.protocol in self._used
+            if not (used and _is_readable(connection)):
+                break
+            connection.close()
+        _used_before.set(used)
         self._used.add(connection.protocol)
         return connection
+
+
+def _is_readable(connection: Connection) -> bool:
+    """Tell whether there is something to read, which on an idle connection is its end, or nothing that it should be."""
+    found = connection.transport and connection.transport.get_extra_info("socket")
+    if not found or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(found.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Body(httpx.AsyncByteStream):
