@@ -2,7 +2,7 @@
 
 A model's name says what it does: ``tokens-200-first-50-each-5`` speaks 200 tokens, the first after 50 ms, 5 ms apart;
 any other name gives a short answer at once. With ``brown-`` before it, it goes bad when told to: of its calls 30 % fail
-and 30 % take ten times as long.
+and 30 % take ten times as long; or it hangs, and says nothing at all.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final
 import uvloop
 
 from bench.replies import reply
-from tests.upstream import Call, Request, Speech, Status, Upstream
+from tests.upstream import Call, Request, Silence, Speech, Status, Upstream
 from tests.upstream.stage import Player
 
 _NAME: Final = re.compile(r"tokens-(\d+)-first-([\d.]+)-each-([\d.]+)")
@@ -37,9 +37,12 @@ class _Voices:
 
     def __init__(self) -> None:
         self._brown = False
+        self._hangs = False
         self._random = random.Random(7)
 
     def of(self, request: Request) -> Player:
+        if self._hangs and request.model.startswith("brown-"):
+            return Silence()
         if not (self._brown and request.model.startswith("brown-")):
             return _speech(request.model)
         drawn = self._random.random()
@@ -51,8 +54,12 @@ class _Voices:
         self._brown = True
         return "brown"
 
+    def hang(self) -> str:
+        self._hangs = True
+        return "hang"
+
     def well(self) -> str:
-        self._brown = False
+        self._brown = self._hangs = False
         return "well"
 
 
@@ -84,6 +91,7 @@ async def _serve() -> None:
         await reply(
             {
                 "brown": voices.brown,
+                "hang": voices.hang,
                 "connections": lambda: str(upstream.open_connections),
                 "open": lambda: str(len(upstream.open_calls)),
                 "ledger": lambda: _ledger(upstream),

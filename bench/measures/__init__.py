@@ -5,6 +5,7 @@ from typing import Final
 
 from bench.measures.brownout import brownout
 from bench.measures.cost import cost
+from bench.measures.hanging import hanging
 from bench.measures.linearity import linearity
 from bench.measures.memory import memory
 from bench.measures.overhead import overhead
@@ -22,5 +23,6 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "linearity": linearity,
     "straggler": straggler,
     "brownout": brownout,
+    "hanging": hanging,
     "storm": storm,
 }

@@ -15,8 +15,8 @@ from moa_server.domain.usage import Usage
 from moa_server.models import build_models
 from tests.models.timeless_loop import now
 
-Script = Sequence[str | float | Exception]
-"""In order: what to say, how long to be silent, and what to fail with."""
+Script = Sequence[str | float | Exception | None]
+"""In order: what to say, how long to be silent, and what to fail with; None is a sign of life that is no word."""
 
 PROMPT = Prompt((Message.of(Role.USER, "What is the word?"),), Sampling(max_tokens=100))
 PLAIN = Reliability(RetryRule(attempts=0), ConcurrencyRule(), breaker=BreakerRule(enabled=False))
@@ -66,6 +66,8 @@ class Scripted:
                 terms.hear(step)
             elif isinstance(step, Exception):
                 raise step
+            elif step is None:
+                terms.alive()
             else:
                 await asyncio.sleep(step)
         usage = Usage(input_tokens=10, output_tokens=len(said))

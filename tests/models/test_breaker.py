@@ -19,9 +19,11 @@ from moa_server.domain.errors import (
     ModelUnavailable,
     ModelWindowExceeded,
 )
+from moa_server.domain.model import TimeLimits
 from moa_server.domain.reliability import BreakerRule
 from moa_server.models.accounted import Accounted
-from moa_server.models.breaker import Breaker, BreakerState, Circuit, Gate
+from moa_server.models.breaker import Breaker, Gate
+from moa_server.models.circuit import BreakerState, Circuit
 from tests.models.fakes import Caller, Script, Scripted, scripted
 from tests.models.timeless_loop import timeless, unhurried
 
@@ -35,7 +37,7 @@ class Guarded:
     def __init__(self, *scripts: Script) -> None:
         self.provider: Scripted = scripted("m", *scripts)
         self.seen: list[tuple[str, BreakerState]] = []
-        self.circuit = Circuit("m", RULE, lambda name, state: self.seen.append((name, state)))
+        self.circuit = Circuit("m", RULE, TimeLimits(), lambda name, state: self.seen.append((name, state)))
         self.model = Gate(Breaker(Accounted(self.provider), self.circuit), self.circuit)
 
     @property

@@ -8,7 +8,7 @@ from moa_server.domain.errors import ModelUnavailable
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.reliability import BreakerRule, HedgeRule, Reliability, RetryRule
 from moa_server.models import breaker_state, build_models
-from moa_server.models.breaker import BreakerState
+from moa_server.models.circuit import BreakerState
 from tests.models.fakes import PLAIN, Caller, Scripted, scripted, spec
 from tests.models.timeless_loop import timeless
 

@@ -12,7 +12,8 @@ from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms
 from moa_server.domain.reliability import HedgeRule
 from moa_server.models.accounted import Accounted
-from moa_server.models.hedge import Hedge, Pace
+from moa_server.models.hedge import Hedge
+from moa_server.models.pace import Pace
 from tests.models.fakes import Caller, Script, Scripted, scripted, spec
 from tests.models.timeless_loop import now, timeless, unhurried
 

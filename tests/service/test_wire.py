@@ -21,7 +21,7 @@ from moa_server.domain.run import RunRecord, RunState, Ticket
 from moa_server.domain.strategy import Decision, DecisionKind
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.engine import ModelView, RunStatus
-from moa_server.models.breaker import BreakerState
+from moa_server.models.circuit import BreakerState
 from moa_server.service.wire import events, layers, plans, queries, runs
 from tests.service.scripted import NOW, event, plan
 

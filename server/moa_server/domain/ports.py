@@ -53,6 +53,10 @@ class Account(Protocol):
         ...
 
 
+def _nobody() -> None:
+    """Hear of it, and do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallTerms:
     """What a model is sent out with: who hears it, who pays, and how much time there is."""
@@ -69,6 +73,10 @@ class CallTerms:
     kind: AttemptKind = AttemptKind.FIRST
     run_id: str = ""
     """Whose call it is, so that no run takes all places at a model."""
+    alive: Callable[[], None] = _nobody
+    """Called whenever anything at all comes from the endpoint, be it no text. Must not block, must not raise."""
+    why_cut: Callable[[], ModelError | None] = _nobody
+    """Asked when the call is cancelled: why, if it was for the model's own fault."""
 
 
 class Model(Protocol):

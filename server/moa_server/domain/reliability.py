@@ -66,6 +66,11 @@ class BreakerRule:
     """The length of the window over which calls are counted."""
     open_s: PositiveSeconds = 15.0
     """How long it stays open before one probe is let through."""
+    silence_s: PositiveSeconds = 2.0
+    """The shortest silence that may count as a failure, whoever stopped waiting. One counts that is three times as long
+    as the model's own silences, those of prompts of its length, or as the model's time limits have it."""
+    least_silent: AtLeastOne = 3
+    """Calls in a row that were silent for so long, with none that spoke between them, which open it however few."""
 
 
 @dataclass(frozen=True, slots=True)

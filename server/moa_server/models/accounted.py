@@ -52,7 +52,7 @@ class Accounted(Wrapper):
                 raise
             except asyncio.CancelledError:
                 # What it used is charged all the same: the endpoint may go on until it sees the connection closed.
-                call.failed(errors.StragglerCut(f"the call of {self.spec.name} was cancelled"))
+                call.failed(terms.why_cut() or errors.StragglerCut(f"the call of {self.spec.name} was cancelled"))
                 raise
             finally:
                 # Changes nothing of a call that is closed. Left open, its reservation would never be given back.

@@ -1,8 +1,6 @@
 """Asks a rival when a model is slower to begin than it usually is, and listens to whoever speaks first."""
 
 import asyncio
-from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,12 +10,11 @@ from typing import Final, Self
 from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
 from moa_server.domain.ports import Account, CallTerms, Model, OpenAttempt
 from moa_server.domain.reliability import HedgeRule
+from moa_server.models.pace import Pace
 from moa_server.models.window import Allowance
 from moa_server.models.wrapper import FirstToken, Wrapper, fitted
 
 _WINDOW_S: Final = 60.0
-_REMEMBERED: Final = 256
-"""Times to the first token, of which the usual one is told."""
 
 
 class Hedge(Wrapper):
@@ -73,32 +70,12 @@ class _Timed:
         self._pace.note(asyncio.get_running_loop().time() - self._opened)
 
 
-class Pace:
-    """The latest times to the first token."""
-
-    def __init__(self) -> None:
-        self._latest: deque[float] = deque()
-        self._ordered: list[float] = []
-
-    def note(self, seconds: float) -> None:
-        """Remember one more, and forget the oldest in its place."""
-        if len(self._latest) == _REMEMBERED:
-            del self._ordered[bisect_left(self._ordered, self._latest.popleft())]
-        self._latest.append(seconds)
-        insort(self._ordered, seconds)
-
-    def quantile(self, share: float, least_seen: int) -> float | None:
-        """Return the time within which that share of them began; None if too few were seen."""
-        seen = len(self._ordered)
-        if seen < max(least_seen, 1):
-            return None
-        return self._ordered[min(int(share * seen), seen - 1)]
-
-
 class Race:
     """Some calls of which one is to win. When it is left, none of them goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int | None = None) -> None:
+        """Let the call of the place ``kept`` go on, unheard, when it has not won, until it has begun to speak."""
+        self._kept = kept
         self._runners: list[asyncio.Task[Reply]] = []
         self._winner: int | None = None
         self._spoken = asyncio.get_running_loop().create_future()
@@ -109,15 +86,16 @@ class Race:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop_others(None)
+        self._stop_others()
         # Waited for, so that upstream connections are closed and attempts accounted for when the call returns.
         await asyncio.gather(*self._runners, return_exceptions=True)
 
-    def enter(self, model: Model, prompt: Prompt, terms: CallTerms) -> None:
-        """Let one more model speak."""
+    def enter(self, model: Model, prompt: Prompt, terms: CallTerms) -> asyncio.Task[Reply]:
+        """Let one more model speak, and return its task."""
         place = len(self._runners)
         own = replace(terms, hear=partial(self._hear, place, terms.hear))
         self._runners.append(asyncio.create_task(model.speak(prompt, own), name=f"race-{model.spec.name}"))
+        return self._runners[place]
 
     async def silent_for(self, seconds: float) -> bool:
         """Wait so long for somebody to speak or the first to end; tell whether neither has happened."""
@@ -151,13 +129,15 @@ class Race:
             self._win(place)
         if self._winner == place:
             hear(text)
+        elif self._kept == place:
+            self._runners[place].cancel()
 
     def _win(self, place: int) -> None:
         self._winner = place
         self._spoken.set_result(None)
-        self._stop_others(place)
+        self._stop_others(place, self._kept)
 
-    def _stop_others(self, place: int | None) -> None:
+    def _stop_others(self, *places: int | None) -> None:
         for other, runner in enumerate(self._runners):
-            if other != place:
+            if other not in places:
                 runner.cancel()

@@ -2,12 +2,14 @@
 
 From the outside in:
 
-    Fallback        asks other models once all below has failed for good, and shares the time out among them
+    Fallback        asks other models once all below has failed for good, and shares the time out among them; beside
+                    them it tries a model again that was left alone, so that nobody waits for that
     Hedge           races a rival against a slow call, its waits and retries included
     Retry           asks again; above the queue, so that back-off holds no place
     Gate            turns calls away while the circuit is open; above the queue, so that nobody waits in vain
     Limit           hands out places; a place is held as long as a physical call lasts, and no longer
-    Breaker         lets one probe through and notes how physical calls end; below the queue, whose waits say nothing
+    Breaker         lets one probe through and notes how physical calls end and how long they are silent; below the
+                    queue, whose waits say nothing
     Accounted       enters the physical call in account and trace
     RecordedTexts   adds its texts to the trace, where the operator wants it; whoever makes the provider puts it around
     provider        makes it
@@ -24,8 +26,9 @@ from dataclasses import dataclass
 from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.models.accounted import Accounted
-from moa_server.models.breaker import Breaker, BreakerState, Circuit, Gate, Watch
-from moa_server.models.fallback import Fallback
+from moa_server.models.breaker import Breaker, Gate
+from moa_server.models.circuit import BreakerState, Circuit, Watch
+from moa_server.models.fallback import Fallback, Trial
 from moa_server.models.hedge import Hedge
 from moa_server.models.limit import Limit
 from moa_server.models.retry import Retry
@@ -51,7 +54,7 @@ class Core:
 def core(provider: Model, spec: ModelSpec, watch: Watch = unwatched) -> Core:
     """Wrap a provider in what needs no other model."""
     rules = spec.reliability
-    circuit = Circuit(spec.name, rules.breaker, watch) if rules.breaker.enabled else None
+    circuit = Circuit(spec.name, rules.breaker, spec.times, watch) if rules.breaker.enabled else None
     model: Model = Accounted(provider)
     if circuit is not None:
         model = Breaker(model, circuit)
@@ -74,7 +77,8 @@ class ModelStack:
         if rules.hedge is not None:
             self._model = Hedge(self._model, others[rules.hedge.model].once, rules.hedge)
         if rules.fallbacks:
-            self._model = Fallback(self._model, [others[name].patient for name in rules.fallbacks])
+            trial = Trial(own.once, own.circuit) if own.circuit is not None else None
+            self._model = Fallback(self._model, [others[name].patient for name in rules.fallbacks], trial)
 
     @property
     def spec(self) -> ModelSpec:

@@ -107,6 +107,7 @@ class _Exchange:
             async with patience(self._spec, self._terms) as patient:
                 with translated(self._spec, answering=False):
                     response = await self._http.handle_async_request(request)
+                self._terms.alive()
                 async with aclosing(response):
                     with translated(self._spec, answering=True):
                         await self._check_kind(response)
@@ -135,6 +136,7 @@ class _Exchange:
     async def _listen(self, response: httpx.Response, patient: Patience) -> None:
         reader, listener = EventReader(), self._listener
         async for piece in _pieces(response):
+            self._terms.alive()
             for event in reader.feed(piece):
                 listener.take(event)
                 if listener.over:

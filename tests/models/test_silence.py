@@ -1,0 +1,302 @@
+"""A model that is silent beyond its own pace is found out, whoever stops waiting; one that is only slow is not."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from moa_server.domain.conversation import Message, Role
+from moa_server.domain.errors import ModelTimeout, ModelUnavailable
+from moa_server.domain.model import Prompt, Reply
+from moa_server.domain.ports import CallTerms, Model
+from moa_server.domain.reliability import BreakerRule, HedgeRule, Reliability, RetryRule
+from moa_server.models import breaker_state
+from tests.models.fakes import PROMPT, Caller, Script, Scripted, scripted, spec, wrap
+from tests.models.timeless_loop import TimelessLoop, now, timeless
+
+RULES = Reliability(RetryRule(attempts=2, base_s=0.1), breaker=BreakerRule(open_s=15.0))
+STOOD_IN = replace(RULES, fallbacks=("spare",))
+QUICK: list[Script] = [[0.2, "ok"]] * 5
+HANGS: Script = [1000.0]
+SLOW: list[Script] = [[10.0, "ok"]] * 5
+LONG = Prompt((Message.of(Role.USER, "word " * 40_000),), PROMPT.sampling)
+
+
+def model_of(*scripts: Script, rules: Reliability = RULES) -> Scripted:
+    return scripted(spec("m", rules, window=1_000_000), *scripts)
+
+
+class _Punctual:
+    """A provider that keeps to the time that it is given, as real ones do."""
+
+    def __init__(self, provider: Scripted) -> None:
+        self.spec = provider.spec
+        self._provider = provider
+
+    async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        try:
+            async with asyncio.timeout_at(terms.speak_by or terms.deadline):
+                return await self._provider.speak(prompt, terms)
+        except TimeoutError:
+            raise ModelTimeout("silent") from None
+
+
+async def asked(model: Model, times: int = 5) -> None:
+    for _ in range(times):
+        await Caller().ask(model)
+
+
+async def cut(model: Model, after_s: float, times: int = 1, prompt: Prompt = PROMPT) -> None:
+    """Ask, and leave."""
+    for _ in range(times):
+        try:
+            async with asyncio.timeout(after_s):
+                await Caller().ask(model, prompt=prompt)
+        except TimeoutError:
+            pass
+
+
+@timeless
+async def test_silence_well_beyond_the_pace_opens_it_after_a_few_calls_that_somebody_left() -> None:
+    model = wrap(model_of(*QUICK, HANGS))
+    await asked(model)
+    await cut(model, 5.0, times=2)
+    assert breaker_state(model) == "closed"
+    await cut(model, 5.0)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_a_loser_of_a_hedge_that_never_spoke_is_found_out() -> None:
+    rules = replace(RULES, hedge=HedgeRule("r", least_seen=5, share=1.0))
+    model = wrap(model_of(*QUICK, HANGS, rules=rules), scripted("r", [4.0, "from the rival"]))
+    await asked(model, 8)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_a_call_that_was_cut_early_says_nothing() -> None:
+    model = wrap(model_of(*QUICK, HANGS))
+    await asked(model)
+    await cut(model, 0.1, times=50)
+    await cut(model, 1.5, times=50)
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_a_slow_model_is_judged_by_its_own_pace() -> None:
+    model = wrap(model_of(*SLOW, [25.0, "ok"]))
+    await asked(model)
+    await cut(model, 24.0, times=50)
+    assert breaker_state(model) == "closed"
+    await asked(model)
+
+
+@timeless
+async def test_a_slow_model_is_not_left_by_its_own_pace_while_others_could_stand_in() -> None:
+    spare = scripted("spare")
+    model = wrap(model_of(*SLOW, [25.0, "slow"], rules=STOOD_IN), spare)
+    await asked(model, 20)
+    assert (spare.called_at, breaker_state(model)) == ([], "closed")
+
+
+@timeless
+async def test_a_model_of_which_nothing_is_known_may_be_slow() -> None:
+    model = wrap(model_of([30.0, "ok"]))
+    await cut(model, 9.0, times=50)
+    assert breaker_state(model) == "closed"
+    await asked(model, 1)
+
+
+@timeless
+async def test_a_model_that_never_spoke_in_all_its_share_of_the_time_is_found_out() -> None:
+    provider = model_of([1000.0], rules=STOOD_IN)
+    model = wrap(_Punctual(provider), scripted("spare"))
+    for _ in range(3):
+        assert breaker_state(model) == "closed"
+        await Caller().ask(model, time_s=20.0)
+    assert breaker_state(model) == "open"
+    started = now()
+    await Caller().ask(model, time_s=20.0)
+    assert now() == started
+
+
+@timeless
+async def test_any_byte_is_a_sign_of_life() -> None:
+    pinging: Script = [1.0, None] * 50
+    model = wrap(model_of(*QUICK, pinging))
+    await asked(model)
+    await cut(model, 40.0, times=20)
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_a_long_prompt_is_not_judged_by_the_pace_of_short_ones() -> None:
+    model = wrap(model_of(*QUICK, [45.0, "read"]))
+    await asked(model)
+    await cut(model, 40.0, times=20, prompt=LONG)
+    assert breaker_state(model) == "closed"
+    await cut(model, 40.0, times=3)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_the_servers_own_delay_is_nobodys_silence() -> None:
+    model, loop = wrap(model_of(*QUICK, [0.3, "ok"])), asyncio.get_running_loop()
+    assert isinstance(loop, TimelessLoop)
+    await asked(model)
+    for _ in range(20):
+        call = asyncio.create_task(Caller().ask(model))
+        await asyncio.sleep(0.1)
+        loop.pass_over(30.0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_one_that_speaks_shows_that_the_others_are_silent_by_chance() -> None:
+    now_and_then: list[Script] = [HANGS, HANGS, [0.2, "ok"]] * 10
+    model = wrap(model_of(*QUICK, *now_and_then))
+    await asked(model)
+    for _ in range(3):
+        await cut(model, 5.0, times=2)
+        await asked(model, 1)
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_a_call_from_before_that_speaks_after_all_closes_it_again() -> None:
+    model = wrap(model_of(*QUICK, [20.0, "late"], HANGS))
+    await asked(model)
+    late = asyncio.create_task(Caller().ask(model))
+    await asyncio.sleep(0)
+    await cut(model, 5.0, times=3)
+    assert breaker_state(model) == "open"
+    await late
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_an_overload_that_makes_all_answers_late_fails_none_of_them() -> None:
+    provider = model_of(*QUICK, [30.0, "late"])
+    model = wrap(provider)
+    await asked(model)
+    await asyncio.gather(*(Caller().ask(model) for _ in range(50)))
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_a_model_that_thinks_longer_now_and_then_is_not_held_to_its_quick_answers_for_ever() -> None:
+    mixed: list[Script] = [*QUICK, [14.0, "thought"]]
+    spare = scripted("spare")
+    model = wrap(model_of(*QUICK, *mixed * 40, rules=STOOD_IN), spare)
+    await asked(model, 120)
+    assert len(spare.called_at) <= 3
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_silence_in_the_middle_of_an_answer_counts_too() -> None:
+    whole: list[Script] = [[0.2, "some ", 0.2, "words"]] * 5
+    model = wrap(model_of(*whole, [0.2, "half", 1000.0]))
+    await asked(model)
+    await cut(model, 20.0, times=2)
+    assert breaker_state(model) == "closed"
+    await cut(model, 20.0)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_others_are_asked_once_a_model_is_silent_beyond_its_pace_and_at_once_when_it_is_open() -> None:
+    model = wrap(model_of(*QUICK, HANGS, rules=STOOD_IN), scripted("spare", [0.1, "instead"]))
+    await asked(model)
+    for waited in (2.1, 2.1, 2.1, 0.1, 0.1):
+        started = now()
+        assert (await Caller().ask(model)).text == "instead"
+        assert now() - started == pytest.approx(waited)
+    caller = Caller()
+    await caller.ask(model)
+    assert caller.ledger.story == [("spare", "fallback", "")]
+
+
+@timeless
+async def test_a_model_that_is_silent_is_not_asked_again_before_the_others_are() -> None:
+    model, caller = wrap(model_of(*QUICK, HANGS, rules=STOOD_IN), scripted("spare")), Caller()
+    await asked(model)
+    await caller.ask(model)
+    assert caller.ledger.story == [("m", "first", "MODEL_TIMEOUT"), ("spare", "fallback", "")]
+
+
+async def opened(*later: Script, spare: Script = (0.1, "instead")) -> tuple[Model, Scripted]:
+    """Return a model that hung and is due for a trial, in which it does as is said."""
+    provider = model_of(*QUICK, HANGS, HANGS, HANGS, *later, rules=STOOD_IN)
+    model = wrap(provider, scripted("spare", spare))
+    for _ in range(8):
+        await Caller().failure(model)
+    assert breaker_state(model) == "open"
+    await asyncio.sleep(15)
+    return model, provider
+
+
+@timeless
+async def test_a_trial_is_made_beside_the_others_and_nobody_waits_for_it() -> None:
+    model, _ = await opened(HANGS)
+    started, caller = now(), Caller()
+    assert (await caller.ask(model)).text == "instead"
+    assert caller.first_heard_at == started + 0.1
+    assert now() - started == pytest.approx(0.2)  # until it usually speaks
+    assert sorted(caller.ledger.story) == [("m", "hedge", "STRAGGLER_CUT"), ("spare", "fallback", "")]
+    assert breaker_state(model) == "open"
+    assert (await caller.ask(model)).text == "instead"
+    assert len(caller.ledger.entries) == 3
+
+
+@pytest.mark.parametrize("spare", [[0.01, "instead"], [0.01, "inst", 5.0, "ead"], [0.5, "instead"]])
+def test_a_model_that_is_sound_again_is_trusted_again_however_quick_the_others_are(spare: Script) -> None:
+    @timeless
+    async def check() -> None:
+        model, provider = await opened([0.15, "back ", 3.0, "again"], [0.2, "well"], spare=spare)
+        first = Caller()
+        told = (await first.ask(model)).text
+        assert told == "".join(first.heard)
+        assert told == ("back again" if spare[0] == 0.5 else "instead")
+        assert breaker_state(model) == "closed"
+        assert (await Caller().ask(model)).text == "well"
+        assert provider.under_way == 0
+
+    check()
+
+
+@timeless
+async def test_others_that_come_during_a_trial_are_stood_in_for_at_once() -> None:
+    model, provider = await opened(HANGS, spare=[0.1, "instead", 5.0])
+    before = len(provider.called_at)
+    callers = [Caller() for _ in range(5)]
+    await asyncio.gather(*(caller.ask(model) for caller in callers))
+    assert all("".join(caller.heard) == "instead" for caller in callers)
+    assert len(provider.called_at) == before + 1
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_where_the_budget_has_one_call_left_it_is_not_spent_on_the_trial() -> None:
+    model, _ = await opened(HANGS)
+    caller = Caller(calls=1)
+    assert (await caller.ask(model)).text == "instead"
+    assert caller.ledger.story == [("spare", "fallback", "")]
+
+
+@timeless
+async def test_a_trial_is_heard_where_nobody_can_stand_in_after_all() -> None:
+    model, _ = await opened([0.2, "back"], spare=[0.1, ModelUnavailable("500")])
+    assert (await Caller().ask(model)).text == "back"
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_cancelling_a_trial_leaves_nothing_behind() -> None:
+    model, provider = await opened(HANGS, spare=[100.0, "instead"])
+    await cut(model, 1.0)
+    assert provider.under_way == 0
+    assert breaker_state(model) == "open"
