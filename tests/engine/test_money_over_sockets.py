@@ -83,7 +83,7 @@ def _script(draw: random.Random) -> Script:
     return draw.choice((
         words, words, words, words,
         Speech("word word", usage=None), Speech(""),
-        Status(429, {"retry-after": "0"}), Status(500), Status(529), Reset(before_headers=False),
+        Status(429, {"retry-after": "0"}), Status(500), Status(529), Reset(before_headers=False), Reset(), Reset(),
         Cut(words, 1, "reset"), Cut(words, 1, "end"), Cut(words, 1, "error"),
     ))  # fmt: skip
 

@@ -11,7 +11,7 @@ from moa_server.domain.mixture import Rules
 from moa_server.domain.model import AttemptKind, ModelSpec
 from moa_server.domain.ports import Model
 from moa_server.domain.reliability import BreakerRule, Reliability, RetryRule
-from moa_server.models import build_models
+from moa_server.models import breaker_state, build_models
 from moa_server.providers import PROVIDERS, Transport
 from tests.engine.facts import closed_layers, facts, failed, succeeded
 from tests.engine.houses import OpenHouse
@@ -74,6 +74,27 @@ async def test_the_upstream_sees_a_straggler_cut_and_its_text_is_never_mixed_in(
     assert [failure.reason for failure in closed.failures] == ["STRAGGLER_CUT"]
     assert closed.failures[0].usage.calls == 1
     assert "TOO LATE" not in repr(events)
+
+
+@pytest.mark.parametrize("ended_by", ["quorum", "deadline"])
+async def test_a_model_that_hangs_is_left_alone_whoever_has_stopped_waiting_for_it(
+    open_house: OpenHouse, upstream: Upstream, http: Transport, ended_by: str
+) -> None:
+    rules = replace(CALM, breaker=BreakerRule(silence_s=0.3, least_calls=1000))
+    models = models_of(upstream, http, a=CALM, hangs=rules, boss=CALM)
+    quorum = Rules(quorum=1, grace_s=0.8) if ended_by == "quorum" else Rules(fail_below_quorum=False)
+    house = await open_house(models, [["a", "hangs"]], rules=quorum)
+    for _ in range(5):
+        succeeded(await house.carried())
+    upstream.script("hangs", Silence())
+    upstream.calls.clear()
+    for _ in range(5):
+        events = await house.carried(time_s=30.0 if ended_by == "quorum" else 3.0)
+        assert succeeded(events).answer.text == "the answer"
+    assert breaker_state(models["hangs"]) == "open"
+    assert len(upstream.calls_of("hangs")) == 3
+    [failure] = facts(events, LayerClosed)[0].layer.failures
+    assert failure.reason == "MODEL_BREAKER_OPEN"
 
 
 async def test_a_panel_never_becomes_copies_of_one_model_without_saying_so(

@@ -122,6 +122,17 @@ async def test_a_model_that_never_spoke_in_all_its_share_of_the_time_is_found_ou
 
 
 @timeless
+async def test_a_model_that_is_silent_up_to_its_own_limits_is_found_out_too() -> None:
+    model = wrap(
+        model_of([60.0, ModelTimeout("no token within 60 s")], rules=replace(RULES, retry=RetryRule(attempts=0)))
+    )
+    for _ in range(3):
+        assert breaker_state(model) == "closed"
+        await Caller().failure(model)
+    assert breaker_state(model) == "open"
+
+
+@timeless
 async def test_any_byte_is_a_sign_of_life() -> None:
     pinging: Script = [1.0, None] * 50
     model = wrap(model_of(*QUICK, pinging))

@@ -14,6 +14,7 @@ from moa_server.domain.errors import (
     ModelUnreachable,
 )
 from moa_server.domain.model import FinishReason
+from moa_server.providers.transport import StaleConnection, UnsentRequest
 from tests.providers.asker import Asker
 from tests.upstream.wire import Wire
 from tests.upstream.wires import WIRES
@@ -82,6 +83,8 @@ async def test_a_transport_that_gathers_nothing_is_heard_piece_by_piece(dialect:
         (httpx.ReadError, ModelUnavailable),
         (httpx.WriteError, ModelUnavailable),
         (httpx.ProxyError, ModelUnavailable),
+        (StaleConnection, ModelUnavailable),
+        (UnsentRequest, ModelUnreachable),
     ],
 )
 async def test_what_a_transport_raises_before_the_answer(
@@ -92,6 +95,7 @@ async def test_what_a_transport_raises_before_the_answer(
 
     failure = await asker_of(dialect, handle).failure()
     assert (type(failure), failure.usage) == (kind, None)
+    assert failure.stale == issubclass(raised, StaleConnection)
     assert isinstance(failure.__cause__, raised)
 
 

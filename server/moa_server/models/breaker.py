@@ -69,7 +69,7 @@ class Breaker(Wrapper):
             if callers_own(error, terms):
                 call.left(for_another=terms.speak_by is not None)
             elif not error.stale:  # many endpoints close connections that were idle: that says nothing of how they do
-                call.failed()
+                call.failed(timed_out=isinstance(error, errors.ModelTimeout))
             raise
         finally:
             call.over()

@@ -248,9 +248,13 @@ class Pass:
         self._circuit.settle(self, healthy=True)
         self._circuit.count(failed=False)
 
-    def failed(self) -> None:
-        self._circuit.settle(self, healthy=False)
-        self._circuit.count(failed=True)
+    def failed(self, *, timed_out: bool) -> None:
+        circuit, silence = self._circuit, self._silence_s()
+        circuit.settle(self, healthy=False)
+        if timed_out and silence >= circuit.floor_s:
+            circuit.count_silence(self.size, silence, spoken=self._has_spoken)
+        else:
+            circuit.count(failed=True)
 
     def answered(self) -> None:
         """The endpoint does its work, though this call was in vain."""
@@ -284,13 +288,13 @@ class Pass:
             circuit.settle(self, healthy=False)
             circuit.count_silence(self.size, silence, spoken=spoken, in_a_row=for_another or known is not None)
 
-    def _silence_s(self) -> float:
-        return self._circuit.clock.time() - self._since
-
     def over(self) -> None:
         """It has ended; if nothing was said by now, it tells nothing."""
         self._circuit.settle(self, healthy=None)
         self._circuit.leave(self)
+
+    def _silence_s(self) -> float:
+        return self._circuit.clock.time() - self._since
 
 
 def _now() -> float:
