@@ -62,7 +62,7 @@ class Circuit:
         self._doubtful: deque[tuple[int, float]] = deque(maxlen=_MOST_DOUBTFUL)
         """The sizes and silences of calls that were given up, of which it is not known yet whether the model hung."""
         self._was_silence = False
-        """Whether it is those that never spoke for which it was opened."""
+        """Whether it was opened by one that never spoke."""
         self.state = BreakerState.CLOSED
 
     @property
@@ -114,20 +114,22 @@ class Circuit:
         # While it is half open, only its probe decides: calls from before the break may still end badly.
         too_many = calls >= self._rule.least_calls and failures >= self._rule.share * calls
         if failed and too_many and self.state is BreakerState.CLOSED:
+            self._was_silence = False
             self._open(_now() + self._rule.open_s)
 
     def count_silence(self, size: int, seconds: float, *, spoken: bool, in_a_row: bool = True) -> None:
         """Note a call that was silent for too long, after it had ``spoken`` or not; open for too many in a row."""
+        was_closed = self.state is BreakerState.CLOSED
         self.count(failed=True)
         if spoken:
             self._broke_off += in_a_row
         else:
             self._never_spoke += in_a_row
             self._doubtful.append((size, seconds))
-        too_many = max(self._broke_off, self._never_spoke) >= self._rule.least_silent
-        if too_many and self.state is BreakerState.CLOSED:
-            self._was_silence = not spoken
+        if self.state is BreakerState.CLOSED and max(self._broke_off, self._never_spoke) >= self._rule.least_silent:
             self._open(_now() + self._rule.open_s)
+        if was_closed:
+            self._was_silence = not spoken
 
     def heard(self) -> None:
         """Note that the model speaks: then whoever was silent before it was so by chance, or it is only slow."""
@@ -285,11 +287,14 @@ class Pass:
             # A share that was silent to its end tells most; else it has to be rather long.
             longest = circuit.floor_s if for_another else circuit.silence.unknown(spoken=spoken)
         if silence >= longest:
-            circuit.settle(self, healthy=False)
-            circuit.count_silence(self.size, silence, spoken=spoken, in_a_row=for_another or known is not None)
+            tells = for_another or known is not None
+            if tells:
+                circuit.settle(self, healthy=False)
+            circuit.count_silence(self.size, silence, spoken=spoken, in_a_row=tells)
 
     def over(self) -> None:
         """It has ended; if nothing was said by now, it tells nothing."""
+        self.scope = None
         self._circuit.settle(self, healthy=None)
         self._circuit.leave(self)
 

@@ -10,7 +10,7 @@ from moa_server.domain.errors import LimitError, ModelBreakerOpen, ModelError
 from moa_server.domain.model import AttemptKind, ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.models.circuit import Circuit
-from moa_server.models.hedge import Race
+from moa_server.models.race import Race
 from moa_server.models.wrapper import FirstToken, Wrapper, fitted, shared
 
 _LONGEST_TRIAL_S: Final = 5.0
