@@ -109,6 +109,18 @@ async def test_a_model_of_which_nothing_is_known_may_be_slow() -> None:
 
 
 @timeless
+async def test_a_slow_model_that_was_never_heard_out_is_trusted_once_it_is() -> None:
+    model = wrap(model_of([40.0, "thought about it"]))
+    await asyncio.gather(*(cut(model, 12.0) for _ in range(10)))
+    assert breaker_state(model) == "open"
+    await asyncio.sleep(15)
+    await cut(model, 12.0)  # which tells nothing, and leaves the next one its turn
+    await asked(model, 5)
+    await asyncio.gather(*(cut(model, 12.0) for _ in range(20)))
+    assert breaker_state(model) == "closed"
+
+
+@timeless
 async def test_a_model_that_never_spoke_in_all_its_share_of_the_time_is_found_out() -> None:
     provider = model_of([1000.0], rules=STOOD_IN)
     model = wrap(_Punctual(provider), scripted("spare"))
