@@ -92,7 +92,7 @@ async def test_a_model_that_hangs_is_left_alone_whoever_has_stopped_waiting_for_
     for _ in range(5):
         events = await house.carried(time_s=30.0 if ended_by == "quorum" else 3.0)
         assert succeeded(events).answer.text == "the answer"
-        reasons += [failure.reason for failure in facts(events, LayerClosed)[0].layer.failures]
+        reasons += [failure.reason for failure in closed_layers(events)[0].failures]
     cut = "STRAGGLER_CUT" if ended_by == "quorum" else "MODEL_TIMEOUT"
     assert reasons == [cut] * 3 + ["MODEL_BREAKER_OPEN"] * 2
     assert breaker_state(models["hangs"]) == "open"
