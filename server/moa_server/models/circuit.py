@@ -294,7 +294,7 @@ class Pass:
 
     def over(self) -> None:
         """It has ended; if nothing was said by now, it tells nothing."""
-        self.scope = None
+        self.scope = self.late = None  # they lead back here
         self._circuit.settle(self, healthy=None)
         self._circuit.leave(self)
 

@@ -40,8 +40,7 @@ class Fallback(Wrapper):
         except ModelError as error:
             if first_token.has_come:
                 raise
-            failure = error
-        return await _StandIns(self.spec, able, failure).speak(prompt, terms)
+            return await _StandIns(self.spec, able, error).speak(prompt, terms)
 
 
 class _StandIns:
@@ -63,7 +62,10 @@ class _StandIns:
             except (ModelError, LimitError):
                 if first_token.has_come:
                     raise
-        raise self._failure
+        try:
+            raise self._failure
+        finally:
+            del self._failure  # whose traceback leads here
 
 
 class Trial:
