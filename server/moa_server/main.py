@@ -13,7 +13,7 @@ from moa_server.domain.model import ModelSpec
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Journal, Model
 from moa_server.engine import Catalogue, Engine, Planner
-from moa_server.journal import JOURNALS, AesSeal, Codec, is_reached, once_reached
+from moa_server.journal import JOURNALS, AesSeal, Codec, is_reached, telling
 from moa_server.models import RecordedTexts, breaker_state, build_models
 from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
 from moa_server.security import Callers
@@ -47,8 +47,7 @@ async def serve(path: Path, settings: Settings, ready: Callable[[str], None]) ->
         served = await stack.enter_async_context(
             serving(engine, settings.listening, settings.limits, callers, ready=reached)
         )
-        if not reached:
-            await stack.enter_async_context(once_reached(journal, lambda: served.health.set_ready(True)))
+        await stack.enter_async_context(telling(journal, served.health.set_ready, reached=reached))
 
         def take_over(new: Settings) -> None:
             # What the logs and traces show is settled when the server starts.

@@ -139,6 +139,38 @@ async def test_a_file_another_process_holds_too_long_is_unavailable_and_then_com
         assert not (await journal.write("a", [deltas(1)])).lost
 
 
+async def test_a_new_file_is_opened_while_another_process_is_about_to_write_to_it(path: Path) -> None:
+    """SQLite itself does not wait there."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.3, other.execute, "ROLLBACK")
+        async with SqliteJournal(path) as journal:
+            assert (await journal.submit(submission(), "a")).created
+
+
+async def test_once_one_has_waited_in_vain_the_others_are_told_at_once_until_the_file_is_let_go(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "_BUSY_S", 0.5)
+    monkeypatch.setattr(sqlite_store, "_HELD_S", 0.0)
+    loop = asyncio.get_running_loop()
+    async with SqliteJournal(path) as journal:
+        await journal.submit(submission(), "a")
+        assert not journal.is_held_up
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            took = []
+            for _ in range(2):
+                began = loop.time()
+                with pytest.raises(JournalUnavailable, match="locked"):
+                    await journal.write("a", [deltas(1)])
+                took.append(loop.time() - began)
+                assert journal.is_held_up
+        assert took[0] >= 0.4 > took[1]
+        assert not (await journal.write("a", [deltas(1)])).lost
+        assert not journal.is_held_up
+
+
 WRITER = """
 import asyncio, sys
 from pathlib import Path

@@ -46,6 +46,7 @@ class MemoryJournal:
     """A journal for one process, bounded by its retention."""
 
     is_shared = False
+    is_held_up = False
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class PostgresJournal:
     """A journal in PostgreSQL. Enter it before use; the store need not be there then."""
 
     is_shared = True
+    is_held_up = False
 
     def __init__(
         self,

@@ -34,14 +34,15 @@ async def is_reached(journal: Journal) -> bool:
 
 
 @asynccontextmanager
-async def once_reached(journal: Journal, tell: Callable[[], None]) -> AsyncIterator[None]:
-    """Tell, while the context lasts, that the store answers, or has been brought up to this server; once.
+async def telling(journal: Journal, tell: Callable[[bool], None], *, reached: bool) -> AsyncIterator[None]:
+    """Tell, while the context lasts, whether runs can be kept here; ``reached`` is what is known at its beginning.
 
-    What goes wrong later is not told: no other server could do better, and callers come back to the runs that go on
-    here.
+    They can once the store has answered, or has been brought up to this server, unless another process holds it up.
+    What else goes wrong later is not told: no other server could do better, and callers come back to the runs that go
+    on here.
     """
 
-    async def wait() -> None:
+    async def first_answer() -> None:
         while True:
             try:
                 await journal.find("")
@@ -49,15 +50,26 @@ async def once_reached(journal: Journal, tell: Callable[[], None]) -> AsyncItera
                 await asyncio.sleep(_AGAIN_S)
             else:
                 _logger.info("journal.reached")
-                tell()
                 return
 
+    async def look_for_ever() -> None:
+        if not reached:
+            await first_answer()
+            tell(True)  # noqa: FBT003 - the only thing that is told
+        told = True
+        while True:
+            await asyncio.sleep(_AGAIN_S)
+            if told is journal.is_held_up:
+                told = not told
+                _logger.warning("journal.held_up" if not told else "journal.let_go")
+                tell(told)
+
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(wait(), name="wait for the journal")
+        looking = group.create_task(look_for_ever(), name="look whether the journal can be reached")
         try:
             yield
         finally:
-            waiting.cancel()
+            looking.cancel()
 
 
 class Reachability:

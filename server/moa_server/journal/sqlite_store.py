@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,11 @@ from moa_server.journal.migrations import check, steps_of
 from moa_server.journal.reachability import Reachability
 from moa_server.journal.store_errors import JournalCorrupted, JournalFull
 
-_BUSY_S = 5.0
+_BUSY_S = 2.0
+"""How long an operation waits for another process, whose commits take milliseconds."""
+_HELD_S = 0.05
+"""The same once one has waited in vain: the other process is frozen, and those who wait are told at once."""
+_PAUSE_S = 0.01
 _APPLICATION = 0x6D6F6131
 """``moa1``: tells our file from any other."""
 _NAMED = {
@@ -48,11 +53,31 @@ def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
         opened = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         connection = stack.enter_context(closing(opened))
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
         stack.pop_all()  # it is the caller's to close, unless one of these failed
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Change the file to write-ahead mode, which it keeps."""
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite itself does not wait here for another process that is about to write, or to change it too.
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether another process held the lock."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _BASE == sqlite3.SQLITE_BUSY
 
 
 class SqliteStore:
@@ -79,6 +104,11 @@ class SqliteStore:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether another process holds the lock for so long that it is taken for frozen."""
+        return self._writer.is_held
 
     async def write(self, operation: Operation[_T]) -> _T:
         """Carry an operation out that changes the file, and return what it returned, once it is durable."""
@@ -111,6 +141,8 @@ class SqliteThread:
         self._connection = connection
         self._thread = thread
         self._waiting: deque[_Job] = deque()
+        self.is_held = False
+        """Whether the last commit waited in vain for the lock of another process."""
 
     async def run(self, operation: Operation[_T]) -> _T:
         """Carry an operation out and return what it returned, once it is durable.
@@ -138,11 +170,19 @@ class SqliteThread:
             if self._connection.in_transaction:  # after some failures SQLite has rolled back by itself
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
+            self._note_held(held=_is_busy(error))
             for job in jobs:
                 _settle(job, error)
         else:
+            self._note_held(held=False)
             for job, outcome in zip(jobs, outcomes, strict=True):
                 _settle(job, outcome)
+
+    def _note_held(self, *, held: bool) -> None:
+        if held != self.is_held:
+            self.is_held = held
+            with suppress(sqlite3.Error):
+                self._connection.execute(f"PRAGMA busy_timeout = {round((_HELD_S if held else _BUSY_S) * 1000)}")
 
     def _attempt(self, job: _Job) -> object:
         self._connection.execute("SAVEPOINT operation")
