@@ -1,9 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.settings.tiny import plain, refused
+from moa_server.settings import ConfigurationRefused, load
+from moa_server.strategies import STRATEGIES
+from tests.settings.tiny import CHOICES, plain, refused, write
 
 
 def changed(place: str, value: object) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def test_the_plain_configuration_is_sound(tmp_path: Path) -> None:
         ),
         ("models.small.dialect", {"usage": "no"}, "models.small.dialect.usage: is neither true nor false"),
         ("models.small.dialect", {"begins_thinking": True}, "models.small.dialect.begins_thinking: needs think_tags"),
-        ("mixtures.pair.rules", {"quorum": 3}, "rules.quorum: 3 is more than the 2 agents of the smallest layer"),
+        ("mixtures.pair.rules", {"quorum": 3}, "rules.quorum: 3 is more than the 2 proposals that the smallest"),
         ("mixtures.pair.rules", {"when_short": "fial"}, "rules.when_short: is not one of the choices; write 'fail' or"),
         ("mixtures.pair.budget", {"usd": "1.0000000001"}, "budget.usd: has more than nine decimals"),
         ("mixtures.pair.budget", {"usd": 1}, "budget.usd: cannot be kept while model 'small' has no price; give"),
@@ -147,6 +150,29 @@ def test_what_a_strategy_calls_impossible_is_refused(tmp_path: Path) -> None:
     data = plain()
     del data["mixtures"]["pair"]["aggregator"]
     assert refused(tmp_path, data) == ["mixtures.pair: has no aggregator; name one"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "layers", "options", "most"),
+    [
+        ("self_mixture", [["one"]], {"samples": 5}, 5),
+        ("self_mixture_sequential", [["one"]], {"samples": 5, "window": 3}, 3),
+        ("vote", [["one", "two"]], {"samples": 3}, 6),
+        ("rank", [["one", "two"]], {"samples": 2}, 4),
+        ("aggregate", [["one", "two"], ["one"]], {}, 1),
+    ],
+)
+def test_a_quorum_is_of_samples_and_not_of_agents(
+    tmp_path: Path, strategy: str, layers: list[list[str]], options: dict[str, int], most: int
+) -> None:
+    mixture = {"strategy": strategy, "layers": layers, "aggregator": "one", "options": options}
+    data = plain() | {"mixtures": {"pair": {**mixture, "roles": {"judge": "one"}, "rules": {"quorum": most}}}}
+    data["models"]["small"]["window"] = 100_000
+    choices = replace(CHOICES, strategies=STRATEGIES)
+    assert load(write(tmp_path, data), choices).mixtures["pair"].rules.quorum == most
+    data["mixtures"]["pair"]["rules"]["quorum"] = most + 1
+    with pytest.raises(ConfigurationRefused, match=f"{most + 1} is more than the {most} proposals"):
+        load(write(tmp_path, data), choices)
 
 
 def test_a_window_that_cannot_hold_the_mixture_is_refused_with_the_numbers(tmp_path: Path) -> None:

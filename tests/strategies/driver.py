@@ -131,7 +131,7 @@ def _drive(plan: Plan, carry: Callable[[Layer, int], LayerResult]) -> Driven:
                 driven.layers.append(step)
                 given = carry(step, len(driven.results))
                 driven.results.append(given)
-                if not given.proposals and not step.excused and not step.hands_back(given):
+                if not given.proposals and not (step.excused or step.falls_back or step.hands_back(given)):
                     return _ended(driven, step)
             case Decision():
                 driven.decisions.append(step)

@@ -64,6 +64,7 @@ def test_a_merge_that_failed_leaves_the_best_as_it_was() -> None:
     plan = plan_of("aggregate", Roster((agents(6),), LAST), rules=FOLD)
     driven = drive(plan, lambda call, layer, _: None if layer in (1, 2) else f"{call.agent.name}{layer}")
     assert [proposal.agent for proposal in driven.layers[3].calls[0].shown] == ["a0", "a3", "a4"]
+    assert "2 proposals it was to take in are left out" in driven.degradations[1].detail
     assert driven.text == "z4"
 
 

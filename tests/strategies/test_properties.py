@@ -87,6 +87,8 @@ def test_references_come_from_no_further_back_than_the_outline_says(script: Scri
         read = [shown for call in layer.calls if call.brief is not as_asked for shown in call.shown]
         near = outlined[max(index - stage.looks_back, 0) : index]
         assert all(said_in[id(shown)] in near for shown in read), "a round that was skipped is as the one before it"
+        most = stage.shown([len(earlier.agents) for earlier in outlined[:index]])
+        assert all(len(call.shown) <= most for call in layer.calls if call.brief is not as_asked)
         said_in |= {id(came): stage for came in result.proposals}
 
 

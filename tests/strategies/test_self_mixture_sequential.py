@@ -1,9 +1,10 @@
 """A running best takes in a window of samples at a time."""
 
 from moa_server.domain.agent import Sampling
+from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.mixture import Roster
 from moa_server.strategies.self_mixture_sequential import SELF_MIXTURE_SEQUENTIAL
-from tests.strategies.driver import agent, agents, drive, named, plan_of
+from tests.strategies.driver import Driven, agent, agents, drive, named, plan_of
 from tests.strategies.rosters import ONE, setting
 
 SETTINGS = (
@@ -21,11 +22,36 @@ def test_a_prompt_never_holds_more_than_the_window() -> None:
     assert driven.layers[-1].calls[0].shown[0].agent == "z"
 
 
-def test_a_merge_that_failed_leaves_its_samples_out_and_the_run_goes_on() -> None:
+def texts_of_the_last_call(driven: Driven) -> list[str]:
+    return [proposal.text for proposal in driven.layers[-1].calls[0].shown]
+
+
+def test_the_running_best_goes_on_when_a_merge_fails() -> None:
+    plan = plan_of("self_mixture_sequential", ALONE, options={"samples": 7, "window": 3})
+    driven = drive(plan, lambda *call: None if call[0].agent.name == "z" and call[1] == 2 else named(*call))
+    assert texts_of_the_last_call(driven) == ["<z in 1 at 0>", "<a0 in 2 at 1>", "<a0 in 2 at 2>"]
+    assert [told.reason for told in driven.degradations] == [DegradationReason.STRATEGY_FELL_BACK]
+    assert "2 of 3 texts are left out" in driven.degradations[0].detail
+
+
+def test_before_there_is_a_running_best_the_first_sample_goes_on_when_a_merge_fails() -> None:
     plan = plan_of("self_mixture_sequential", ALONE, options={"samples": 5, "window": 3})
     driven = drive(plan, lambda *call: None if call[0].agent.name == "z" and call[1] == 1 else named(*call))
-    assert [p.agent for p in driven.layers[2].calls[0].shown] == ["a0", "a0"]
-    assert driven.text == "<z in 2 at 0>"
+    assert texts_of_the_last_call(driven) == ["<a0 in 0 at 0>", "<a0 in 1 at 1>", "<a0 in 1 at 2>"]
+
+
+def test_a_window_in_which_all_fail_leaves_everything_that_was_there() -> None:
+    plan = plan_of("self_mixture_sequential", ALONE, options={"samples": 7, "window": 3})
+    driven = drive(plan, lambda *call: None if call[1] == 2 else named(*call))
+    assert texts_of_the_last_call(driven) == ["<z in 1 at 0>", "<a0 in 1 at 1>", "<a0 in 1 at 2>"]
+    assert driven.degradations == [], "nothing was left out"
+
+
+def test_the_running_best_stands_in_for_the_answer_whatever_it_weighs() -> None:
+    roster = Roster(ALONE.layers, agent("z", weight=0.1))
+    plan = plan_of("self_mixture_sequential", roster, options={"samples": 5, "window": 3})
+    driven = drive(plan, lambda *call: None if call[1] == 2 else named(*call))
+    assert driven.text == "<z in 1 at 0>"
 
 
 def test_it_is_one_agent_that_can_differ_from_itself() -> None:

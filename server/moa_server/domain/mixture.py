@@ -57,7 +57,7 @@ class Rules:
     reference_order: ReferenceOrder = ReferenceOrder.CONFIGURED
     """In which order references are shown."""
     quorum: AtLeastOne | None = None
-    """Proposals a layer needs before its grace begins; when left out, all that do not fail."""
+    """Proposals a layer needs before its grace begins, each sample one; when left out, all that do not fail."""
     grace_s: Seconds = 0.0
     """How long a layer waits for the others once it has its quorum."""
     fail_below_quorum: Annotated[bool, Called("when_short"), Words("fail", "degrade")] = True

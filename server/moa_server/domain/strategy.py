@@ -5,7 +5,7 @@ to have it recorded, and receives None; it returns the `Answer`. It does no I/O,
 only from the plan's seed, and so gives the same layers and the same answer whenever it is fed the same results.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -49,6 +49,8 @@ class Call:
     """Whether the strategy reads the log-probabilities of its words."""
     least_shown: int = 24
     """Estimated tokens that must be left of a reference that is cut to fit; else the call fails as too long."""
+    in_quorum: bool = True
+    """Whether a quorum counts it; one that none counts is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Layer:
     """Whether what has come, in configured order, settles the matter, so that the rest is cancelled."""
     excused: bool = False
     """Whether the rule goes on when every call has failed; the result then has no proposals."""
+    falls_back: bool = False
+    """Whether it goes on so too, from what it had before, unless the mixture fails below its quorum."""
     returns: frozenset[str] = frozenset()
     """Reasons of the answering agent's failure, before its first word, that the rule itself goes on from."""
 
@@ -116,11 +120,18 @@ class OutlinedLayer:
     agents: tuple[Agent, ...]
     looks_back: int = 1
     """From how many layers before it proposals can be shown; what an agent is told beside them counts apart."""
+    of_one: bool = False
+    """Whether they come to no more than one of these layers gives, whichever it is."""
     answers: bool = False
     most: int | None = None
     """How many of its agents speak at the most; None means all, each as often as it is named."""
     folds: bool = False
     """Whether it is only there where a mixture has references folded that are too long."""
+
+    def shown(self, given: Sequence[int]) -> int:
+        """Return the most that can be shown in it of what the layers before it give, a number each."""
+        reach = given[max(len(given) - self.looks_back, 0) :]
+        return max(reach, default=0) if self.of_one else sum(reach)
 
 
 @dataclass(frozen=True, slots=True)

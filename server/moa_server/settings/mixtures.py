@@ -41,10 +41,6 @@ class Mixtures:
             aggregator=self._agent(section.aggregator) if section.aggregator else None,
             roles={role: self._agent(agent) for role, agent in section.roles.items()},
         )
-        quorum, smallest = section.rules.quorum, min((len(layer) for layer in roster.layers), default=None)
-        if quorum is not None and smallest is not None and quorum > smallest:
-            wrong = f"{quorum} is more than the {smallest} agents of the smallest layer"
-            self._problems.add((*place, "rules", "quorum"), f"{wrong}; write at most {smallest}")
         # Of what is not sound itself, nothing is told that may only follow.
         sound = not self._problems.under(place) and all(agent.model for agent in roster.agents())
         if sound and section.budget.cost_nanousd is not None:
@@ -96,8 +92,24 @@ class Mixtures:
             for sentence in impossible:
                 self._problems.add(place, sentence)
             if not impossible:
-                self._fit.check(place, strategy.outlined(roster, options, section.rules))
+                layers = strategy.outlined(roster, options, section.rules)
+                self._fit.check(place, layers)
+                self._check_quorum(place, section.rules.quorum, roster, layers)
         return {field.name: getattr(options, field.name) for field in fields(options)}
+
+    def _check_quorum(
+        self, place: Place, quorum: int | None, roster: Roster, layers: tuple[OutlinedLayer, ...]
+    ) -> None:
+        """Note a quorum that a layer can never have: of an agent that is sampled, every sample counts."""
+
+        def most(asked: tuple[Agent, ...]) -> int:
+            names = {agent.name for agent in asked}
+            return max(sum(agent.name in names for agent in layer.agents) for layer in layers)
+
+        smallest = min(map(most, roster.layers), default=None)
+        if quorum is not None and smallest is not None and quorum > smallest:
+            wrong = f"{quorum} is more than the {smallest} proposals that the smallest layer can give"
+            self._problems.add((*place, "rules", "quorum"), f"{wrong}; write at most {smallest}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +126,14 @@ class Fit:
         if self.limits is not None and len(layers) > self.limits.layers:
             wrong = f"can come to {len(layers)} layers"
             self.problems.add(place, f"{wrong}; use fewer, or raise limits.layers above {self.limits.layers}")
-        for index, layer in enumerate(layers):
-            count = len(layer.agents[: layer.most])
+        counts = [len(layer.agents[: layer.most]) for layer in layers]
+        for index, (layer, count) in enumerate(zip(layers, counts, strict=True)):
             if self.limits is not None and count > self.limits.agents_per_layer:
                 wrong, most = f"layer {index} can come to {count} agents", self.limits.agents_per_layer
                 self.problems.add(place, f"{wrong}; use fewer, or raise limits.agents_per_layer above {most}")
             if layer.folds:
                 continue  # it is shown less than the layer whose references did not fit
-            before = layers[max(index - layer.looks_back, 0) : index]
-            shown = sum(len(earlier.agents[: earlier.most]) for earlier in before)
+            shown = layer.shown(counts[:index])
             for agent in dict.fromkeys(layer.agents):
                 self._check_agent(place, index, agent, shown)
 

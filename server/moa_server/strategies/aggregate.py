@@ -12,7 +12,7 @@ from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.selection import diverse, judged, ordered
 from moa_server.strategies.parts.similarity import agreement
-from moa_server.strategies.parts.sub_rule import NOTHING, SubRule, aggregator_of, ask, names, only_answer
+from moa_server.strategies.parts.sub_rule import NOTHING, SubRule, aggregator_of, ask, fell_back, names, only_answer
 from moa_server.strategies.prompts import brief
 
 
@@ -38,7 +38,11 @@ def aggregate(plan: Plan, options: AggregateOptions) -> Rule:
     watching = options.stop_on_agreement != "off"
     for index, agents in enumerate(plan.roster.layers):
         weights = tuple(proposal.weight for proposal in shown) if options.weights else ()
-        result = yield from ask(Layer(tuple(Call(agent, shown, brief(plan, weights)) for agent in agents)))
+        calls = tuple(Call(agent, shown, brief(plan, weights)) for agent in agents)
+        result = yield from ask(Layer(calls, falls_back=bool(shown)))
+        if not result.proposals:
+            yield fell_back(f"nobody of layer {result.index} answered, so that the proposals before it stand")
+            continue
         left = plan.roster.layers[index + 1 :]
         saved = sum(len(others) + _is_judged(options, len(others)) for others in left)
         agreed = watching and bool(left) and (yield from _agreed(options, result, saved))
@@ -76,20 +80,15 @@ def _is_judged(options: AggregateOptions, count: int) -> bool:
 def outline(roster: Roster, options: AggregateOptions) -> tuple[OutlinedLayer, ...]:
     """Return every layer, each followed by its judge, and the answer."""
     layers: list[OutlinedLayer] = []
-    looks_back = 1
     for agents in roster.layers:
-        layers.append(OutlinedLayer(agents, looks_back))
-        looks_back = 1
+        # A layer in which nobody answers leaves what was proposed before it to be read, past its judge.
+        layers.append(OutlinedLayer(agents, max(len(layers), 1), of_one=True))
         if _is_judged(options, len(agents)):
             layers.append(OutlinedLayer((roster.roles["judge"],)))
-            looks_back = 2  # past the judge, to those whose proposals it picked
-    may_be_last = roster.layers[-1:]
-    if options.stop_on_agreement == "on":
-        looks_back, may_be_last = max(len(layers), 1), roster.layers
     # A judge that does not choose leaves all of them to be shown.
-    most = max((len(agents) for agents in may_be_last), default=0)
+    most = max((len(agents) for agents in roster.layers), default=0)
     shown = min(most, options.keep) if options.select == "diverse" else most
-    return (*layers, *outlined_answer(aggregator_of(roster), shown, looks_back))
+    return (*layers, *outlined_answer(aggregator_of(roster), shown, max(len(layers), 1), of_one=True))
 
 
 def checks(roster: Roster, options: AggregateOptions) -> Iterator[str]:

@@ -13,7 +13,7 @@ from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.election import counting, elect
 from moa_server.strategies.parts.selection import ordered
 from moa_server.strategies.parts.similarity import agreement
-from moa_server.strategies.parts.sub_rule import SubRule, aggregator_of, ask, names
+from moa_server.strategies.parts.sub_rule import SubRule, aggregator_of, ask, fell_back, names
 from moa_server.strategies.prompts import critics as prompts
 
 
@@ -54,7 +54,11 @@ def debate(plan: Plan, options: DebateOptions) -> Rule:
         if (yield from _agreed(plan, options, result, saved=(options.rounds - done) * len(debaters))):
             break
         calls = tuple(_turn(plan, options, result, place, schema) for place in range(len(debaters)))
-        result = yield from ask(Layer(calls))
+        came = yield from ask(Layer(calls, falls_back=True))
+        if came.proposals:
+            result = came
+        else:
+            yield fell_back(f"nobody answered in round {done + 1}, so that the answers before it stand")
     if options.end == "vote":
         return (yield from elect(plan, options, result))
     return (yield from aggregated(plan, aggregator_of(plan.roster), ordered(plan, result)))

@@ -13,7 +13,7 @@ from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strateg
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.selection import ordered
-from moa_server.strategies.parts.sub_rule import NOTHING, ask, sampled
+from moa_server.strategies.parts.sub_rule import NOTHING, ask, fell_back, sampled
 from moa_server.strategies.prompts import brief
 from moa_server.strategies.self_mixture import answerer, one_agent
 
@@ -32,14 +32,25 @@ def self_mixture_sequential(plan: Plan, options: SequentialOptions) -> Rule:
     """Have samples taken window by window, and each window merged into a running best."""
     asked = sampled(plan.roster.layers[0], options.samples)
     best = answerer(plan.roster)
-    shown = NOTHING
+    shown, is_merged = NOTHING, False
     for start, end in _windows(options):
         taken = tuple(Call(agent) for agent in asked[start:end])
-        merge = (Call(best, shown, brief(plan)),) if shown else ()
-        result = yield from ask(Layer((*merge, *taken)))
-        shown = ordered(plan, result)
-    # Unweighed: the running best holds many samples, and the weight it would be shown with is that of one agent.
-    return (yield from aggregated(plan, best, shown, weigh=False))
+        if not start:
+            shown = ordered(plan, (yield from ask(Layer(taken))))
+            continue
+        merge = Call(best, shown, brief(plan), in_quorum=False)
+        result = yield from ask(Layer((merge, *taken), falls_back=True))
+        merged = tuple(proposal for proposal in result.proposals if proposal.position == 0)
+        samples = tuple(proposal for proposal in ordered(plan, result) if proposal.position > 0)
+        # In the places of the merge and of the samples that failed, so that no prompt is longer than was planned.
+        kept = merged or shown[: 1 + len(taken) - len(samples)]
+        if len(kept) < len(shown) and not merged:
+            yield fell_back(f"a merge failed, so that {len(shown) - len(kept)} of {len(shown)} texts are left out")
+        is_merged = is_merged or bool(merged)
+        shown = (*kept, *samples)
+    # Unweighed: the running best holds many samples, and the weight it would be shown with is that of one agent. So it
+    # stands in for the answer whatever it weighs.
+    return (yield from aggregated(plan, best, shown, weigh=False, stand_ins=shown[:1] if is_merged else None))
 
 
 def _windows(options: SequentialOptions) -> Iterator[tuple[int, int]]:
@@ -55,8 +66,12 @@ def outline(roster: Roster, options: SequentialOptions) -> tuple[OutlinedLayer, 
     """Return each window, the merge of the one before it beside it, and the answer."""
     asked = sampled(roster.layers[0], options.samples)
     best = answerer(roster)
-    taken = [OutlinedLayer((*((best,) if start else ()), *asked[start:end])) for start, end in _windows(options)]
-    return (*taken, *outlined_answer(best, min(options.window, options.samples)))
+    # A running best stands as long as merges fail, so that the answer can look back to the first window.
+    windows = [
+        OutlinedLayer((*((best,) if start else ()), *asked[start:end]), max(index, 1), of_one=True)
+        for index, (start, end) in enumerate(_windows(options))
+    ]
+    return (*windows, *outlined_answer(best, min(options.window, options.samples), len(windows), of_one=True))
 
 
 def checks(roster: Roster, options: SequentialOptions) -> Iterator[str]:

@@ -26,8 +26,8 @@ def worst_case(stages: Sequence[OutlinedLayer], conversation: Conversation, mode
     asked = tokens.of_messages(conversation)
     total = Usage()
     written: list[int] = []
-    for index, layer in enumerate(stages):
-        shown = sum(written[max(index - layer.looks_back, 0) : index])
+    for layer in stages:
+        shown = layer.shown(written)
         turns = [_worst_turn(agent, models[agent.model].spec, asked, shown) for agent in layer.agents]
         total += _dearest(turns, layer.most)
         outputs = sorted((_output(agent, models[agent.model].spec) for agent in layer.agents), reverse=True)

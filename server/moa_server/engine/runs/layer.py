@@ -12,8 +12,8 @@ from moa_server.domain.errors import InternalError
 from moa_server.domain.event import AgentFailed, AgentStarted, ProposalDelta, ProposalReceived
 from moa_server.domain.proposal import AgentFailure, LayerEnd, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Layer
-from moa_server.engine.runs.quorum import degradation_of, quorum_of
-from moa_server.engine.runs.refusals import sift
+from moa_server.engine.runs.quorum import counted, degradation_of, quorum_of
+from moa_server.engine.runs.refusals import is_refusal, sift
 from moa_server.engine.runs.run_context import RunContext
 from moa_server.engine.runs.turn import Outcome, Place, Turn
 from moa_server.telemetry import names
@@ -77,7 +77,7 @@ class OpenLayer:
         ordered = (self._outcomes[position] for position in sorted(self._outcomes))
         failures = tuple(outcome for outcome in ordered if isinstance(outcome, AgentFailure))
         # An answer that declines is the answer; of references, refusals are left out while enough others hold.
-        kept, declined = sift(proposals, len(proposals) if self._layer.answers else self._quorum or 1)
+        kept, declined = sift(proposals, len(proposals) if self._layer.answers else self._needed())
         failures = (*failures, *declined)
         missed = [degradation_of(failure, self._index) for failure in failures]
         if self._is_settled():  # then a call that was cut was not missed
@@ -103,7 +103,7 @@ class OpenLayer:
         grace_ends: float | None = None
         loop = asyncio.get_running_loop()
         while pending and not self._is_settled():
-            if grace_ends is None and self._quorum is not None and len(self._proposals()) >= self._quorum:
+            if grace_ends is None and self._has_quorum():
                 grace_ends = loop.time() + self._run.plan.rules.grace_s
             timeout = None if grace_ends is None else max(grace_ends - loop.time(), 0)
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -151,8 +151,26 @@ class OpenLayer:
             return lambda text: run.tell(ProposalDelta(index, agent, position, text)), gather_s
         return _unheard, gather_s * _UNWATCHED_GATHER
 
+    def _has_quorum(self) -> bool:
+        """Whether enough have answered for the grace to begin. Those who declined count when nobody speaks any more."""
+        if self._quorum is None or counted(self._layer, self._answers()) < self._quorum:
+            return False
+        # What no quorum counts is waited for.
+        return all(call.in_quorum or position in self._outcomes for position, call in enumerate(self._layer.calls))
+
+    def _needed(self) -> int:
+        """Return how many proposals have to be left when the refusals among them are left out."""
+        if self._quorum is None:
+            return 1
+        answers = self._answers()
+        return self._quorum + len(answers) - counted(self._layer, answers)
+
     def _is_settled(self) -> bool:
-        return self._layer.enough is not None and self._layer.enough(self._proposals())
+        # One who declined is left out in the end while anybody else holds, and so must not have settled it.
+        return self._layer.enough is not None and self._layer.enough(self._answers())
+
+    def _answers(self) -> tuple[Proposal, ...]:
+        return tuple(proposal for proposal in self._proposals() if not is_refusal(proposal.text))
 
     def _proposals(self) -> tuple[Proposal, ...]:
         ordered = (self._outcomes[position] for position in sorted(self._outcomes))

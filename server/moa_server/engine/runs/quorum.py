@@ -1,10 +1,12 @@
 """Says what a layer's outcome means for its run: go on, go on degraded, or end."""
 
+from collections.abc import Sequence
+
 from moa_server.domain import errors
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import MoaError, NoProposals, QuorumMissed
 from moa_server.domain.mixture import Rules
-from moa_server.domain.proposal import AgentFailure, LayerResult
+from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.strategy import Layer
 
 _OF_THE_RUN: dict[str, type[MoaError]] = {
@@ -19,11 +21,16 @@ _DEGRADATIONS = {
 
 
 def quorum_of(layer: Layer, planned: int | None) -> int | None:
-    """Return how many proposals close a layer; None means that all its agents are waited for."""
+    """Return how many of those that count close a layer; None means that all its agents are waited for."""
     wanted = layer.quorum if layer.quorum is not None else planned
     if wanted is None or layer.answers:
         return None
-    return min(wanted, len(layer.calls))
+    return min(wanted, sum(call.in_quorum for call in layer.calls))
+
+
+def counted(layer: Layer, proposals: Sequence[Proposal]) -> int:
+    """Return how many proposals count towards a layer's quorum."""
+    return sum(layer.calls[proposal.position].in_quorum for proposal in proposals)
 
 
 def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degradation]:
@@ -35,17 +42,18 @@ def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degrada
     """
     if layer.answers or layer.excused:
         return []
-    if not result.proposals:
+    wanted, given = quorum_of(layer, rules.quorum), counted(layer, result.proposals)
+    is_short = wanted is not None and given < wanted and layer.enough is None
+    if not result.proposals and not (layer.falls_back and not (is_short and rules.fail_below_quorum)):
         raise limit_of(result.failures) or NoProposals(
             f"every agent of layer {result.index} failed",
             metadata={"layer": str(result.index), **causes(result.failures)},
         )
-    wanted = quorum_of(layer, rules.quorum)
-    if wanted is None or len(result.proposals) >= wanted or layer.enough is not None:
+    if not is_short:
         return []
-    detail = f"{len(result.proposals)} of the {wanted} proposals that layer {result.index} needs were given"
+    detail = f"{given} of the {wanted} proposals that layer {result.index} needs were given"
     if rules.fail_below_quorum:
-        counts = {"quorum": str(wanted), "proposals": str(len(result.proposals))}
+        counts = {"quorum": str(wanted), "proposals": str(given)}
         raise QuorumMissed(detail, metadata={"layer": str(result.index), **counts, **causes(result.failures)})
     return [Degradation(DegradationReason.QUORUM_MISSED, detail, result.index)]
 

@@ -22,31 +22,41 @@ _LEAST_SHOWN = 192
 _TOO_LONG = frozenset({ModelWindowExceeded.reason()})
 
 
-def aggregated(plan: Plan, aggregator: Agent, shown: tuple[Proposal, ...], *, weigh: bool = True) -> SubRule[Answer]:
-    """Have the answer written from proposals."""
+def aggregated(
+    plan: Plan,
+    aggregator: Agent,
+    shown: tuple[Proposal, ...],
+    *,
+    weigh: bool = True,
+    stand_ins: tuple[Proposal, ...] | None = None,
+) -> SubRule[Answer]:
+    """Have the answer written from proposals; the best of the ``stand_ins``, or of all, is it should that fail."""
     weights = tuple(proposal.weight for proposal in shown) if weigh else ()
     told = brief(plan, weights, answers=True)
     if not plan.rules.fold_when_too_long or len(shown) < _FEWEST:
-        return (yield from answer_by(Call(aggregator, shown, told, response_schema=plan.response_schema)))
+        return (yield from answer_by(Call(aggregator, shown, told, response_schema=plan.response_schema), stand_ins))
     call = Call(aggregator, shown, told, response_schema=plan.response_schema, least_shown=_LEAST_SHOWN)
-    result = yield from ask(Layer((call,), answers=True, returns=_TOO_LONG))
+    result = yield from ask(Layer((call,), answers=True, returns=_TOO_LONG, stand_ins=stand_ins))
     if result.proposals:
         return Answer.of(result.proposals[0])
     yield fell_back(f"{len(shown)} proposals are too long to be read at once, so that a few are at a time")
     taken = _taken(len(shown))
-    best, left, stand_ins = shown[:1], shown[1:], shown
+    best, left, stand_ins = shown[:1], shown[1:], stand_ins or shown
     while len(left) > taken:
         merged = yield from ask_one(Call(aggregator, (*best, *left[:taken]), brief(plan)))
-        # What a failed merge was to take in is left out; asking again for it could cost more calls than were planned.
         if merged is not None:
             best = stand_ins = (merged,)
+        else:  # asking again for what it was to take in could cost more calls than were planned
+            yield fell_back(f"a merge failed, so that the {taken} proposals it was to take in are left out")
         left = left[taken:]
     told = brief(plan, answers=True)  # without weights, which a running best has no more
     last = Call(aggregator, (*best, *left), told, response_schema=plan.response_schema)
     return (yield from answer_by(last, stand_ins))
 
 
-def outlined_answer(aggregator: Agent, count: int, looks_back: int = 1) -> tuple[OutlinedLayer, ...]:
+def outlined_answer(
+    aggregator: Agent, count: int, looks_back: int = 1, *, of_one: bool = False
+) -> tuple[OutlinedLayer, ...]:
     """Return the answer's place in an outline, where it is written from at most so many proposals."""
     merges = 0 if count < _FEWEST else -(-(count - 1) // _taken(count))
     # Each merge can still be shown what the first one could, and the running best besides.
@@ -54,7 +64,7 @@ def outlined_answer(aggregator: Agent, count: int, looks_back: int = 1) -> tuple
         OutlinedLayer((aggregator,), looks_back + number, answers=number == merges, folds=True)
         for number in range(1, merges + 1)
     )
-    return (OutlinedLayer((aggregator,), looks_back, answers=True), *folds)
+    return (OutlinedLayer((aggregator,), looks_back, answers=True, of_one=of_one), *folds)
 
 
 def _taken(count: int) -> int:
