@@ -15,7 +15,7 @@ from moa_server.models import breaker_state, build_models
 from moa_server.providers import PROVIDERS, Transport
 from tests.engine.facts import closed_layers, facts, failed, succeeded
 from tests.engine.houses import OpenHouse
-from tests.upstream import Cut, Silence, Speech, Stage, Status, Upstream
+from tests.upstream import Cut, Endless, Silence, Speech, Stage, Status, Upstream
 
 CALM = Reliability(RetryRule(attempts=0), breaker=BreakerRule(least_calls=1000))
 PERSISTENT = replace(CALM, retry=RetryRule(attempts=2, base_s=0.0, least_in_window=100), fallbacks=("spare",))
@@ -169,3 +169,30 @@ async def test_a_silent_proposer_is_stood_in_for_within_its_layer(
     events = await house.carried(time_s=3.0)
     assert succeeded(events).answer.text == "the answer"
     assert closed_layers(events)[0].proposals[0].served_model == "spare"
+
+
+async def test_an_answer_without_an_end_fails_its_run_and_keeps_what_it_said(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("boss", Endless("on and on " * 100))
+    house = await open_house(models_of(upstream, http, a=CALM, boss=PERSISTENT), [["a"]])
+    events = await house.carried()
+    end = failed(events)
+    assert (end.reason, dict(end.metadata)["cause"]) == ("ANSWER_FAILED", "MODEL_ANSWER_TOO_LONG")
+    assert end.partial_text == "".join(delta.text for delta in facts(events, AnswerDelta))
+    assert end.partial_text.startswith("on and on ")
+    assert len(end.partial_text) < 100_000
+    assert [call.model for call in upstream.calls] == ["a", "boss"], "nobody is asked for it once more"
+    await upstream.wait_for(lambda: not upstream.open_calls)
+
+
+async def test_a_proposer_that_never_stops_is_a_failure_of_its_own(
+    open_house: OpenHouse, upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("a", Endless(reasoning="let me think " * 1_000))
+    house = await open_house(models_of(upstream, http, a=CALM, b=CALM, boss=CALM), [["a", "b"]])
+    events = await house.carried()
+    assert succeeded(events).answer.text == "the answer"
+    [failure] = closed_layers(events)[0].failures
+    assert (failure.agent, failure.reason) == ("a", "MODEL_ANSWER_TOO_LONG")
+    await upstream.wait_for(lambda: not upstream.open_calls)

@@ -22,6 +22,7 @@ from tests.models.fakes import Caller
 from tests.upstream import (
     Cut,
     Drip,
+    Endless,
     Events,
     Garbage,
     KeepAlives,
@@ -108,6 +109,7 @@ FOR_GOOD: dict[str, tuple[Script, str]] = {
     "429 for want of money": (Status(429, error_code="insufficient_quota"), "MODEL_QUOTA_EXHAUSTED"),
     "429 for an hour": (Status(429, {"retry-after": "3600"}), "MODEL_THROTTLED"),
     "not to be asked again": (Status(500, {"x-should-retry": "false"}), "MODEL_UNAVAILABLE"),
+    "reasoning without an end": (Endless(reasoning="hm " * 10_000), "MODEL_ANSWER_TOO_LONG"),
 }
 WORDS = Speech("some words and more of them")
 MIDWAY: dict[str, tuple[Script, str]] = {
@@ -158,6 +160,17 @@ async def test_a_fault_in_the_middle_is_a_failure(scene: Scene, script: Script, 
     assert caller.ledger.entries[0].usage.certainty is Certainty.ESTIMATED
 
 
+async def test_an_answer_without_an_end_is_a_failure_that_nobody_repeats(scene: Scene) -> None:
+    scene.upstream.script("bad", Endless("again " * 1_000))
+    caller, rule = Caller(), BreakerRule(least_calls=1, share=0.01)
+    model = scene.bad(reliability=replace(RULES, breaker=rule))
+    await caller.failure(model)
+    assert told(caller, scene) == [("bad", "first", "MODEL_ANSWER_TOO_LONG")]
+    assert "".join(caller.heard).startswith("again again ")
+    await scene.upstream.wait_for(lambda: not scene.upstream.open_calls)
+    assert await Caller().failure(model) == "ModelAnswerTooLong", "no breaker opens for what a prompt can bring about"
+
+
 async def unreachable(scene: Scene, endpoint: str) -> None:
     caller = Caller()
     assert (await caller.ask(scene.bad(endpoint=endpoint))).text == GOOD.text
@@ -206,10 +219,10 @@ async def test_an_overload_inside_a_stream_makes_an_adaptive_limit_shrink(scene:
 
 
 async def test_ten_thousand_deltas_at_once_all_arrive(scene: Scene) -> None:
-    scene.upstream.script("bad", Speech(tokens=10_000))
+    scene.upstream.script("bad", Speech("a" * 10_000, tokens=10_000))
     caller = Caller()
     reply = await caller.ask(scene.bad())
-    assert "".join(caller.heard) == reply.text == Speech(tokens=10_000).whole()
+    assert "".join(caller.heard) == reply.text == "a" * 10_000
 
 
 async def test_the_account_is_the_upstreams_own_ledger_where_it_reports(scene: Scene) -> None:

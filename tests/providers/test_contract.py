@@ -198,7 +198,7 @@ async def test_gathering_hears_the_first_token_at_once_and_the_rest_in_few_piece
 
 async def test_ten_thousand_deltas_at_once_are_one_answer(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech(tokens=10_000))
-    reply = await asker.ask(gather_s=0.01)
+    reply = await asker.ask(Prompt(HELLO.messages, Sampling(max_tokens=10_000)), gather_s=0.01)
     assert reply.text == Speech(tokens=10_000).whole()
     assert reply.usage.output_tokens == 10_000
 

@@ -4,6 +4,7 @@ from tests.upstream.ledger import Call
 from tests.upstream.scripts import (
     Cut,
     Drip,
+    Endless,
     Events,
     Garbage,
     KeepAlives,
@@ -24,6 +25,7 @@ __all__ = [
     "Call",
     "Cut",
     "Drip",
+    "Endless",
     "Events",
     "Garbage",
     "KeepAlives",

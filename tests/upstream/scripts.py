@@ -268,6 +268,26 @@ class Drip:
 
 
 @dataclass(frozen=True, eq=False)
+class Endless:
+    """A piece of text, or of reasoning, again and again until the caller goes away."""
+
+    piece: str = ""
+    reasoning: str = ""
+    before: str = ""
+    """Said once, ahead of it."""
+
+    async def play(self, stage: Stage) -> None:
+        stage.head()
+        wire = stage.events
+        stage.send(wire.opening() + (wire.piece(self.before) if self.before else b""))
+        said = wire.piece(self.piece) if self.piece else wire.reasoning(self.reasoning, "reasoning_content")
+        while True:
+            stage.call.tokens_sent += 1
+            stage.send(said)
+            await stage.pause(0.0005)
+
+
+@dataclass(frozen=True, eq=False)
 class Garbage:
     """Bytes that are no HTTP."""
 

@@ -13,6 +13,7 @@ from moa_server.models.wrapper import Wrapper, callers_own
 
 _ENDPOINT_WELL: Final = (
     errors.ModelAnsweredNothing,
+    errors.ModelAnswerTooLong,
     errors.ModelRefused,
     errors.ModelRejectedRequest,
     errors.ModelWindowExceeded,

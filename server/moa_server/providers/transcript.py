@@ -4,13 +4,21 @@ from dataclasses import replace
 from typing import Final
 
 from moa_server.domain import tokens
-from moa_server.domain.errors import ModelAnsweredNothing, ModelRefused
+from moa_server.domain.errors import ModelAnsweredNothing, ModelAnswerTooLong, ModelRefused
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers.reasoning import ReasoningFilter
 
+LONGEST_TEXT: Final = 2 * 1024 * 1024
+"""Of an answer, and of its reasoning, in bytes: whatever a model may write, no more is held."""
+_BYTES_A_TOKEN: Final = 32
+"""Several times what the tokens of any text come to in the mean."""
+_ALWAYS_ALLOWED: Final = 16 * 1024
+"""Bytes of a text that is to have few tokens: single ones, such as those of blanks, can be long."""
 _MOST_TOKENS: Final = 1 << 40
 """More than any call can have."""
+_LONGEST_NAME: Final = 512
+"""Of a model, as its endpoint tells it."""
 
 
 class Transcript:
@@ -22,7 +30,12 @@ class Transcript:
         self._filter = reasoning
         self._said: list[str] = []
         self._unheard: list[str] = []
+        self._has_words = False
         self._thought: list[str] = []
+        asked_for = prompt.sampling.max_tokens or spec.max_output
+        self._text_left = _most_bytes(asked_for)
+        # Not every endpoint counts reasoning among the tokens that a call asks for.
+        self._thought_left = _most_bytes(max(asked_for, spec.max_output))
         self._logprobs = 0.0
         self._logprob_count = 0
         self._tokens = False
@@ -34,15 +47,27 @@ class Transcript:
         self.served_model = ""
 
     def say(self, text: str) -> None:
-        """Take a piece of text, in which there may be reasoning between tags."""
+        """Take a piece of text, in which there may be reasoning between tags.
+
+        Raises:
+            ModelAnswerTooLong: with it, there is more than any answer may be long.
+        """
         if text:
             self._tokens = True
-            self._sort(*self._filter.feed(text))
+            said, thought = self._filter.feed(text)
+            thought_bytes = _bytes_of(thought)
+            self._measure(_bytes_of(text) - thought_bytes, thought_bytes)
+            self._sort(said, thought)
 
     def think(self, text: str) -> None:
-        """Take a piece of reasoning."""
+        """Take a piece of reasoning.
+
+        Raises:
+            ModelAnswerTooLong: as ``say``.
+        """
         if text:
             self._tokens = True
+            self._measure(0, _bytes_of(text))
             self._thought.append(text)
 
     def weigh(self, logprob: float) -> None:
@@ -67,9 +92,9 @@ class Transcript:
 
     def unheard(self) -> str:
         """Return the text that has come since this was last asked. White space waits for the first word."""
-        text = "".join(self._unheard)
-        if not self._said and not text.strip():
+        if not self._has_words or not self._unheard:
             return ""
+        text = "".join(self._unheard)
         self._unheard.clear()
         self._said.append(text)
         return text
@@ -81,7 +106,9 @@ class Transcript:
     def usage(self) -> Usage:
         """Return what was used so far: as the endpoint counted, or estimated."""
         reasoning = "".join(self._thought)
-        guess = _estimate(self._spec, self._prompt, "".join([*self._said, *self._unheard]), reasoning)
+        # Who writes more than was asked for keeps to no limit of tokens either.
+        most = _MOST_TOKENS if self._is_too_long else self._prompt.sampling.max_tokens or self._spec.max_output
+        guess = _estimate(self._prompt, "".join([*self._said, *self._unheard]), reasoning, most)
         told = self._usage
         if told is None or (guess.output_tokens and not told.output_tokens):
             return guess
@@ -116,12 +143,24 @@ class Transcript:
             text,
             self.finish or FinishReason.UNSPECIFIED,
             self.usage(),
-            self.served_model or self._spec.upstream_model,
+            self.served_model[:_LONGEST_NAME] or self._spec.upstream_model,
             self._logprobs / self._logprob_count if self._logprob_count else None,
         )
 
+    def _measure(self, text: int, thought: int) -> None:
+        """Take so many bytes from what may come."""
+        self._text_left -= text
+        self._thought_left -= thought
+        if self._is_too_long:
+            raise ModelAnswerTooLong(f"{self._spec.name} wrote more than its answer may be long")
+
+    @property
+    def _is_too_long(self) -> bool:
+        return min(self._text_left, self._thought_left) < 0
+
     def _sort(self, said: str, thought: str) -> None:
         if said:
+            self._has_words = self._has_words or not said.isspace()
             self._unheard.append(said)
         if thought:
             self._thought.append(thought)
@@ -137,9 +176,17 @@ def _is_believable(usage: Usage) -> bool:
     )
 
 
-def _estimate(spec: ModelSpec, prompt: Prompt, text: str, reasoning: str) -> Usage:
-    """Return an upper estimate by what was sent and what came."""
-    most = prompt.sampling.max_tokens or spec.max_output
+def _most_bytes(tokens_allowed: int) -> int:
+    """Return how long a text of so many tokens may be."""
+    return min(max(tokens_allowed * _BYTES_A_TOKEN, _ALWAYS_ALLOWED), LONGEST_TEXT)
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+def _estimate(prompt: Prompt, text: str, reasoning: str, most: int) -> Usage:
+    """Return an upper estimate by what was sent and what came, of which at most so many tokens are billed."""
     thought = tokens.of_text(reasoning)
     return Usage(
         input_tokens=tokens.of_messages(prompt.messages),
