@@ -142,8 +142,7 @@ class Engine:
             if existing is None or existing.ticket.fingerprint != ticket.fingerprint:
                 raise
             return existing
-        # A submission may find that the ownership was renewed a little earlier, and leave it so.
-        owned_at = asyncio.get_running_loop().time() - self._registry.writer.least_renewal_s
+        asked_at = asyncio.get_running_loop().time()
         self._submitting += 1
         try:
             registered = await self._journal.submit(submission, self._ownership.owner)
@@ -153,7 +152,7 @@ class Engine:
         finally:
             self._submitting -= 1
         if registered.created and self._registry.get(registered.record.run_id) is None:
-            self._registry.open(registered.record, History(), owned_at)
+            self._registry.open(registered.record, History(), asked_at)
         return registered.record
 
     async def find(self, caller: str, *, run_id: str = "", request_id: str = "") -> RunRecord:

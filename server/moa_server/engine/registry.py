@@ -86,18 +86,19 @@ class Registry:
                 await self.emptied()
                 writing.cancel()
 
-    def open(self, record: RunRecord, history: History, owned_at: float) -> None:
-        """Carry a run out, from where its history ends; the journal confirmed the ownership no earlier than then."""
+    def open(self, record: RunRecord, history: History, asked_at: float) -> None:
+        """Carry a run out, from where its history ends, that the journal was asked for at that moment."""
         if self._group is None:
             raise RuntimeError("runs are opened within carrying() only")
         former = self._open.get(record.run_id)
         if former is not None:  # it was lost, and has come back before its loss was heard of
             former.give_up()
             self.audience.stop_waiting(record.run_id)
-        run = self._made(record, history)
+        run = self._made(record, history, asked_at)
         self._open[record.run_id] = run
         self.writer.adopt(run.context.log)
-        self.writer.renewed(owned_at)
+        # A submission may find that the ownership was renewed a little earlier, and leave it so.
+        self.writer.renewed(asked_at if record.epoch > 1 else asked_at - self.writer.least_renewal_s)
         if not history.started:  # an owner can be lost before it has written anything
             run.context.tell(RunStarted(record.ticket.request_id, record.plan))
         if record.epoch > 1:
@@ -107,7 +108,7 @@ class Registry:
             run.cancel(CancelledBy(record.cancel_asked))
         self.audience.wait_for_watchers(run)
 
-    def _made(self, record: RunRecord, history: History) -> OpenRun:
+    def _made(self, record: RunRecord, history: History, asked_at: float) -> OpenRun:
         plan, catalogue = record.plan, self._catalogue()
         time_s = self._default_time_s if plan.budget.time_s is None else plan.budget.time_s
         context = RunContext(
@@ -118,7 +119,8 @@ class Registry:
             spending=Spending(
                 plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models), history.set_aside
             ),
-            deadline=asyncio.get_running_loop().time() + time_s - record.age_s,
+            # Its age was told then, which can be long ago where the journal could not be read since.
+            deadline=asked_at + time_s - record.age_s,
             proposal_deltas=record.ticket.proposal_deltas,
             told=Counter(history.degraded),
         )

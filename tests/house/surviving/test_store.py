@@ -16,6 +16,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from moa import JournalUnavailable, Unreachable, requests
+from moa.v1.error_pb2 import ERROR_REASON_DEADLINE_EXCEEDED
 from moa.v1.moa_service_pb2 import LayerResultRequest
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa_server.journal import sqlite_store
@@ -94,6 +95,27 @@ async def test_no_layer_is_paid_for_while_the_store_is_dead(postgres_fleet: Flee
         await asyncio.to_thread(house_postgres.start)
         assert (await caller.end()).run_succeeded.answer.text == "the answer"
         assert len(fleet.upstream.calls) == 4
+
+
+async def test_a_run_ends_at_its_own_deadline_while_the_store_is_dead(
+    postgres_fleet: Fleet, house_postgres: Postgres
+) -> None:
+    """Nobody's call ends it: the run is detached, and its caller waits for as long as it takes."""
+    fleet = postgres_fleet
+    fleet.upstream.script("boss", Speech(tokens=100_000, token_s=0.05))
+    recipe = {"strategy": "aggregate", "layers": [], "aggregator": "boss", "budget": {"time": "4s"}}
+    await fleet.start(1, mixtures={"hurried": recipe})
+    client = await fleet.client()
+    async with Watcher(client.synthesize("hello", mixture="hurried", detached=True)) as caller:
+        await caller.seen("answer_delta", 3)
+        await asyncio.to_thread(house_postgres.kill)
+        [call] = fleet.upstream.calls
+        await fleet.upstream.wait_for(lambda: call.aborted is not None)  # and the store is not started before
+        await asyncio.to_thread(house_postgres.start)
+        end = (await caller.end()).run_failed.failure
+    assert end.reason == ERROR_REASON_DEADLINE_EXCEEDED
+    assert end.partial_text.startswith("word0 word1 ")
+    assert len(fleet.upstream.calls) == 1
 
 
 async def test_a_server_whose_store_is_down_is_not_ready_until_it_is_up(

@@ -1,14 +1,18 @@
 """What follows when the answering agent fails: another start, else the best proposal, else an error."""
 
+import asyncio
 from dataclasses import replace
 
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import AnswerFailed, MoaError
+from moa_server.domain.errors import AnswerFailed, DeadlineExceeded, MoaError
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.strategy import Layer
 from moa_server.engine.runs.layer import Given, OpenLayer
 from moa_server.engine.runs.quorum import causes, limit_of
 from moa_server.engine.runs.run_context import RunContext
+
+_SAME_MOMENT_S = 0.005
+"""Timers may go off a little early."""
 
 
 async def answer_layer(
@@ -23,12 +27,12 @@ async def answer_layer(
     if not result.proposals and run.answer_text:
         # Callers have seen the beginning: nobody else may go on from there, and only the mixture may void it.
         if not run.plan.rules.restart_answer:
-            return result, _failed(layer, result)
+            return result, _failed(layer, result, deadline)
         result = await _begin_again(run, layer, index, deadline, result)
     may_stand_in = run.plan.rules.best_proposal_on_failure and bool(_stand_ins(layer))
     if result.proposals or layer.hands_back(result) or may_stand_in:
         return result, None
-    return result, _failed(layer, result)
+    return result, _failed(layer, result, deadline)
 
 
 def best_stand_in(layer: Layer) -> Proposal:
@@ -55,9 +59,13 @@ async def _begin_again(run: RunContext, layer: Layer, index: int, deadline: floa
     )
 
 
-def _failed(layer: Layer, result: LayerResult) -> MoaError:
+def _failed(layer: Layer, result: LayerResult, deadline: float) -> MoaError:
     failure = result.failures[-1]
-    return limit_of((failure,)) or AnswerFailed(
-        f"{layer.calls[0].agent.name} could not finish the answer: {failure.detail}",
-        metadata={"agent": failure.agent, "cause": failure.reason, **causes(result.failures)},
-    )
+    told = {"agent": failure.agent, "cause": failure.reason, **causes(result.failures)}
+    name = layer.calls[0].agent.name
+    if limit := limit_of((failure,)):
+        return limit
+    # It had all the time that the run has left: what ended is the run's time, whoever noticed it first.
+    if asyncio.get_running_loop().time() >= deadline - _SAME_MOMENT_S:
+        return DeadlineExceeded(f"{name} had not finished the answer when the run's time was over", metadata=told)
+    return AnswerFailed(f"{name} could not finish the answer: {failure.detail}", metadata=told)
