@@ -133,7 +133,7 @@ def replayed(plan: Plan, results: Sequence[LayerResult]) -> tuple[list[Layer], A
         if len(layers) > len(results):
             return layers, None
         given = results[len(layers) - 1]
-        if not (given.proposals or step.answers or step.excused):
+        if not (given.proposals or step.answers or step.excused or step.falls_back):
             return layers, None  # the engine ends the run here, and no rule is handed such a layer
         if step.answers and not given.proposals and not step.hands_back(given):
             able = step.calls[0].shown if step.stand_ins is None else step.stand_ins

@@ -17,7 +17,7 @@ from moa_server.domain.usage import Budget
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.strategies import STRATEGIES
-from tests.engine.facts import facts, failed
+from tests.engine.facts import facts, failed, succeeded
 from tests.engine.fakes import FakeModel, once, saying, silent, spec
 from tests.engine.houses import House
 from tests.engine.journals import CutOff, SharedJournal
@@ -78,6 +78,16 @@ def test_a_model_that_hangs_ends_the_run_at_the_runs_own_deadline(*, detached: b
         assert stuck.asked[0].cancelled
 
     check()
+
+
+@timeless
+async def test_a_proposal_stands_in_for_a_model_that_hangs_before_the_runs_time_is_over() -> None:
+    models = {"a": model("a", saying("A")), "z": model("z", silent())}
+    async with housed(models, "a", shared(HandClock())) as house:
+        began = now()
+        end = succeeded(await house.carried(detached=True))
+        assert now() - began < RUN_S
+    assert (end.answer.text, end.answer.degradations[-1].reason) == ("A", "aggregator_failed")
 
 
 @timeless

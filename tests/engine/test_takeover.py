@@ -64,6 +64,27 @@ async def test_a_silent_servers_run_is_carried_on_without_asking_again_who_has_a
     assert ended(events).usage.calls == 4, "the call that was lost is counted too"
 
 
+async def test_a_layer_that_had_its_quorum_when_its_owner_was_lost_asks_nobody_any_more(open_house: OpenHouse) -> None:
+    """It would begin paid calls only to cut them."""
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    way = CutOff(journal, most=5)  # the proposal is written, and that its layer has closed is not
+    first = {"a": FakeModel(spec("a"), saying("A")), "slow": FakeModel(spec("slow"), silent())}
+    second = {name: FakeModel(spec(name), saying("fresh")) for name in ("a", "slow", "boss")}
+    one = await open_house(
+        first | {"boss": FakeModel(spec("boss"))},
+        [["a", "slow"]],
+        journal=way,
+        ownership=ownership("one"),
+        rules=Rules(quorum=1),
+    )
+    two = await open_house(second, [["a", "slow"]], journal=journal, ownership=ownership("two"))
+    events = await two.events((await one.start(detached=True)).run_id)
+    answer = succeeded(events).answer
+    assert (answer.text, [one.agent for one in answer.degradations]) == ("fresh", ["slow"])
+    assert [len(second[name].asked) for name in ("a", "slow", "boss")] == [0, 0, 1]
+    assert "A" in second["boss"].asked[0].prompt.messages[-1].text
+
+
 async def test_the_old_owner_is_refused_and_cancels_its_calls(open_house: OpenHouse) -> None:
     stuck = FakeModel(spec("boss"), silent())
     first = {"a": FakeModel(spec("a")), "boss": stuck}

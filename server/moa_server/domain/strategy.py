@@ -69,7 +69,7 @@ class Layer:
     excused: bool = False
     """Whether the rule goes on when every call has failed; the result then has no proposals."""
     falls_back: bool = False
-    """Whether it goes on so too, from what it had before, unless the mixture fails below its quorum."""
+    """Whether it goes on then from what it had before, where the mixture does not fail below its quorum."""
     returns: frozenset[str] = frozenset()
     """Reasons of the answering agent's failure, before its first word, that the rule itself goes on from."""
 

@@ -80,6 +80,12 @@ class OpenLayer:
         kept, declined = sift(proposals, len(proposals) if self._layer.answers else self._needed())
         failures = (*failures, *declined)
         missed = [degradation_of(failure, self._index) for failure in failures]
+        unasked = (call.agent.name for at, call in enumerate(self._layer.calls) if at not in self._outcomes)
+        missed += [
+            Degradation(DegradationReason.STRAGGLER_CUT, f"{agent} was not asked again", self._index, agent)
+            for agent in unasked
+            if agent not in {told.agent for told in self._degradations}
+        ]
         if self._is_settled():  # then a call that was cut was not missed
             missed = [one for one in missed if one.reason is not DegradationReason.STRAGGLER_CUT]
         for degradation in missed:
@@ -99,6 +105,8 @@ class OpenLayer:
 
     async def _until_closed(self, tasks: set[asyncio.Task[None]]) -> LayerEnd:
         """Wait until all are done, or the matter is settled, or the quorum's grace is over, and return which."""
+        if tasks and self._has_quorum() and not self._run.plan.rules.grace_s:
+            return LayerEnd.QUORUM  # by what an earlier owner was given: nobody is called who would be cut at once
         pending = {task for task in tasks if not task.done()}
         grace_ends: float | None = None
         loop = asyncio.get_running_loop()
