@@ -1,5 +1,6 @@
 """Puts the house together: opens the rooms in order, serves, and unwinds."""
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
@@ -41,6 +42,7 @@ async def serve(path: Path, settings: Settings, ready: Callable[[str], None]) ->
         engine = await stack.enter_async_context(
             Engine(offered, journal, settings.limits, ownership=ownership, breaker_of=breaker_state, on_fact=facts.see)
         )
+        await stack.enter_async_context(engine.watchdog(os._exit))
         callers = Callers(settings.callers)
         observe_open_runs(engine.open_runs)
         observe_breakers(lambda: breakers(engine.catalogue.models))

@@ -20,8 +20,8 @@ from tests.engine.fakes import user
 OWNERSHIP_S = 0.2
 
 
-def ownership(name: str, most_owners: int = 5) -> Ownership:
-    return Ownership(OWNERSHIP_S, most_owners, lazy_s=0.01, owner=name)
+def ownership(name: str, most_owners: int | None = None) -> Ownership:
+    return Ownership(OWNERSHIP_S, most_owners=most_owners, lazy_s=0.01, owner=name)
 
 
 class Asking(TypedDict, total=False):

@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import Cursor, Event
-from moa_server.domain.ports import Append, Registered, Written
+from moa_server.domain.ports import Append, Lease, Registered, Written
 from moa_server.domain.run import RunRecord, Submission
 from moa_server.journal.memory import MemoryJournal
 
@@ -92,8 +93,11 @@ class CutOff:
     async def submit(self, submission: Submission, owner: str) -> Registered:
         return await self._journal.submit(submission, owner)
 
-    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
-        return await self._journal.claim(owner, limit)
+    async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
+        return await self._journal.claim(owner, limit, trial=trial)
+
+    def lease(self, owner: str) -> AbstractAsyncContextManager[Lease]:
+        return self._journal.lease(owner)
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         await self._journal.release(owner, run_ids)

@@ -133,11 +133,12 @@ async def test_a_stopping_server_hands_its_runs_over_at_once(open_house: OpenHou
 
 async def test_a_run_that_lost_too_many_owners_fails_with_a_typed_error(open_house: OpenHouse) -> None:
     journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    way = CutOff(journal)
     stuck = {"boss": FakeModel(spec("boss"), silent())}
-    one = await open_house(stuck, [], journal=journal, ownership=ownership("one"))
+    one = await open_house(stuck, [], journal=way, ownership=ownership("one"))
     run = await one.start(detached=True)
     await stuck["boss"].called.wait()
-    await one.engine.close(0)
+    way.cut.set()
     two = await open_house(stuck, [], journal=journal, ownership=ownership("two", most_owners=1))
     end = failed(await two.events(run.run_id))
     assert end.reason == "RUN_ABANDONED"

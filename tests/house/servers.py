@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -51,14 +51,14 @@ def refused(path: Path) -> list[str]:
 class Server:
     """One `moa-server serve`."""
 
-    def __init__(self, path: Path, **extra: str) -> None:
+    def __init__(self, path: Path, *, command: Sequence[str] = (COMMAND,), **extra: str) -> None:
         self.path = path
         self.lines: list[str] = []
         """Everything it has logged so far."""
         self._news = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [COMMAND, "serve", "--config", str(path)],
+            [*command, "serve", "--config", str(path)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,6 +1,7 @@
 """What every journal promises."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -10,8 +11,8 @@ from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import BEGINNING, AnswerDelta, Cursor, RunAdopted
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Journal
-from moa_server.domain.run import RunRecord, RunState
-from tests.journal.examples import PLAN, SUCCEEDED, USED, deltas, events, submission, whole
+from moa_server.domain.run import RunRecord, RunState, Trial
+from tests.journal.examples import CLOSED, PLAN, SUCCEEDED, USED, deltas, events, submission, whole
 
 OWNERSHIP_S = 5.0
 
@@ -43,6 +44,17 @@ async def taken_over(store: Store, first: Journal, second: Journal) -> RunRecord
     await grow_silent(store, second)
     (claimed,) = await second.claim("b", 10)
     return claimed
+
+
+async def lost_by(store: Store, journal: Journal, run_ids: Sequence[str], *owners: str) -> None:
+    """Have runs lost by one owner after the other to silence."""
+    for run_id in run_ids:
+        await journal.submit(submission(run_id, run_id), owners[0])
+    for owner in owners[1:]:
+        await grow_silent(store, journal)
+        assert len(await journal.claim(owner, 10)) == len(run_ids)
+    await journal.write(owners[-1], ())
+    await grow_silent(store, journal)
 
 
 class JournalContract:
@@ -235,6 +247,137 @@ class JournalContract:
         assert tuple(await first.read("r1", Cursor(1, 3), 10)) == adopted
         assert tuple(await first.read("r1", Cursor(1, 99), 10)) == adopted
         assert tuple(await first.read("r1", Cursor(2, 1), 10)) == adopted[1:]
+
+    async def test_an_owner_whose_lease_is_renewed_is_not_robbed(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        async with first.lease("a") as lease:
+            for _ in range(5):
+                await store.pass_time(OWNERSHIP_S / 2)
+                await second.write("watcher", ())
+                assert await lease.renew()
+                assert not await second.claim("b", 10)
+
+    async def test_a_lease_that_has_lapsed_is_not_renewed(self, store: Store) -> None:
+        """Only a write is told what was lost meanwhile."""
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        async with first.lease("a") as lease:
+            await grow_silent(store, second)
+            assert not await lease.renew()
+            assert [record.run_id for record in await second.claim("b", 10)] == ["r1"]
+            await first.write("a", ())
+            assert await lease.renew()
+        assert (await first.write("a", [deltas(1)])).lost == {"r1"}
+
+    async def test_a_lease_of_nobody_is_not_renewed(self, store: Store) -> None:
+        async with (await store.journal()).lease("nobody") as lease:
+            assert not await lease.renew()
+
+    async def test_the_runs_of_a_fallen_owner_are_claimed_at_once(self, store: Store) -> None:
+        """It has come to its end by its own word: no time of silence is waited for."""
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        async with first.lease("a") as lease:
+            await lease.fall("")
+            assert not await lease.renew()
+        await first.write("a", [deltas(1)])
+        (claimed,) = await second.claim("b", 10)
+        assert (claimed.epoch, claimed.owners_lost, claimed.after_loss) == (2, 1, True)
+        assert (await first.write("a", [deltas(1, first=2)])).lost == {"r1"}
+
+    async def test_only_owners_lost_to_silence_are_counted(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        for former, owner in ("ab", "bc", "cd", "de"):
+            await first.release(former, ["r1"])
+            (claimed,) = await second.claim(owner, 10)
+            assert (claimed.owners_lost, claimed.after_loss, claimed.trial) == (0, False, Trial.NONE)
+        await second.write("e", ())
+        await grow_silent(store, second)
+        (claimed,) = await second.claim("f", 10)
+        assert (claimed.epoch, claimed.owners_lost, claimed.after_loss) == (6, 1, True)
+        found = await first.find("r1")
+        assert found is not None
+        assert found.owners_lost == 1
+
+    async def test_a_run_that_has_lost_two_owners_is_claimed_last_and_alone(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await lost_by(store, second, ("r1", "r2"), "a", "b")
+        await first.submit(submission("r3", "q3"), "c")
+        await first.release("c", ["r3"])
+        assert [(one.run_id, one.trial) for one in await second.claim("d", 10)] == [("r3", Trial.NONE)]
+        assert not await second.claim("d", 10, trial=False)
+        assert [(one.run_id, one.trial) for one in await second.claim("d", 10)] == [("r1", Trial.OPEN)]
+        assert [(one.run_id, one.owners_lost) for one in await second.claim("e", 10)] == [("r2", 2)]
+
+    async def test_no_more_than_the_limit_is_claimed(self, store: Store) -> None:
+        journal = await store.journal()
+        await lost_by(store, journal, ("r1",), "a", "b")
+        assert not await journal.claim("c", 0)
+        assert [one.run_id for one in await journal.claim("c", 1)] == ["r1"]
+
+    async def test_a_trial_is_over_once_a_layer_has_closed(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await lost_by(store, second, ("r1",), "a", "b")
+        (claimed,) = await second.claim("c", 10)
+        await second.write("c", [deltas(1, epoch=3)])
+        found = await first.find("r1")
+        assert found is not None
+        assert found.trial is Trial.OPEN
+        await second.write("c", [Append("r1", 3, events(CLOSED, epoch=3, first=2))])
+        found = await first.find("r1")
+        assert found is not None
+        assert (claimed.trial, found.trial) == (Trial.OPEN, Trial.NONE)
+        await second.release("c", ["r1"])
+        assert [one.trial for one in await first.claim("d", 10)] == [Trial.NONE], "a hand-over raises no suspicion"
+
+    async def test_a_trial_that_was_cut_short_is_held_again_however_often(self, store: Store) -> None:
+        """Owners that are killed or hand over say nothing against a run."""
+        first, second = await store.journal(), await store.journal()
+        await lost_by(store, second, ("r1",), "a", "b")
+        for owner in "cde":
+            (claimed,) = await second.claim(owner, 10)
+            assert claimed.trial is Trial.OPEN
+            await second.write(owner, ())
+            await grow_silent(store, second)
+        await second.claim("f", 10)
+        await second.release("f", ["r1"])
+        (claimed,) = await first.claim("g", 10)
+        assert (claimed.trial, claimed.owners_lost) == (Trial.OPEN, 5)
+
+    async def test_a_run_that_is_to_blame_is_tried_at_once_and_its_neighbours_are_not(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await lost_by(store, second, ("r1", "r2", "r3"), "a")
+        assert len(await second.claim("b", 10)) == 3
+        async with first.lease("b") as lease:
+            await lease.fall("r2")
+        innocent = await second.claim("c", 10)
+        assert [(one.run_id, one.owners_lost, one.trial) for one in innocent] == [
+            ("r1", 2, Trial.NONE),
+            ("r3", 2, Trial.NONE),
+        ]
+        assert [(one.run_id, one.trial) for one in await second.claim("c", 10)] == [("r2", Trial.OPEN)]
+
+    async def test_a_run_that_is_to_blame_in_its_trial_has_failed_it(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        for owner, expected in (("a", Trial.OPEN), ("b", Trial.FAILED)):
+            async with first.lease(owner) as lease:
+                await lease.fall("r1")
+            (claimed,) = await second.claim(chr(ord(owner) + 1), 10, trial=expected is Trial.OPEN)
+            assert claimed.trial is expected
+        await second.release("c", ["r1"])
+        assert [one.trial for one in await first.claim("d", 10)] == [Trial.FAILED], "whoever ends it may be killed"
+
+    async def test_a_run_that_is_tried_stays_so_when_another_is_to_blame_or_nobody(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        for owner, blamed in (("a", "r1"), ("b", "r9"), ("c", "")):
+            async with first.lease(owner) as lease:
+                await lease.fall(blamed)
+            (claimed,) = await second.claim(chr(ord(owner) + 1), 10)
+            assert claimed.trial is Trial.OPEN
 
     async def test_a_released_run_can_be_claimed_at_once_and_only_by_another(self, store: Store) -> None:
         first, second = await store.journal(), await store.journal()

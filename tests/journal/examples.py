@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from moa_server.domain.agent import Agent
 from moa_server.domain.answer import Answer
 from moa_server.domain.conversation import Message, Role
-from moa_server.domain.event import AnswerDelta, Event, Fact, RunStarted, RunSucceeded
+from moa_server.domain.event import AnswerDelta, Event, Fact, LayerClosed, RunStarted, RunSucceeded
 from moa_server.domain.mixture import Roster, Rules
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.ports import Append
+from moa_server.domain.proposal import LayerResult
 from moa_server.domain.run import Submission, Ticket
 from moa_server.domain.usage import Budget, Usage
 
@@ -30,6 +31,7 @@ PLAN = Plan(
 )
 USED = Usage(calls=2, input_tokens=30, output_tokens=12)
 SUCCEEDED = RunSucceeded(Answer("Rivers.", "poet", "small", "small-1"), USED)
+CLOSED = LayerClosed(LayerResult(0, (), (), NOON, NOON).summary())
 
 
 def submission(run_id: str = "r1", request_id: str = "q1", caller: str = "ann", fingerprint: str = "f") -> Submission:

@@ -48,7 +48,7 @@ class OneDatabase:
 @pytest.fixture(params=[False, True], ids=["direct", "transaction-pooling"])
 async def store(postgres_dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[OneDatabase]:
     connection = await asyncpg.connect(postgres_dsn)
-    await connection.execute("TRUNCATE moa_owners, moa_runs, moa_plans, moa_events")
+    await connection.execute("TRUNCATE moa_owners, moa_fallen, moa_runs, moa_plans, moa_events")
     await connection.close()
     async with AsyncExitStack() as stack:
         yield OneDatabase(postgres_dsn, stack, transaction_pooling=request.param)

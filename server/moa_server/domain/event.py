@@ -37,6 +37,8 @@ class RunAdopted:
     """Another server took the run over."""
 
     layers_closed: int
+    after_loss: bool = False
+    """Whether the owner before had fallen silent, rather than handed the run over."""
 
 
 @dataclass(frozen=True, slots=True)

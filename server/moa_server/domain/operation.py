@@ -72,8 +72,12 @@ class Ownership:
 
     ownership_s: Annotated[float, Form.SECONDS, Range(least=0.3, most=366 * 86400)] = 5.0
     """How long a server that has gone silent keeps its runs before others take them over. The same on all servers."""
-    most_owners: AtLeastOne = 5
-    """How many servers a run may have had; one that the next would take over has failed."""
+    busy_limit_s: PositiveSeconds = 30.0
+    """How long the event loop may leave a question unanswered. Until then its runs stay this server's; after it the
+    server ends itself, so that it is started anew and others go on with its runs."""
+    most_owners: AtLeastOne | None = None
+    """How many servers a run may have had, those that handed it over not counted; one that the next would take over
+    has failed. When left out, any number, until its time is over."""
     lazy_s: Annotated[float, Mark.INTERNAL] = 0.1
     """How long events that were shown already may wait to be written."""
     owner: Annotated[str, Mark.INTERNAL] = field(default_factory=lambda: secrets.token_hex(_ID_BYTES), compare=False)

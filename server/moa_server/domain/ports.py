@@ -1,6 +1,7 @@
 """The ports: what the engine asks of a clock, of a model, of an account and of a journal, whoever fills them."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -131,6 +132,27 @@ class Written:
     """The owner's runs that somebody asked to cancel, each with who asked."""
 
 
+class Lease(Protocol):
+    """An owner's hold on its runs, over a connection of its own: a thread beside the event loop renews it.
+
+    Both operations may raise `JournalUnavailable`.
+    """
+
+    async def renew(self) -> bool:
+        """Renew the ownership, unless it has lapsed already; tell whether it is renewed.
+
+        One that has lapsed is renewed by the next write alone, which is told what was lost meanwhile.
+        """
+        ...
+
+    async def fall(self, blamed: str) -> None:
+        """Let others claim all runs of this owner at once, as from one that fell silent: its event loop is held.
+
+        ``blamed`` is the run whose work holds it; empty when nobody knows.
+        """
+        ...
+
+
 class Journal(Protocol):
     """Where runs and their events are kept.
 
@@ -168,12 +190,22 @@ class Journal(Protocol):
         """
         ...
 
-    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
+    async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
         """Take over at most ``limit`` unfinished runs, released ones or silent owners' ones, each with the next epoch.
 
         Silence is told by the store's clock, and only by a journal that has reached its store without a break for one
-        ownership time: after an outage of the store every owner looks silent.
+        ownership time: after an outage of the store every owner looks silent. An owner that has fallen is silent at
+        once.
+
+        A run is to be tried that was blamed for its owner's fall, that has lost two owners to silence, the last of them
+        not through another run's fault, or whose trial was cut short. Such a run is claimed only as a ``trial``, alone,
+        and when there is no other to claim. Its trial ends when an event closes a layer. One that is blamed in its
+        trial has failed it, and is claimed as any other.
         """
+        ...
+
+    def lease(self, owner: str) -> AbstractAsyncContextManager[Lease]:
+        """Return what a thread of its own, with an event loop of its own, keeps this owner's runs by."""
         ...
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:

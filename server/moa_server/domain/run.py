@@ -17,6 +17,16 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Trial(StrEnum):
+    """Whether a run is tried: carried out by a server that takes over nothing else meanwhile."""
+
+    NONE = ""
+    OPEN = "open"
+    """Until it closes a layer or ends."""
+    FAILED = "failed"
+    """It held the event loop of its owner in its trial, until that ended itself: it is not carried out again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """Who asks, under which id, and how the run is to be kept."""
@@ -65,3 +75,21 @@ class RunRecord:
     usage: Usage | None = None
     """What it used, once it has ended. It is kept as long as the record, also when the contents are dropped earlier:
     the plan then has no messages, and the events cannot be read."""
+    owners_lost: int = 0
+    """How many of its owners fell silent, those that handed it over not counted."""
+    after_loss: bool = False
+    """Of a run that was just claimed: whether the owner before had fallen silent, rather than handed it over."""
+    trial: Trial = Trial.NONE
+
+
+_OF_A_RUN = "run "
+
+
+def task_name(run_id: str, what: str = "") -> str:
+    """Return the name of a task that works for a run, by which it is found out whose work holds the event loop."""
+    return f"{_OF_A_RUN}{run_id} {what}".rstrip()
+
+
+def run_of(name: str) -> str:
+    """Return the run that a task of this name works for; empty when it works for none."""
+    return name.removeprefix(_OF_A_RUN).partition(" ")[0] if name.startswith(_OF_A_RUN) else ""

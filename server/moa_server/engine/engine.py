@@ -26,6 +26,7 @@ from moa_server.engine.records.closed_layers import ClosedLayers
 from moa_server.engine.records.history import History
 from moa_server.engine.records.run_reader import RunStatus, closed_layer, status_of
 from moa_server.engine.records.takeover import Takeover
+from moa_server.engine.records.watchdog import Watchdog
 from moa_server.engine.records.watcher import Watcher
 from moa_server.engine.registry import Registry
 
@@ -68,6 +69,7 @@ class Engine:
             self._ownership.owner,
             ownership_s=self._ownership.ownership_s,
             room=self._room,
+            unsettled=self._registry.unsettled,
             carry_on=self._registry.open,
         )
         self._closing = False
@@ -97,6 +99,18 @@ class Engine:
         for task in self._background:
             task.cancel()
         await self._stack.__aexit__(kind, error, trace)
+
+    def watchdog(self, end: Callable[[int], None]) -> Watchdog:
+        """Return what keeps the ownership while the event loop is busy; ``end`` ends the process once it is held."""
+        registry = self._registry
+        return Watchdog(
+            self._journal,
+            self._ownership,
+            run_ids=registry.run_ids,
+            renewed_at=lambda: registry.writer.renewed_at,
+            on_renewal=registry.writer.renewed,
+            end=end,
+        )
 
     def explain(self, query: Query) -> Plan:
         """Resolve a query to its plan. Nothing is called."""

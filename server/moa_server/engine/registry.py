@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
 
-from moa_server.domain.errors import MoaError, NotOffered, RunAbandoned
+from moa_server.domain.errors import MoaError, NotOffered, RunAbandoned, RunQuarantined
 from moa_server.domain.event import (
     CancelledBy,
     Fact,
@@ -21,7 +21,7 @@ from moa_server.domain.event import (
 from moa_server.domain.limits import Limits
 from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Clock, Journal, Written
-from moa_server.domain.run import RunRecord
+from moa_server.domain.run import RunRecord, Trial
 from moa_server.engine.audience import Audience
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.engine.plans.worst_case import lost_calls
@@ -55,6 +55,8 @@ class Registry:
         self._most_owners = ownership.most_owners
         self._catalogue = catalogue
         self._open: dict[str, OpenRun] = {}
+        self._unsettled: set[OpenRun] = set()
+        """Of those that were taken over; it may hold some that have settled since."""
         self._group: asyncio.TaskGroup | None = None
         self._emptied = asyncio.Event()
         self.writer = Writer(journal, ownership, self._hear_of)
@@ -72,6 +74,15 @@ class Registry:
     def get(self, run_id: str) -> OpenRun | None:
         """Return a run that is open here."""
         return self._open.get(run_id)
+
+    def run_ids(self) -> list[str]:
+        """Return which runs are open here; any thread may ask."""
+        return [*self._open]
+
+    def unsettled(self) -> Sequence[RunRecord]:
+        """Return the runs that were taken over and have neither closed a layer here nor ended."""
+        self._unsettled = {run for run in self._unsettled if not (run.ended.is_set() or run.is_settled)}
+        return [run.record for run in self._unsettled]
 
     @asynccontextmanager
     async def carrying(self) -> AsyncGenerator[None, None]:
@@ -102,7 +113,8 @@ class Registry:
         if not history.started:  # an owner can be lost before it has written anything
             run.context.tell(RunStarted(record.ticket.request_id, record.plan))
         if record.epoch > 1:
-            run.context.tell(RunAdopted(len(history.closed)))
+            run.context.tell(RunAdopted(len(history.closed), record.after_loss))
+            self._unsettled.add(run)
         run.begin(self._group)
         if record.cancel_asked:
             run.cancel(CancelledBy(record.cancel_asked))
@@ -126,8 +138,11 @@ class Registry:
         )
         strategy = catalogue.strategies.get(plan.strategy)
         work: Carrier | MoaError
-        if record.epoch > self._most_owners:
-            work = RunAbandoned("the run has lost too many owners", metadata={"epoch": str(record.epoch)})
+        told = {"run_id": record.run_id, "epoch": str(record.epoch)}
+        if record.trial is Trial.FAILED:
+            work = RunQuarantined("the run held its server until that ended itself, twice", metadata=told)
+        elif self._most_owners is not None and record.owners_lost >= self._most_owners:
+            work = RunAbandoned("the run has lost too many owners", metadata=told)
         elif strategy is None:
             work = NotOffered(f"this server has no strategy {plan.strategy}")
         else:

@@ -3,8 +3,8 @@
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -14,7 +14,8 @@ from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, SystemClock, Written
-from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.domain.run import RunRecord, RunState, Submission, Trial
+from moa_server.journal.claims import Claimable, claims, closes_a_layer
 from moa_server.journal.codec import Codec, size_of
 from moa_server.journal.followers import Followers
 from moa_server.journal.kind import JournalKind
@@ -66,6 +67,8 @@ class MemoryJournal:
         self._runs: dict[str, _Run] = {}
         self._requests: dict[tuple[str, str], str] = {}
         self._renewed: dict[str, float] = {}
+        self._fallen: dict[str, str] = {}
+        """Owners whose event loop was held, each with the run that is to blame, empty when nobody knows."""
         self._running: dict[str, _Run] = {}
         self._cancels: dict[str, str] = {}
         self._ended: dict[str, _Run] = {}
@@ -114,20 +117,41 @@ class MemoryJournal:
         asked = tuple((run_id, by) for run_id, by in self._cancels.items() if self._runs[run_id].owner == owner)
         return Written(frozenset(lost), tuple(behind.items()), asked)
 
-    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
-        claimed: list[RunRecord] = []
+    async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
         oldest = self._monotonic() - self._ownership_s
+        found = []
         for run in self._running.values():
-            if len(claimed) >= limit:
-                break
-            is_silent = not run.owner or self._renewed.get(run.owner, float("-inf")) < oldest
+            blamed = self._fallen.get(run.owner)
+            is_silent = not run.owner or blamed is not None or self._renewed.get(run.owner, float("-inf")) < oldest
             if run.owner != owner and is_silent:
-                run.owner, run.last_sequence = owner, 0
-                run.record = replace(run.record, epoch=run.record.epoch + 1)
-                claimed.append(self._aged(run))
-        if claimed:  # else the next to claim would take them from an owner that has not written yet
+                record = run.record
+                found.append(Claimable(record.run_id, run.owner, record.owners_lost, record.trial, blamed))
+        records = []
+        for claim in claims(found, limit, trial=trial):
+            run = self._running[claim.run_id]
+            run.owner, run.last_sequence = owner, 0
+            changed = {"epoch": run.record.epoch + 1, "owners_lost": claim.owners_lost, "trial": claim.trial}
+            run.record = replace(run.record, **changed)
+            records.append(replace(self._aged(run), after_loss=claim.after_loss))
+        if records:  # else the next to claim would take them from an owner that has not written yet
             self._renewed[owner] = self._monotonic()
-        return claimed
+        return records
+
+    @asynccontextmanager
+    async def lease(self, owner: str) -> AsyncIterator["MemoryLease"]:
+        yield MemoryLease(self, owner)
+
+    def renew(self, owner: str) -> bool:
+        """Renew an ownership unless it has lapsed."""
+        now = self._monotonic()
+        is_held = owner not in self._fallen and now - self._renewed.get(owner, float("-inf")) <= self._ownership_s
+        if is_held:
+            self._renewed[owner] = now
+        return is_held
+
+    def fall(self, owner: str, blamed: str) -> None:
+        """Let others claim an owner's runs at once."""
+        self._fallen[owner] = blamed
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
@@ -183,6 +207,8 @@ class MemoryJournal:
     def _append(self, run: _Run, events: tuple[Event, ...]) -> None:
         run.events.extend(events)
         run.last_sequence = events[-1].sequence
+        if run.record.trial and closes_a_layer(events):
+            run.record = replace(run.record, trial=Trial.NONE)
         run.bytes += sum(size_of(event.fact) for event in events)
         state, usage = outcome(events)
         if state is not RunState.RUNNING:
@@ -239,6 +265,20 @@ class MemoryJournal:
             self._count[scope] -= 1
             if not self._count[scope]:
                 del self._count[scope], self._bytes[scope]
+
+
+class MemoryLease:
+    """An ownership in a memory journal, which only those of this process can take."""
+
+    def __init__(self, journal: MemoryJournal, owner: str) -> None:
+        self._journal = journal
+        self._owner = owner
+
+    async def renew(self) -> bool:
+        return self._journal.renew(self._owner)
+
+    async def fall(self, blamed: str) -> None:
+        self._journal.fall(self._owner, blamed)
 
 
 def _scopes(run: _Run) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """Keeps runs in PostgreSQL, which any number of servers share. Only its clock counts."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 from moa_server.domain.errors import JournalUnavailable, ResumePointExpired
@@ -14,6 +15,7 @@ from moa_server.domain.ports import Append, Registered, Written
 from moa_server.domain.run import RunRecord, RunState, Submission
 from moa_server.journal import postgres_statements as sql
 from moa_server.journal import rules
+from moa_server.journal.claims import SUSPECT, closes_a_layer
 from moa_server.journal.codec import Codec
 from moa_server.journal.followers import Followers, in_background
 from moa_server.journal.kind import JournalKind
@@ -65,7 +67,8 @@ class PostgresJournal:
         self._transaction_pooling = transaction_pooling
         self._ownership_s = ownership_s
         self._health = health or Reachability(ownership_s)
-        self._store = PostgresStore(dsn, self._health, transaction_pooling=transaction_pooling, operation_s=operation_s)
+        self._apart = partial(PostgresStore, dsn, transaction_pooling=transaction_pooling, operation_s=operation_s)
+        self._store = self._apart(self._health)
         self._followers = Followers()
         self._stack = AsyncExitStack()
         self._doubtful_until = float("-inf")
@@ -133,9 +136,10 @@ class PostgresJournal:
         self._followers.wake(append.run_id for append in appends)
         return Written(frozenset(lost), tuple(behind.items()), tuple(cancelled.items()))
 
-    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
+    async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
         now = asyncio.get_running_loop().time()
-        terms = (self._health.is_settled, self._ownership_s, now < self._doubtful_until, [*self._unwritten])
+        is_in_doubt = now < self._doubtful_until
+        terms = (self._health.is_settled, self._ownership_s, is_in_doubt, [*self._unwritten], SUSPECT, trial)
         try:
             rows = await self._store.fetch(sql.CLAIM, owner, limit, *terms)
         except JournalUnavailable:
@@ -146,6 +150,12 @@ class PostgresJournal:
             self._doubtful_until = now + self._ownership_s  # the store may be at work still on what was given up
         self._unwritten.update(row["run_id"] for row in rows)
         return rules.readable((rules.Row.of(row) for row in rows), self._codec)
+
+    @asynccontextmanager
+    async def lease(self, owner: str) -> AsyncIterator["PostgresLease"]:
+        # What a lease hears of its store says nothing of what the event loop heard.
+        async with self._apart(Reachability(self._ownership_s)) as store:
+            yield PostgresLease(store, self._ownership_s, owner)
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         await self._store.fetch(sql.RELEASE, owner, list(run_ids))
@@ -207,8 +217,9 @@ class PostgresJournal:
                 packed = None if usage is None else self._codec.usage(usage)
                 first, last = append.events[0].sequence, append.events[-1].sequence
                 piece = self._codec.events(append.events)
-                given.append((append.run_id, append.epoch, first, last, piece, state.value, packed))
-        columns = [list(column) for column in zip(*given, strict=True)] or [[]] * 7
+                closes = closes_a_layer(append.events)
+                given.append((append.run_id, append.epoch, first, last, piece, state.value, packed, closes))
+        columns = [list(column) for column in zip(*given, strict=True)] or [[]] * 8
         told = payloads([one[0] for one in given])
         rows = await self._store.fetch(sql.WRITE, owner, *columns, told)
         taken = {(row["run_id"], row["last_sequence"]) for row in rows if row["last_sequence"] is not None}
@@ -243,6 +254,21 @@ class PostgresJournal:
 
     def _record(self, rows: Sequence[Any]) -> RunRecord | None:
         return rules.record_of(rules.Row.of(rows[0]), self._codec) if rows else None
+
+
+class PostgresLease:
+    """An ownership in a database."""
+
+    def __init__(self, store: PostgresStore, ownership_s: float, owner: str) -> None:
+        self._store = store
+        self._ownership_s = ownership_s
+        self._owner = owner
+
+    async def renew(self) -> bool:
+        return bool(await self._store.fetch(sql.RENEW, self._owner, self._ownership_s))
+
+    async def fall(self, blamed: str) -> None:
+        await self._store.fetch(sql.FALL, self._owner, blamed)
 
 
 POSTGRES = JournalKind(PostgresOptions, PostgresJournal.of, lambda options: migrate_postgres(options.dsn))

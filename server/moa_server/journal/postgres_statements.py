@@ -1,8 +1,8 @@
 """The statements of the PostgreSQL journal. Each is atomic by itself, and every moment in them is the store's."""
 
 RUN = """
-SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage,
-  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s,
+SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage, owners_lost, trial,
+  false AS after_loss, extract(epoch FROM clock_timestamp() - created)::float8 AS age_s,
   coalesce(extract(epoch FROM clock_timestamp() - watched), 'Infinity')::float8 AS unwatched_s
 FROM moa_runs JOIN moa_plans USING (run_id)
 """
@@ -28,11 +28,13 @@ WRITE = """
 WITH renewed AS (
   INSERT INTO moa_owners (owner) VALUES ($1) ON CONFLICT (owner) DO UPDATE SET renewed = clock_timestamp()
 ), given AS (
-  SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[])
-    AS given (run_id, epoch, first, last, piece, state, usage)
+  SELECT * FROM unnest(
+    $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[], $9::boolean[]
+  ) AS given (run_id, epoch, first, last, piece, state, usage, closes)
 ), held AS (
   UPDATE moa_runs SET last_sequence = given.last, bytes = bytes + length(given.piece), state = given.state,
-    usage = given.usage, ended = CASE WHEN given.state <> 'running' THEN clock_timestamp() END
+    usage = given.usage, trial = CASE WHEN given.closes THEN '' ELSE trial END,
+    ended = CASE WHEN given.state <> 'running' THEN clock_timestamp() END
   FROM given
   WHERE moa_runs.run_id = given.run_id AND moa_runs.epoch = given.epoch AND moa_runs.owner = $1
     AND moa_runs.state = 'running' AND moa_runs.last_sequence = given.first - 1
@@ -43,7 +45,7 @@ WITH renewed AS (
 )
 SELECT run_id, last_sequence, NULL AS cancel_asked FROM held
 UNION ALL SELECT run_id, NULL, cancel_asked FROM moa_runs WHERE state = 'running' AND cancel_asked <> '' AND owner = $1
-UNION ALL SELECT NULL, NULL, pg_notify('moa_runs', told)::text FROM unnest($9::text[]) AS told
+UNION ALL SELECT NULL, NULL, pg_notify('moa_runs', told)::text FROM unnest($10::text[]) AS told
 """
 """Takes what follows directly on what is there, from the right owner in the right epoch, and says what it took."""
 
@@ -51,29 +53,54 @@ HELD = "SELECT run_id, owner, epoch, last_sequence, state FROM moa_runs WHERE ru
 
 CLAIM = """
 WITH silent AS (  -- the lock keeps them from being renewed until their runs are claimed
-  SELECT owner FROM moa_owners WHERE $3 AND owner <> $1 AND renewed < clock_timestamp() - make_interval(secs => $4)
+  SELECT moa_owners.owner, blamed FROM moa_owners LEFT JOIN moa_fallen ON moa_fallen.owner = moa_owners.owner
+  WHERE moa_owners.owner <> $1
+    AND (blamed IS NOT NULL OR $3 AND renewed < clock_timestamp() - make_interval(secs => $4))
     AND EXISTS (SELECT FROM moa_runs WHERE state = 'running' AND moa_runs.owner = moa_owners.owner)
   FOR SHARE OF moa_owners SKIP LOCKED
-), chosen AS (
-  SELECT run_id FROM moa_runs
-  WHERE state = 'running' AND (
-    owner <> $1 AND (owner = '' OR owner IN (SELECT owner FROM silent))
-    OR $5 AND owner = $1 AND epoch > 1 AND last_sequence = 0 AND run_id <> ALL ($6::text[])
+), chosen AS (  -- those to be tried come last
+  SELECT moa_runs.run_id, created, after_loss, next FROM moa_runs LEFT JOIN silent ON silent.owner = moa_runs.owner,
+    LATERAL (SELECT moa_runs.owner NOT IN ('', $1) AS after_loss, CASE
+      WHEN trial = 'failed' OR trial = 'open' AND blamed = run_id THEN 'failed'
+      WHEN trial = 'open' OR blamed = run_id THEN 'open'
+      WHEN moa_runs.owner NOT IN ('', $1) AND owners_lost + 1 >= $7 AND coalesce(blamed, '') = '' THEN 'open'
+      ELSE ''
+    END AS next) AS judged
+  WHERE state = 'running' AND ($8 OR next <> 'open') AND (
+    moa_runs.owner <> $1 AND (moa_runs.owner = '' OR silent.owner IS NOT NULL)
+    OR $5 AND moa_runs.owner = $1 AND epoch > 1 AND last_sequence = 0 AND run_id <> ALL ($6::text[])
   )
-  ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED
+  ORDER BY next = 'open', created LIMIT $2 FOR UPDATE OF moa_runs SKIP LOCKED
+), alone AS (  -- one to be tried, where there is no other
+  SELECT run_id, after_loss, next FROM chosen WHERE next <> 'open'
+  UNION ALL (
+    SELECT run_id, after_loss, next FROM chosen
+    WHERE NOT EXISTS (SELECT FROM chosen WHERE next <> 'open') ORDER BY created LIMIT 1
+  )
 ), claimed AS (
-  UPDATE moa_runs SET owner = $1, epoch = epoch + 1, last_sequence = 0 FROM chosen
-  WHERE moa_runs.run_id = chosen.run_id
-  RETURNING moa_runs.*
+  UPDATE moa_runs SET owner = $1, epoch = epoch + 1, last_sequence = 0, trial = alone.next,
+    owners_lost = owners_lost + alone.after_loss::int
+  FROM alone WHERE moa_runs.run_id = alone.run_id
+  RETURNING moa_runs.*, alone.after_loss
 ), renewed AS (
   INSERT INTO moa_owners (owner) SELECT $1 FROM claimed LIMIT 1
   ON CONFLICT (owner) DO UPDATE SET renewed = clock_timestamp()
 )
-SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage,
-  extract(epoch FROM clock_timestamp() - created)::float8 AS age_s,
+SELECT run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, usage, owners_lost, trial,
+  after_loss, extract(epoch FROM clock_timestamp() - created)::float8 AS age_s,
   coalesce(extract(epoch FROM clock_timestamp() - watched), 'Infinity')::float8 AS unwatched_s
 FROM claimed JOIN moa_plans USING (run_id) ORDER BY created
 """
+
+RENEW = """
+UPDATE moa_owners SET renewed = clock_timestamp()
+WHERE owner = $1 AND renewed >= clock_timestamp() - make_interval(secs => $2)
+  AND NOT EXISTS (SELECT FROM moa_fallen WHERE moa_fallen.owner = $1)
+RETURNING owner
+"""
+"""Renews an ownership that has not lapsed."""
+
+FALL = "INSERT INTO moa_fallen (owner, blamed) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
 RELEASE = "UPDATE moa_runs SET owner = '' WHERE run_id = ANY($2) AND owner = $1 AND state = 'running'"
 
@@ -146,6 +173,9 @@ WHERE moa_runs.run_id = dropped.run_id AND content RETURNING moa_runs.run_id
 """
 
 PURGE_OWNERS = """
+WITH fallen AS (
+  DELETE FROM moa_fallen WHERE owner NOT IN (SELECT owner FROM moa_owners)
+)
 DELETE FROM moa_owners WHERE renewed < clock_timestamp() - interval '1 day'
   AND NOT EXISTS (SELECT FROM moa_runs WHERE moa_runs.owner = moa_owners.owner AND state = 'running')
 """

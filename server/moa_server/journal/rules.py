@@ -12,7 +12,7 @@ from moa_server.domain.event import Event, RunCancelled, RunFailed, RunSucceeded
 from moa_server.domain.operation import Ownership
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Append, Registered
-from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.domain.run import RunRecord, RunState, Submission, Trial
 from moa_server.domain.usage import Usage
 from moa_server.journal.codec import Codec
 
@@ -104,6 +104,9 @@ class Row:
     cancel_asked: str
     unwatched_s: float
     usage: bytes | None
+    owners_lost: int
+    after_loss: bool
+    trial: str
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> "Row":
@@ -124,6 +127,9 @@ def record_of(row: Row, codec: Codec) -> RunRecord:
         row.cancel_asked,
         row.unwatched_s,
         None if row.usage is None else codec.read_usage(row.usage),
+        row.owners_lost,
+        row.after_loss,
+        Trial(row.trial),
     )
 
 

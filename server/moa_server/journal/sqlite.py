@@ -1,9 +1,10 @@
 """Keeps runs in an SQLite file, which several server processes of one machine share. For one machine only."""
 
 import asyncio
+import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,7 +19,7 @@ from moa_server.journal.kind import JournalKind
 from moa_server.journal.reachability import Reachability
 from moa_server.journal.rules import OWNERSHIP_S
 from moa_server.journal.sqlite_statements import SqliteStatements
-from moa_server.journal.sqlite_store import SqliteStore, migrate_sqlite
+from moa_server.journal.sqlite_store import SqliteStore, connect, migrate_sqlite, named_errors
 
 _LOOK_S = 0.1
 """How often the file is asked whether another process has written for a run that is followed."""
@@ -54,6 +55,7 @@ class SqliteJournal:
         clock = clock or SystemClock()
         self._statements = SqliteStatements(codec or Codec(), retention, ownership_s, clock, monotonic)
         self._health = Reachability(ownership_s, monotonic)
+        self._path = path
         self._store = SqliteStore(path, self._health, durable=durable)
         self._followers = Followers()
         self._stack = AsyncExitStack()
@@ -86,9 +88,15 @@ class SqliteJournal:
         self._followers.wake(append.run_id for append in appends)
         return written
 
-    async def claim(self, owner: str, limit: int) -> Sequence[RunRecord]:
-        settled = self._health.is_settled
-        return await self._store.write(lambda db: self._statements.claim(db, owner, limit, settled=settled))
+    async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
+        terms = {"trial": trial, "settled": self._health.is_settled}
+        return await self._store.write(lambda db: self._statements.claim(db, owner, limit, **terms))
+
+    @asynccontextmanager
+    async def lease(self, owner: str) -> AsyncIterator["SqliteLease"]:
+        # Opened now, so that nothing but a lock can be in the way when it is needed.
+        with named_errors(self._path), closing(connect(self._path)) as connection:
+            yield SqliteLease(connection, self._path, self._statements, owner)
 
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         await self._store.write(lambda db: self._statements.release(db, owner, run_ids))
@@ -116,6 +124,24 @@ class SqliteJournal:
 
     async def _places(self, names: Sequence[str]) -> dict[str, tuple[object, ...]]:
         return await self._store.read(lambda db: self._statements.places(db, names))
+
+
+class SqliteLease:
+    """An ownership in a file."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, statements: SqliteStatements, owner: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._statements = statements
+        self._owner = owner
+
+    async def renew(self) -> bool:
+        with named_errors(self._path):
+            return self._statements.renew(self._connection, self._owner)
+
+    async def fall(self, blamed: str) -> None:
+        with named_errors(self._path):
+            self._statements.fall(self._connection, self._owner, blamed)
 
 
 SQLITE = JournalKind(SqliteOptions, SqliteJournal.of, lambda options: asyncio.to_thread(migrate_sqlite, options.path))

@@ -3,26 +3,35 @@
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from moa_server.domain.errors import ResumePointExpired
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, Written
-from moa_server.domain.run import RunRecord, RunState, Submission
+from moa_server.domain.run import RunRecord, RunState, Submission, Trial
 from moa_server.journal import rules
+from moa_server.journal.claims import Claimable, claims, closes_a_layer
 from moa_server.journal.codec import Codec
 
 _RUN = """
-SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, watched, usage
+SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, watched, usage,
+  owners_lost, trial
 FROM runs JOIN plans USING (run_id)
 """
 # A renewal in the future is from before the machine was started anew, when its monotonic clock began again.
 _CLAIMABLE = """
-SELECT run_id FROM runs LEFT JOIN owners USING (owner)
-WHERE state = 'running' AND runs.owner <> :owner
-  AND (runs.owner = '' OR (:settled AND (renewed IS NULL OR :now - renewed > :ownership_s OR renewed > :now)))
-ORDER BY created LIMIT :limit
+SELECT run_id, runs.owner, owners_lost, trial, blamed
+FROM runs LEFT JOIN owners USING (owner) LEFT JOIN fallen USING (owner)
+WHERE state = 'running' AND runs.owner <> :owner AND (
+  runs.owner = '' OR blamed IS NOT NULL
+  OR (:settled AND (renewed IS NULL OR :now - renewed > :ownership_s OR renewed > :now))
+)
+ORDER BY created
+"""
+_CLAIM = """
+UPDATE runs SET owner = ?, epoch = epoch + 1, last_sequence = 0, owners_lost = ?, trial = ? WHERE run_id = ?
 """
 _REGISTER = """
 INSERT INTO runs (run_id, caller, request_id, fingerprint, ticket, owner, epoch, last_sequence, state, bytes, created)
@@ -30,6 +39,13 @@ VALUES (?, ?, ?, ?, ?, ?, 1, 0, 'running', ?, ?)
 """
 _HELD = "SELECT owner, epoch, last_sequence, state FROM runs WHERE run_id = ?"
 _RENEW = "INSERT INTO owners VALUES (?, ?) ON CONFLICT DO UPDATE SET renewed = excluded.renewed"
+_RENEW_HELD = """
+UPDATE owners SET renewed = :now
+WHERE owner = :owner AND renewed BETWEEN :now - :ownership_s AND :now
+  AND NOT EXISTS (SELECT 1 FROM fallen WHERE fallen.owner = owners.owner)
+"""
+_FALL = "INSERT INTO fallen VALUES (?, ?) ON CONFLICT DO NOTHING"
+_FORGET_FALLEN = "DELETE FROM fallen WHERE owner NOT IN (SELECT owner FROM owners)"
 _FORGET_OWNERS = """
 DELETE FROM owners WHERE (:now - renewed > 86400 OR renewed > :now)
   AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.owner = owners.owner AND state = 'running')
@@ -107,23 +123,33 @@ class SqliteStatements:
         )
         return Written(frozenset(lost), tuple(behind.items()), tuple((row[0], row[1]) for row in asked))
 
-    def claim(self, db: sqlite3.Connection, owner: str, limit: int, *, settled: bool) -> Sequence[RunRecord]:
-        terms = {
-            "owner": owner,
-            "settled": settled,
-            "now": self._monotonic(),
-            "ownership_s": self._ownership_s,
-            "limit": limit,
-        }
-        run_ids = [row[0] for row in db.execute(_CLAIMABLE, terms)]
-        for run_id in run_ids:
-            db.execute(
-                "UPDATE runs SET owner = ?, epoch = epoch + 1, last_sequence = 0 WHERE run_id = ?", (owner, run_id)
-            )
-        if run_ids:
+    def claim(
+        self, db: sqlite3.Connection, owner: str, limit: int, *, trial: bool, settled: bool
+    ) -> Sequence[RunRecord]:
+        terms = {"owner": owner, "settled": settled, "now": self._monotonic(), "ownership_s": self._ownership_s}
+        found = [
+            Claimable(row["run_id"], row["owner"], row["owners_lost"], Trial(row["trial"]), row["blamed"])
+            for row in db.execute(_CLAIMABLE, terms)
+        ]
+        made = claims(found, limit, trial=trial)
+        for claim in made:
+            db.execute(_CLAIM, (owner, claim.owners_lost, claim.trial, claim.run_id))
+        if made:
             db.execute(_RENEW, (owner, self._monotonic()))
-        rows = (db.execute(_RUN + "WHERE runs.run_id = ?", (run_id,)).fetchone() for run_id in run_ids)
-        return rules.readable(map(self._row, rows), self._codec)
+        rows = []
+        for claim in made:
+            row = self._row(db.execute(_RUN + "WHERE runs.run_id = ?", (claim.run_id,)).fetchone())
+            rows.append(replace(row, after_loss=claim.after_loss))
+        return rules.readable(rows, self._codec)
+
+    def renew(self, db: sqlite3.Connection, owner: str) -> bool:
+        """Renew an ownership unless it has lapsed."""
+        terms = {"owner": owner, "now": self._monotonic(), "ownership_s": self._ownership_s}
+        return db.execute(_RENEW_HELD, terms).rowcount > 0
+
+    def fall(self, db: sqlite3.Connection, owner: str, blamed: str) -> None:
+        """Let others claim an owner's runs at once."""
+        db.execute(_FALL, (owner, blamed))
 
     def release(self, db: sqlite3.Connection, owner: str, run_ids: Sequence[str]) -> None:
         db.executemany(
@@ -176,6 +202,7 @@ class SqliteStatements:
         for run_id, plan in dropped:
             self._drop_content(db, run_id, plan)
         db.execute(_FORGET_OWNERS, {"now": self._monotonic()})
+        db.execute(_FORGET_FALLEN)
         return len(stale) + len(dropped)
 
     def places(self, db: sqlite3.Connection, names: Sequence[str]) -> dict[str, tuple[object, ...]]:
@@ -189,6 +216,8 @@ class SqliteStatements:
         piece, last = self._codec.events(events), events[-1].sequence
         db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (run_id, events[0].epoch, last, piece))
         db.execute("UPDATE runs SET last_sequence = ?, bytes = bytes + ? WHERE run_id = ?", (last, len(piece), run_id))
+        if closes_a_layer(events):
+            db.execute("UPDATE runs SET trial = '' WHERE run_id = ? AND trial <> ''", (run_id,))
         state, usage = rules.outcome(events)
         if usage is not None:
             db.execute(
@@ -222,4 +251,5 @@ class SqliteStatements:
         created = datetime.fromtimestamp(row["created"], UTC)
         age_s = (self._clock.now() - created).total_seconds()
         unwatched_s = self._monotonic() - row["watched"] if row["watched"] is not None else float("inf")
-        return rules.Row.of({**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s})
+        known = {**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s, "after_loss": False}
+        return rules.Row.of(known)

@@ -9,6 +9,7 @@ from typing import Self
 
 from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
+from moa_server.domain.run import task_name
 
 
 class Race:
@@ -35,7 +36,8 @@ class Race:
         """Let one more model speak, and return its task."""
         place = len(self._runners)
         own = replace(terms, hear=partial(self._hear, place, terms.hear))
-        self._runners.append(asyncio.create_task(model.speak(prompt, own), name=f"race-{model.spec.name}"))
+        name = task_name(terms.run_id, model.spec.name)
+        self._runners.append(asyncio.create_task(model.speak(prompt, own), name=name))
         return self._runners[place]
 
     async def silent_for(self, seconds: float) -> bool:

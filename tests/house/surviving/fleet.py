@@ -12,7 +12,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]  # has no stubs
 
 from moa import AsyncClient
-from tests.house.servers import Server, write
+from tests.house.servers import COMMAND, Server, write
 from tests.upstream import Upstream
 
 OWNERSHIP_S = 1.0
@@ -48,12 +48,14 @@ class Fleet:
     stack: AsyncExitStack
     servers: list[Server] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=count)
+    command: tuple[str, ...] = (COMMAND,)
+    """What the servers are started by."""
 
     async def start(self, number: int = 2, **sections: Any) -> "list[Server]":  # noqa: ANN401
         """Start more servers, all at once."""
         document = configuration(self.upstream.endpoint, self.journal) | sections
         names = (f"moa{next(self.numbers)}.yaml" for _ in range(number))
-        started = [Server(write(self.folder, document, name)) for name in names]
+        started = [Server(write(self.folder, document, name), command=self.command) for name in names]
         for server in started:
             self.stack.callback(server.close)
         self.servers += [await asyncio.to_thread(server.ready) for server in started]

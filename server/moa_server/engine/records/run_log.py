@@ -7,7 +7,16 @@ an event is never shown before the one ahead of it. Watchers hold no more than a
 import asyncio
 from collections.abc import Sequence
 
-from moa_server.domain.event import SHOWN_AT_ONCE, AnswerDelta, AnswerRestarted, Event, Fact, ProposalDelta, Terminal
+from moa_server.domain.event import (
+    SHOWN_AT_ONCE,
+    AnswerDelta,
+    AnswerRestarted,
+    Event,
+    Fact,
+    LayerClosed,
+    ProposalDelta,
+    Terminal,
+)
 from moa_server.domain.ports import Clock
 
 _AWAITED = (AnswerDelta, AnswerRestarted, ProposalDelta, Terminal)
@@ -57,11 +66,15 @@ class RunLog:
         self._later: asyncio.TimerHandle | None = None
         self.is_left = False
         """Whether nothing more comes, so that a watcher who has seen all of it has to look elsewhere."""
+        self.has_closed_a_layer = False
+        """Whether this owner has."""
 
     def append(self, fact: Fact) -> Event:
         """Number a fact."""
         event = Event(self.run_id, self.epoch, len(self._events) + 1, self._clock.now(), fact)
         self._events.append(event)
+        if isinstance(fact, LayerClosed):
+            self.has_closed_a_layer = True
         self._show()
         return event
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.ports import Journal
-from moa_server.domain.run import RunRecord
+from moa_server.domain.run import RunRecord, Trial
 from moa_server.engine.records.history import History
 from moa_server.engine.records.run_reader import read_all
 
@@ -20,6 +20,9 @@ _SPREAD = (0.6, 1.0)
 """Of that time, so that servers look by turns."""
 _MOST_AT_ONCE = 16
 """So that several servers share what one has left."""
+_AFTER_LOSS_S = 1.0
+"""How long those that were claimed from silent owners are carried on before more are: one of them may hold this server
+too, and then takes no more along than these."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -34,13 +37,18 @@ class Takeover:
         *,
         ownership_s: float,
         room: Callable[[], int],
+        unsettled: Callable[[], Sequence[RunRecord]],
         carry_on: Callable[[RunRecord, History, float], None],
     ) -> None:
-        """Claim for ``owner``; ``carry_on`` is given a run, what it has behind it, and when it was claimed."""
+        """Claim for ``owner``; ``carry_on`` is given a run, what it has behind it, and when it was claimed.
+
+        ``unsettled`` returns those of them that have not come any further yet.
+        """
         self._journal = journal
         self._owner = owner
         self._pause_s = min(ownership_s / _LOOKS, _LONGEST_LOOK_S)
         self._room = room
+        self._unsettled = unsettled
         self._carry_on = carry_on
         self._doubtful: list[str] = []
         self._unread: list[tuple[RunRecord, float]] = []
@@ -59,30 +67,36 @@ class Takeover:
         """Look now and then, and at once again while there is more."""
         while True:
             try:
-                has_more = await self._adopt()
+                pause_s = await self._adopt()
                 self._is_cut_off = False
             except JournalUnavailable as error:
-                has_more = False
+                pause_s = self._pause_s
                 if not self._is_cut_off:
                     _logger.warning("journal.unavailable", detail=error.detail)
                 self._is_cut_off = True
-            pause_s = 0.0 if has_more else self._pause_s * random.uniform(*_SPREAD)  # noqa: S311 - guards nothing
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s * random.uniform(*_SPREAD))  # noqa: S311 - guards nothing
 
-    async def _adopt(self) -> bool:
-        """Claim what there is up to a number, and carry it on; return whether there may be more."""
+    async def _adopt(self) -> float:
+        """Claim what there is up to a number, and carry it on; return how long to wait before looking again."""
         if doubtful := [*self._doubtful]:
             await self._journal.release(self._owner, doubtful)
             del self._doubtful[: len(doubtful)]  # others may have joined them meanwhile
         limit = min(self._room() - len(self._unread), _MOST_AT_ONCE)
         claimed_at = asyncio.get_running_loop().time()
-        claimed = await self._journal.claim(self._owner, limit) if limit > 0 else ()
+        unsettled = [*self._unsettled(), *(record for record, _ in self._unread)]
+        claimed: Sequence[RunRecord] = ()
+        if limit > 0 and not any(record.trial is Trial.OPEN for record in unsettled):
+            # A trial that goes wrong takes nobody along whose call is being paid for the second time.
+            claimed = await self._journal.claim(self._owner, limit, trial=not unsettled)
         self._unread += ((record, claimed_at) for record in claimed)
         while self._unread:
             record, at = self._unread[0]
             self._unread.append(self._unread.pop(0))  # one that cannot be read does not hold up the others
             history = History.of(await read_all(self._journal, record.run_id))
             self._unread.pop()
-            _logger.info("run.adopted", run_id=record.run_id, epoch=record.epoch)
+            told = {"after_loss": record.after_loss, "on_trial": record.trial is Trial.OPEN}
+            _logger.info("run.adopted", run_id=record.run_id, epoch=record.epoch, **told)
             self._carry_on(record, history, at)
-        return len(claimed) == limit
+        if not claimed or len(claimed) < limit:
+            return self._pause_s
+        return _AFTER_LOSS_S if any(record.after_loss for record in claimed) else 0.0

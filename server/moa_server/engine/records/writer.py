@@ -87,6 +87,11 @@ class Writer:
         """After which the ownership is renewed at the latest, also by a submission."""
         return self._ownership.ownership_s / _RENEWALS
 
+    @property
+    def renewed_at(self) -> float:
+        """When the ownership was renewed last, by ``time.monotonic``; any thread may ask."""
+        return self._renewed
+
     def renewed(self, at: float) -> None:
         """Note that the ownership was renewed no earlier than at that moment."""
         self._renewed = max(self._renewed, at)

@@ -11,6 +11,7 @@ from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import InternalError
 from moa_server.domain.event import AgentFailed, AgentStarted, ProposalDelta, ProposalReceived
 from moa_server.domain.proposal import AgentFailure, LayerEnd, LayerResult, Proposal
+from moa_server.domain.run import task_name
 from moa_server.domain.strategy import Call, Layer
 from moa_server.engine.runs.quorum import counted, degradation_of, quorum_of
 from moa_server.engine.runs.refusals import is_refusal, sift
@@ -64,7 +65,9 @@ class OpenLayer:
         with _tracer.start_as_current_span(names.layer_span(self._index), attributes={names.LAYER_INDEX: self._index}):
             async with asyncio.TaskGroup() as group:
                 tasks = {
-                    group.create_task(self._take_turn(position, call))
+                    group.create_task(
+                        self._take_turn(position, call), name=task_name(self._run.log.run_id, call.agent.name)
+                    )
                     for position, call in enumerate(self._layer.calls)
                     if position not in self._outcomes
                 }

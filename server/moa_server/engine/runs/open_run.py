@@ -11,7 +11,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from moa_server.domain.errors import DeadlineExceeded, InternalError, MoaError
 from moa_server.domain.event import CancelledBy, RunCancelled, RunFailed, RunSucceeded, Terminal
-from moa_server.domain.run import RunRecord
+from moa_server.domain.run import RunRecord, task_name
 from moa_server.engine.runs.carrier import Carrier
 from moa_server.engine.runs.run_context import RunContext
 from moa_server.telemetry import names
@@ -40,15 +40,20 @@ class OpenRun:
     """Whether its end is known, and only has to be written."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is not as it was taken over: it was begun here, or has closed a layer here."""
+        return self.record.epoch == 1 or self.context.log.has_closed_a_layer
+
     def begin(self, group: asyncio.TaskGroup) -> None:
         """Carry the run out as a task of the group."""
         self._group = group
-        self._task = group.create_task(self._supervise(), name=f"run {self.record.run_id}")
+        self._task = group.create_task(self._supervise(), name=task_name(self.record.run_id))
 
     def beside(self, work: Coroutine[None, None, None]) -> None:
         """Have something done beside the run, by the group that carries it."""
         if self._group is not None:
-            self._group.create_task(work, name=f"beside run {self.record.run_id}")
+            self._group.create_task(work, name=task_name(self.record.run_id, "beside"))
 
     def cancel(self, by: CancelledBy) -> None:
         """Cancel everything under the run, and end it as cancelled, unless it has come to its end already."""
