@@ -130,8 +130,8 @@ class MemoryJournal:
         for claim in claims(found, limit, trial=trial):
             run = self._running[claim.run_id]
             run.owner, run.last_sequence = owner, 0
-            changed = {"epoch": run.record.epoch + 1, "owners_lost": claim.owners_lost, "trial": claim.trial}
-            run.record = replace(run.record, **changed)
+            epoch = run.record.epoch + 1
+            run.record = replace(run.record, epoch=epoch, owners_lost=claim.owners_lost, trial=claim.trial)
             records.append(replace(self._aged(run), after_loss=claim.after_loss))
         if records:  # else the next to claim would take them from an owner that has not written yet
             self._renewed[owner] = self._monotonic()

@@ -1,4 +1,4 @@
-"""Survives kills and freezes on each store, and prints what came of it beside what is wanted.
+"""Survives kills, freezes, poison and stops on each store, and prints what came of it beside what is wanted.
 
 Ends badly when a run was lost, cut or paid for twice; times are only told.
 """
@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from moa_server.journal.postgres_store import migrate_postgres
-from tests.house.surviving.chaos import Outcome, Plan, outage, survive, takeovers
+from tests.house.surviving.chaos import Outcome, Plan, hand_overs, outage, survive, takeovers
 from tests.house.surviving.fleet import Fleet, fleet_on
+from tests.house.surviving.poison import HELD_EXIT, Dose, Effect, poisoned
 from tests.journal.postgres import Postgres
 
 _OWNERSHIP_S = 3.0
 _DEAD_S = 8.0
+_STOPS = 5
 _STORES = ("postgres", "sqlite")
 
 
@@ -49,6 +51,28 @@ def _told(name: str, plan: Plan, outcome: Outcome) -> bool:
     return outcome.answered == plan.runs and not outcome.paid_again
 
 
+def _poisoned(store: str, dose: Dose, effect: Effect) -> bool:
+    """Print what came of runs that hold their servers; return whether nobody else paid for it."""
+    others = dose.runs - dose.poisoned
+    held = effect.ended.count(HELD_EXIT)
+    _say(
+        f"\n{store}, runs that hold their servers: {held} servers ended themselves, and {len(effect.ended) - held} else"
+    )
+    _say(f"  other runs answered   {effect.outcome.answered} of {others}")
+    _say(f"  runs quarantined after their trial   {effect.quarantined} of {dose.poisoned}")
+    _say(f"  the most that a call was paid   {effect.most_paid} times (wanted: at most 2)")
+    is_sound = effect.outcome.answered == others and effect.quarantined == dose.poisoned
+    return is_sound and effect.most_paid <= 2 and effect.ended == [HELD_EXIT] * (2 * dose.poisoned)
+
+
+def _handed_over(store: str, runs: int, times: int, outcome: Outcome) -> bool:
+    """Print what came of runs that were handed over and over; return whether all were answered."""
+    _say(f"\n{store}, {times} orderly stops in a row: {outcome.adopted} runs handed over")
+    _say(f"  runs answered, each stream whole, one end each   {outcome.answered} of {runs}")
+    _say(f"  agents called again though their proposal was kept   {outcome.paid_again} (wanted: 0)")
+    return outcome.answered == runs and not outcome.paid_again and outcome.adopted == runs * times
+
+
 def _times(name: str, seconds: Sequence[float], most_s: float) -> None:
     ordered = sorted(seconds)
     p50, p95 = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
@@ -70,6 +94,12 @@ async def _all(stores: Sequence[str], runs: int, faults: int, seed: int) -> bool
             if server is not None:
                 took_s = await outage(fleet, server, ownership_s=_OWNERSHIP_S, dead_s=_DEAD_S)
                 _say(f"  end of a run after its store was dead for {_DEAD_S} s: {took_s:.2f} s (wanted: at most 4 s)")
+        dose = Dose(runs, seed=seed)
+        async with _fleet(store) as (fleet, _):
+            sound &= _poisoned(store, dose, await poisoned(fleet, dose))
+        async with _fleet(store) as (fleet, _):
+            outcome = await hand_overs(fleet, _OWNERSHIP_S, runs=20, times=_STOPS, token_s=0.4)
+            sound &= _handed_over(store, 20, _STOPS, outcome)
     return sound
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from socket import socket
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from moa import AsyncClient
 from moa.v1.event_pb2 import Event
@@ -98,11 +98,15 @@ class House:
 
     fleet: Fleet
     ownership_s: float
+    number: int = _SERVERS
+    strategy: str = "aggregate"
+    journal: dict[str, Any] = field(default_factory=dict)
+    """What else is said of it."""
     ports: list[int] = field(default_factory=list)
     servers: dict[int, Server] = field(default_factory=dict)
 
     async def open(self) -> None:
-        self.ports = free_ports(_SERVERS)
+        self.ports = free_ports(self.number)
         await asyncio.gather(*(self.start(port) for port in self.ports))
 
     async def start(self, port: int) -> None:
@@ -112,9 +116,9 @@ class House:
             1,
             models={name: {**provided, "model": name} for name in names},
             agents={name: {"model": name} for name in names},
-            mixtures={"deep": {"strategy": "aggregate", "layers": [*map(list, LAYERS)], "aggregator": "boss"}},
+            mixtures={"deep": {"strategy": self.strategy, "layers": [*map(list, LAYERS)], "aggregator": "boss"}},
             server={"listen": f"127.0.0.1:{port}", "drain_grace": "0s"},
-            journal={**self.fleet.journal, "ownership": self.ownership_s, "most_owners": 50},
+            journal={**self.fleet.journal, "ownership": self.ownership_s, **self.journal},
         )
         self.servers[port] = server
 
@@ -123,11 +127,21 @@ class House:
         return await self.fleet.stack.enter_async_context(AsyncClient(f"ipv4:{addresses}", timeout=180))
 
 
+class Furnishing(TypedDict, total=False):
+    """What may be said of a house."""
+
+    number: int
+    strategy: str
+    journal: dict[str, Any]
+
+
 @asynccontextmanager
-async def house_on(fleet: Fleet, ownership_s: float, token_s: float) -> AsyncIterator[House]:
+async def house_on(
+    fleet: Fleet, ownership_s: float, token_s: float, **more: Unpack[Furnishing]
+) -> AsyncIterator[House]:
     """Run the servers; the answers of all models take their time."""
     fleet.upstream.script("*", Speech(tokens=_TOKENS, token_s=token_s))
-    house = House(fleet, ownership_s)
+    house = House(fleet, ownership_s, **more)
     await house.open()
     yield house
 
@@ -140,19 +154,26 @@ async def survive(fleet: Fleet, plan: Plan) -> Outcome:
         began = time.monotonic()
         faults = asyncio.create_task(_faults(house, plan, chance))
         seen = await asyncio.gather(
-            *(_asked(client, number, chance.uniform(0, plan.faults)) for number in range(plan.runs))
+            *(asked(client, number, chance.uniform(0, plan.faults)) for number in range(plan.runs))
         )
         took_s = time.monotonic() - began
         kills, freezes = await faults
-        stories = [Story(number, events, await kept(client, run_id)) for number, (run_id, events) in enumerate(seen)]
-        for story in stories:
-            check_whole(story.seen, story.kept)
+        stories = await stories_of(client, seen)
         return Outcome(stories, completed(fleet.upstream.calls), kills, freezes, took_s)
 
 
-async def _asked(client: AsyncClient, number: int, after_s: float) -> tuple[str, list[Event]]:
+async def stories_of(client: AsyncClient, seen: Sequence[tuple[str, list[Event]]]) -> list[Story]:
+    """Hold what callers saw of each run against what was kept."""
+    stories = [Story(number, events, await kept(client, run_id)) for number, (run_id, events) in enumerate(seen)]
+    for story in stories:
+        check_whole(story.seen, story.kept)
+    return stories
+
+
+async def asked(client: AsyncClient, number: int, after_s: float, more: str = "") -> tuple[str, list[Event]]:
+    """Ask after a while; return which run it is, and all that came."""
     await asyncio.sleep(after_s)
-    async with client.synthesize(f"question {number}!", mixture="deep") as stream:
+    async with client.synthesize(f"question {number}!{more}", mixture="deep") as stream:
         events = [event async for event in stream]
         return stream.run_id, events
 
@@ -206,6 +227,27 @@ async def takeovers(fleet: Fleet, ownership_s: float, *, runs: int, kill: bool) 
             process = house.servers[house.ports[0]].process
             process.kill() if kill else process.terminate()
             return await asyncio.gather(*(_adopted(one, began) for one in watching))
+
+
+async def hand_overs(fleet: Fleet, ownership_s: float, *, runs: int, times: int, token_s: float) -> Outcome:
+    """Stop the server of all runs in an orderly way, so many times; return what came of them."""
+    async with house_on(fleet, ownership_s, token_s, number=2, journal={"most_owners": 1}) as house:
+        client = await house.client()
+        first = await house.client(house.ports[0])
+        begun = []
+        for number in range(runs):
+            async with first.synthesize(f"question {number}!", mixture="deep", detached=True) as stream:
+                await anext(stream)
+                begun.append(stream.run_id)
+        for turn in range(times):
+            port = house.ports[turn % 2]
+            server = house.servers[port]
+            assert await asyncio.to_thread(server.stop) == 0
+            heir = house.servers[house.ports[(turn + 1) % 2]]
+            await asyncio.to_thread(heir.wait_for_log, "run.adopted", runs)
+            await house.start(port)
+        seen = [(run_id, await kept(client, run_id)) for run_id in begun]
+        return Outcome(await stories_of(client, seen), completed(fleet.upstream.calls))
 
 
 async def outage(fleet: Fleet, store: Postgres, *, ownership_s: float, dead_s: float) -> float:

@@ -6,12 +6,15 @@ It is started by its path. What a caller says tells for how long: `hold 3 s!`, o
 import re
 import time
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from moa_server.__main__ import main
 from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Layer, Rule
 from moa_server.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from moa_server.domain.answer import Answer
 
 NAME = "poisoned"
 _FOR_EVER_S = 300.0
@@ -31,7 +34,7 @@ def poisoned(plan: Plan, options: object) -> Rule:
         try:
             step = rule.send(given)
         except StopIteration as done:
-            return done.value
+            return cast("Answer", done.value)
         layers += isinstance(step, Layer)
         if layers == 2:
             until = time.monotonic() + hold_s

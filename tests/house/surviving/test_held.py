@@ -1,42 +1,41 @@
 """Runs that hold their server's event loop: nobody else is lost, and none goes on from server to server."""
 
 import asyncio
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from moa import RunQuarantined
 from tests.house.servers import Server
 from tests.house.surviving import poisoned_server
-from tests.house.surviving.fleet import OWNERSHIP_S, Fleet
+from tests.house.surviving.fleet import Fleet, freeze, thaw
+from tests.house.surviving.poison import HELD_EXIT, taking_poison
 from tests.house.surviving.watcher import Watcher, check_whole, kept, kind
 from tests.upstream import Speech
 
-HELD_EXIT = 70
+OWNERSHIP_S = 2.0
 BUSY_S = 1.0
 NAMES = ("a", "b", "c")
 
 
 async def poisonable(fleet: Fleet, number: int, **journal: object) -> list[Server]:
     """Start servers that a run can hold."""
-    fleet.command = (sys.executable, str(Path(poisoned_server.__file__)))
+    taking_poison(fleet)
     mixture = {"strategy": poisoned_server.NAME, "layers": [list(NAMES)], "aggregator": "boss"}
     fleet.upstream.script("*", Speech(tokens=15, token_s=0.04))
     return await fleet.start(
         number,
         mixtures={"panel": mixture},
-        journal={**fleet.journal, "ownership": OWNERSHIP_S, **journal},
+        journal={**fleet.journal, "ownership": 5, **journal},
     )
 
 
 async def test_a_server_that_is_busy_for_longer_than_its_ownership_keeps_its_runs(fleet: Fleet) -> None:
-    await poisonable(fleet, 2)
+    await poisonable(fleet, 2, ownership=OWNERSHIP_S)
     client = await fleet.client(fleet.servers[0])
     async with (
         Watcher(client.synthesize("hello", mixture="panel", detached=True)) as neighbour,
-        Watcher(client.synthesize(f"hold {2.5 * OWNERSHIP_S} s!", mixture="panel", detached=True)) as busy,
+        Watcher(client.synthesize(f"hold {2 * OWNERSHIP_S} s!", mixture="panel", detached=True)) as busy,
     ):
         for watching in (busy, neighbour):
             end = await watching.end()
@@ -48,8 +47,9 @@ async def test_a_server_that_is_busy_for_longer_than_its_ownership_keeps_its_run
 
 @pytest.mark.timeout(120)
 async def test_a_run_that_holds_its_servers_is_quarantined_after_its_trial_and_nobody_else_is_lost(
-    fleet: Fleet,
+    postgres_fleet: Fleet,
 ) -> None:
+    fleet = postgres_fleet
     first, *others = await poisonable(fleet, 3, busy_limit=BUSY_S)
     one = await fleet.client(first)
     async with Watcher(one.synthesize("poison!", mixture="panel", detached=True)) as poison:
@@ -93,3 +93,15 @@ async def test_a_server_on_a_journal_of_its_own_ends_too_when_it_is_held(sqlite_
     assert not server.wait_for_log("event_loop.held")["told_others"]
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
+
+
+async def test_a_server_that_was_frozen_for_longer_than_its_loop_may_be_held_goes_on(sqlite_fleet: Fleet) -> None:
+    """The loop could not answer while nothing ran at all."""
+    sqlite_fleet.journal = {"memory": {}}
+    (server,) = await poisonable(sqlite_fleet, 1, busy_limit=BUSY_S)
+    client = await sqlite_fleet.client()
+    freeze(server)
+    await asyncio.sleep(2 * BUSY_S)
+    thaw(server)
+    assert (await client.query("hello", mixture="panel")).answer.text
+    assert server.process.poll() is None

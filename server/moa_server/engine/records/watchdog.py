@@ -28,6 +28,7 @@ _LOOKS: Final = 8
 _LONGEST_PAUSE_S: Final = 1.0
 _DUE_SHARE: Final = 0.4
 """Of the ownership time, after which the thread renews it: a little later than the writer does, when it can."""
+_LAST_CHANCE_S: Final = 1.0
 _WARM_S: Final = 60.0
 """How often the connection is used in any case, so that it is there when it is needed."""
 _LAST_WORDS_S: Final = 7.0
@@ -85,7 +86,8 @@ class Watchdog:
         async with AsyncExitStack() as stack:
             asked_at, is_overdue = self._ask(), False
             while True:
-                await asyncio.sleep(self._pause_s)
+                # A process that was frozen finds itself overdue when it wakes: its loop has the time to answer yet.
+                await asyncio.sleep(max(self._pause_s, _LAST_CHANCE_S) if is_overdue else self._pause_s)
                 if self._stopped.is_set():
                     return
                 if self._has_answered:
@@ -96,7 +98,6 @@ class Watchdog:
                 elif is_overdue:
                     await self._fall(held_s)
                     return
-                # A process that was frozen finds itself overdue when it wakes: its loop has the time of one more look.
                 is_overdue = held_s > self._ownership.busy_limit_s
 
     def _ask(self) -> float:
