@@ -129,7 +129,7 @@ pythons: $(SETUP)
 bench: $(SETUP) ## Measure the server beside its peers (ARGS="overhead")
 	@$(BIN)/python -m bench $(ARGS)
 
-chaos: $(SETUP) ## Kill and freeze servers under many runs, on every store (ARGS="sqlite --runs 20")
+chaos: $(SETUP) ## Kill, freeze, hold and stop servers under many runs, on every store (ARGS="sqlite --runs 20")
 	@$(BIN)/python -m tests.house.surviving $(ARGS)
 
 clean: ## Remove .venv and every cache
