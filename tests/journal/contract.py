@@ -306,7 +306,7 @@ class JournalContract:
         await lost_by(store, second, ("r1", "r2"), "a", "b")
         await first.submit(submission("r3", "q3"), "c")
         await first.release("c", ["r3"])
-        assert [(one.run_id, one.trial) for one in await second.claim("d", 10)] == [("r3", Trial.NONE)]
+        assert [(one.run_id, one.trial) for one in await second.claim("d", 1)] == [("r3", Trial.NONE)]
         assert not await second.claim("d", 10, trial=False)
         assert [(one.run_id, one.trial) for one in await second.claim("d", 10)] == [("r1", Trial.OPEN)]
         assert [(one.run_id, one.owners_lost) for one in await second.claim("e", 10)] == [("r2", 2)]
