@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from moa_server.domain.event import AgentStarted, LayerClosed, RunAdopted
-from moa_server.domain.run import RunRecord, Trial
+from moa_server.domain.run import RunRecord, RunTrial
 from moa_server.engine.records.takeover import Takeover
 from moa_server.journal.memory import MemoryJournal
 from tests.engine.facts import facts, failed, succeeded
@@ -52,7 +52,7 @@ async def test_a_run_that_held_its_owner_in_its_trial_ends_without_a_call(open_h
     three = await open_house({"boss": unasked}, [], journal=journal, ownership=ownership("three"))
     events = await three.events(run.run_id)
     end = failed(events)
-    assert tried.trial is Trial.OPEN
+    assert tried.trial is RunTrial.OPEN
     assert (end.reason, dict(end.metadata)) == ("RUN_QUARANTINED", {"run_id": run.run_id, "epoch": "3"})
     assert unasked.asked == []
     assert [adopted.after_loss for adopted in facts(events, RunAdopted)] == [True]

@@ -11,7 +11,7 @@ from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import BEGINNING, AnswerDelta, Cursor, RunAdopted
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Journal
-from moa_server.domain.run import RunRecord, RunState, Trial
+from moa_server.domain.run import RunRecord, RunState, RunTrial
 from tests.journal.examples import CLOSED, PLAN, SUCCEEDED, USED, deltas, events, submission, whole
 
 OWNERSHIP_S = 5.0
@@ -292,7 +292,7 @@ class JournalContract:
         for former, owner in ("ab", "bc", "cd", "de"):
             await first.release(former, ["r1"])
             (claimed,) = await second.claim(owner, 10)
-            assert (claimed.owners_lost, claimed.after_loss, claimed.trial) == (0, False, Trial.NONE)
+            assert (claimed.owners_lost, claimed.after_loss, claimed.trial) == (0, False, RunTrial.NONE)
         await second.write("e", ())
         await grow_silent(store, second)
         (claimed,) = await second.claim("f", 10)
@@ -306,9 +306,9 @@ class JournalContract:
         await lost_by(store, second, ("r1", "r2"), "a", "b")
         await first.submit(submission("r3", "q3"), "c")
         await first.release("c", ["r3"])
-        assert [(one.run_id, one.trial) for one in await second.claim("d", 1)] == [("r3", Trial.NONE)]
+        assert [(one.run_id, one.trial) for one in await second.claim("d", 1)] == [("r3", RunTrial.NONE)]
         assert not await second.claim("d", 10, trial=False)
-        assert [(one.run_id, one.trial) for one in await second.claim("d", 10)] == [("r1", Trial.OPEN)]
+        assert [(one.run_id, one.trial) for one in await second.claim("d", 10)] == [("r1", RunTrial.OPEN)]
         assert [(one.run_id, one.owners_lost) for one in await second.claim("e", 10)] == [("r2", 2)]
 
     async def test_no_more_than_the_limit_is_claimed(self, store: Store) -> None:
@@ -324,13 +324,13 @@ class JournalContract:
         await second.write("c", [deltas(1, epoch=3)])
         found = await first.find("r1")
         assert found is not None
-        assert found.trial is Trial.OPEN
+        assert found.trial is RunTrial.OPEN
         await second.write("c", [Append("r1", 3, events(CLOSED, epoch=3, first=2))])
         found = await first.find("r1")
         assert found is not None
-        assert (claimed.trial, found.trial) == (Trial.OPEN, Trial.NONE)
+        assert (claimed.trial, found.trial) == (RunTrial.OPEN, RunTrial.NONE)
         await second.release("c", ["r1"])
-        assert [one.trial for one in await first.claim("d", 10)] == [Trial.NONE], "a hand-over raises no suspicion"
+        assert [one.trial for one in await first.claim("d", 10)] == [RunTrial.NONE], "a hand-over raises no suspicion"
 
     async def test_a_trial_that_was_cut_short_is_held_again_however_often(self, store: Store) -> None:
         """Owners that are killed or hand over say nothing against a run."""
@@ -338,13 +338,13 @@ class JournalContract:
         await lost_by(store, second, ("r1",), "a", "b")
         for owner in "cde":
             (claimed,) = await second.claim(owner, 10)
-            assert claimed.trial is Trial.OPEN
+            assert claimed.trial is RunTrial.OPEN
             await second.write(owner, ())
             await grow_silent(store, second)
         await second.claim("f", 10)
         await second.release("f", ["r1"])
         (claimed,) = await first.claim("g", 10)
-        assert (claimed.trial, claimed.owners_lost) == (Trial.OPEN, 5)
+        assert (claimed.trial, claimed.owners_lost) == (RunTrial.OPEN, 5)
 
     async def test_a_run_that_is_to_blame_is_tried_at_once_and_its_neighbours_are_not(self, store: Store) -> None:
         first, second = await store.journal(), await store.journal()
@@ -354,21 +354,21 @@ class JournalContract:
             await lease.fall("r2")
         innocent = await second.claim("c", 10)
         assert [(one.run_id, one.owners_lost, one.trial) for one in innocent] == [
-            ("r1", 2, Trial.NONE),
-            ("r3", 2, Trial.NONE),
+            ("r1", 2, RunTrial.NONE),
+            ("r3", 2, RunTrial.NONE),
         ]
-        assert [(one.run_id, one.trial) for one in await second.claim("c", 10)] == [("r2", Trial.OPEN)]
+        assert [(one.run_id, one.trial) for one in await second.claim("c", 10)] == [("r2", RunTrial.OPEN)]
 
     async def test_a_run_that_is_to_blame_in_its_trial_has_failed_it(self, store: Store) -> None:
         first, second = await store.journal(), await store.journal()
         await first.submit(submission(), "a")
-        for owner, expected in (("a", Trial.OPEN), ("b", Trial.FAILED)):
+        for owner, expected in (("a", RunTrial.OPEN), ("b", RunTrial.FAILED)):
             async with first.lease(owner) as lease:
                 await lease.fall("r1")
-            (claimed,) = await second.claim(chr(ord(owner) + 1), 10, trial=expected is Trial.OPEN)
+            (claimed,) = await second.claim(chr(ord(owner) + 1), 10, trial=expected is RunTrial.OPEN)
             assert claimed.trial is expected
         await second.release("c", ["r1"])
-        assert [one.trial for one in await first.claim("d", 10)] == [Trial.FAILED], "whoever ends it may be killed"
+        assert [one.trial for one in await first.claim("d", 10)] == [RunTrial.FAILED], "whoever ends it may be killed"
 
     async def test_a_run_that_is_tried_stays_so_when_another_is_to_blame_or_nobody(self, store: Store) -> None:
         first, second = await store.journal(), await store.journal()
@@ -377,7 +377,7 @@ class JournalContract:
             async with first.lease(owner) as lease:
                 await lease.fall(blamed)
             (claimed,) = await second.claim(chr(ord(owner) + 1), 10)
-            assert claimed.trial is Trial.OPEN
+            assert claimed.trial is RunTrial.OPEN
 
     async def test_a_released_run_can_be_claimed_at_once_and_only_by_another(self, store: Store) -> None:
         first, second = await store.journal(), await store.journal()

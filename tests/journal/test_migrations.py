@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from moa_server.domain.ports import Journal
-from moa_server.domain.run import Trial
+from moa_server.domain.run import RunTrial
 from moa_server.journal import migrations, postgres_store, sqlite_store
 from moa_server.journal.codec import Codec
 from moa_server.journal.postgres import PostgresJournal
@@ -38,7 +38,7 @@ async def check_old_run(journal: Journal) -> None:
     """What the older server kept is read, and claimed with no suspicion from what it did not count."""
     found = await journal.find("r1")
     assert found is not None
-    assert (found.plan, found.owners_lost, found.trial) == (PLAN, 0, Trial.NONE)
+    assert (found.plan, found.owners_lost, found.trial) == (PLAN, 0, RunTrial.NONE)
     await journal.release("old", ["r1"])
     (claimed,) = await journal.claim("new", 10)
     assert (claimed.epoch, claimed.owners_lost, claimed.after_loss) == (2, 0, False)

@@ -17,7 +17,7 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Trial(StrEnum):
+class RunTrial(StrEnum):
     """Whether a run is tried: carried out by a server that takes over nothing else meanwhile."""
 
     NONE = ""
@@ -79,7 +79,7 @@ class RunRecord:
     """How many of its owners fell silent, those that handed it over not counted."""
     after_loss: bool = False
     """Of a run that was just claimed: whether the owner before had fallen silent, rather than handed it over."""
-    trial: Trial = Trial.NONE
+    trial: RunTrial = RunTrial.NONE
 
 
 _OF_A_RUN = "run "

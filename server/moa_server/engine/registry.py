@@ -21,7 +21,7 @@ from moa_server.domain.event import (
 from moa_server.domain.limits import Limits
 from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Clock, Journal, Written
-from moa_server.domain.run import RunRecord, Trial
+from moa_server.domain.run import RunRecord, RunTrial
 from moa_server.engine.audience import Audience
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.engine.plans.worst_case import lost_calls
@@ -139,7 +139,7 @@ class Registry:
         strategy = catalogue.strategies.get(plan.strategy)
         work: Carrier | MoaError
         told = {"run_id": record.run_id, "epoch": str(record.epoch)}
-        if record.trial is Trial.FAILED:
+        if record.trial is RunTrial.FAILED:
             work = RunQuarantined("the run held its server until that ended itself, twice", metadata=told)
         elif self._most_owners is not None and record.owners_lost >= self._most_owners:
             work = RunAbandoned("the run has lost too many owners", metadata=told)

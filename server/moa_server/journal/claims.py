@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from moa_server.domain.event import Event, LayerClosed
-from moa_server.domain.run import Trial
+from moa_server.domain.run import RunTrial
 
 SUSPECT = 2
 """How many owners a run has lost to silence when it is tried, though nobody knows that it is to blame."""
@@ -19,7 +19,7 @@ class Claimable:
     """Empty when it was released."""
     owners_lost: int
     """Before this one."""
-    trial: Trial
+    trial: RunTrial
     blamed: str | None
     """The run that is to blame for the fall of its owner; empty when nobody knows, None when it has not fallen."""
 
@@ -30,11 +30,11 @@ class Claimable:
         is_blamed = self.blamed == self.run_id
         # Whoever fell with another run that is to blame is not suspected for it.
         is_suspect = after_loss and lost >= SUSPECT and not self.blamed
-        trial = Trial.NONE
-        if self.trial is Trial.FAILED or (self.trial is Trial.OPEN and is_blamed):
-            trial = Trial.FAILED
-        elif self.trial is Trial.OPEN or is_blamed or is_suspect:
-            trial = Trial.OPEN
+        trial = RunTrial.NONE
+        if self.trial is RunTrial.FAILED or (self.trial is RunTrial.OPEN and is_blamed):
+            trial = RunTrial.FAILED
+        elif self.trial is RunTrial.OPEN or is_blamed or is_suspect:
+            trial = RunTrial.OPEN
         return Claim(self.run_id, lost, trial, after_loss=after_loss)
 
 
@@ -44,14 +44,14 @@ class Claim:
 
     run_id: str
     owners_lost: int
-    trial: Trial
+    trial: RunTrial
     after_loss: bool
 
 
 def claims(found: Iterable[Claimable], limit: int, *, trial: bool) -> list[Claim]:
     """Return what is claimed of those that were found: at most ``limit`` of them, or one alone that is to be tried."""
     made = [one.claim() for one in found]
-    others = [claim for claim in made if claim.trial is not Trial.OPEN]
+    others = [claim for claim in made if claim.trial is not RunTrial.OPEN]
     if others or not trial:
         return others[:limit]
     return made[: min(limit, 1)]

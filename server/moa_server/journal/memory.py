@@ -14,7 +14,7 @@ from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, SystemClock, Written
-from moa_server.domain.run import RunRecord, RunState, Submission, Trial
+from moa_server.domain.run import RunRecord, RunState, RunTrial, Submission
 from moa_server.journal.claims import Claimable, claims, closes_a_layer
 from moa_server.journal.codec import Codec, size_of
 from moa_server.journal.followers import Followers
@@ -208,7 +208,7 @@ class MemoryJournal:
         run.events.extend(events)
         run.last_sequence = events[-1].sequence
         if run.record.trial and closes_a_layer(events):
-            run.record = replace(run.record, trial=Trial.NONE)
+            run.record = replace(run.record, trial=RunTrial.NONE)
         run.bytes += sum(size_of(event.fact) for event in events)
         state, usage = outcome(events)
         if state is not RunState.RUNNING:

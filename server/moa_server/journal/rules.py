@@ -12,7 +12,7 @@ from moa_server.domain.event import Event, RunCancelled, RunFailed, RunSucceeded
 from moa_server.domain.operation import Ownership
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Append, Registered
-from moa_server.domain.run import RunRecord, RunState, Submission, Trial
+from moa_server.domain.run import RunRecord, RunState, RunTrial, Submission
 from moa_server.domain.usage import Usage
 from moa_server.journal.codec import Codec
 
@@ -129,7 +129,7 @@ def record_of(row: Row, codec: Codec) -> RunRecord:
         None if row.usage is None else codec.read_usage(row.usage),
         row.owners_lost,
         row.after_loss,
-        Trial(row.trial),
+        RunTrial(row.trial),
     )
 
 

@@ -10,7 +10,7 @@ from moa_server.domain.errors import ResumePointExpired
 from moa_server.domain.event import Cursor, Event
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Clock, Registered, Written
-from moa_server.domain.run import RunRecord, RunState, Submission, Trial
+from moa_server.domain.run import RunRecord, RunState, RunTrial, Submission
 from moa_server.journal import rules
 from moa_server.journal.claims import Claimable, claims, closes_a_layer
 from moa_server.journal.codec import Codec
@@ -128,7 +128,7 @@ class SqliteStatements:
     ) -> Sequence[RunRecord]:
         terms = {"owner": owner, "settled": settled, "now": self._monotonic(), "ownership_s": self._ownership_s}
         found = [
-            Claimable(row["run_id"], row["owner"], row["owners_lost"], Trial(row["trial"]), row["blamed"])
+            Claimable(row["run_id"], row["owner"], row["owners_lost"], RunTrial(row["trial"]), row["blamed"])
             for row in db.execute(_CLAIMABLE, terms)
         ]
         made = claims(found, limit, trial=trial)

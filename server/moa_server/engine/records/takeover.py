@@ -8,7 +8,7 @@ import structlog
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.ports import Journal
-from moa_server.domain.run import RunRecord, Trial
+from moa_server.domain.run import RunRecord, RunTrial
 from moa_server.engine.records.history import History
 from moa_server.engine.records.run_reader import read_all
 
@@ -85,7 +85,7 @@ class Takeover:
         claimed_at = asyncio.get_running_loop().time()
         unsettled = [*self._unsettled(), *(record for record, _ in self._unread)]
         claimed: Sequence[RunRecord] = ()
-        if limit > 0 and not any(record.trial is Trial.OPEN for record in unsettled):
+        if limit > 0 and not any(record.trial is RunTrial.OPEN for record in unsettled):
             # A trial that goes wrong takes nobody along whose call is being paid for the second time.
             claimed = await self._journal.claim(self._owner, limit, trial=not unsettled)
         self._unread += ((record, claimed_at) for record in claimed)
@@ -94,7 +94,7 @@ class Takeover:
             self._unread.append(self._unread.pop(0))  # one that cannot be read does not hold up the others
             history = History.of(await read_all(self._journal, record.run_id))
             self._unread.pop()
-            told = {"after_loss": record.after_loss, "on_trial": record.trial is Trial.OPEN}
+            told = {"after_loss": record.after_loss, "on_trial": record.trial is RunTrial.OPEN}
             _logger.info("run.adopted", run_id=record.run_id, epoch=record.epoch, **told)
             self._carry_on(record, history, at)
         if not claimed or len(claimed) < limit:
