@@ -170,10 +170,12 @@ async def stories_of(client: AsyncClient, seen: Sequence[tuple[str, list[Event]]
     return stories
 
 
-async def asked(client: AsyncClient, number: int, after_s: float, more: str = "") -> tuple[str, list[Event]]:
+async def asked(
+    client: AsyncClient, number: int, after_s: float, more: str = "", request_id: str = ""
+) -> tuple[str, list[Event]]:
     """Ask after a while; return which run it is, and all that came."""
     await asyncio.sleep(after_s)
-    async with client.synthesize(f"question {number}!{more}", mixture="deep") as stream:
+    async with client.synthesize(f"question {number}!{more}", mixture="deep", request_id=request_id) as stream:
         events = [event async for event in stream]
         return stream.run_id, events
 
