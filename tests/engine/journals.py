@@ -99,6 +99,9 @@ class CutOff:
     def lease(self, owner: str) -> AbstractAsyncContextManager[Lease]:
         return self._journal.lease(owner)
 
+    async def leave(self, owner: str, run_ids: Sequence[str]) -> None:
+        await self._journal.leave(owner, run_ids)
+
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         await self._journal.release(owner, run_ids)
 
@@ -108,8 +111,8 @@ class CutOff:
     async def find_request(self, caller: str, request_id: str) -> RunRecord | None:
         return await self._journal.find_request(caller, request_id)
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
-        return await self._journal.read(run_id, after, limit)
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
+        return await self._journal.read(run_id, after, limit, strict=strict)
 
     async def cancel(self, run_id: str, by: str) -> None:
         await self._journal.cancel(run_id, by)

@@ -33,7 +33,7 @@ from tests.engine.journals import CutOff, LosesTheFirstAnswer, SharedJournal
 class Unreadable(MemoryJournal):
     """Takes everything, and gives nothing back."""
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
         raise JournalUnavailable("the store cannot be read")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -304,10 +305,10 @@ class CannotReadOne(SharedJournal):
 
     unreadable = ""
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
         if run_id == self.unreadable:
             raise JournalUnavailable("a record cannot be read")
-        return await super().read(run_id, after, limit)
+        return await super().read(run_id, after, limit, strict=strict)
 
 
 async def test_a_run_that_cannot_be_read_holds_no_other_up(open_house: OpenHouse) -> None:
@@ -401,3 +402,20 @@ async def test_what_a_call_may_have_used_beyond_what_is_known_stays_set_aside_fo
     assert isinstance(end, RunSucceeded)
     is_known = certainty is Certainty.KNOWN
     assert end.answer.text == ("from boss" if is_known else "from b"), "no call is made that may exceed the budget"
+
+
+async def test_a_run_whose_strategy_a_server_does_not_have_is_left_to_one_that_has_it(open_house: OpenHouse) -> None:
+    """As in a roll-out, where servers of two versions stand beside one another."""
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    stuck, older, newer = FakeModel(spec("boss"), silent()), FakeModel(spec("boss")), FakeModel(spec("boss"))
+    one = await open_house({"boss": stuck}, [], journal=journal, ownership=ownership("one"))
+    two = await open_house({"boss": older}, [], journal=journal, ownership=ownership("two"))
+    two.engine.catalogue = replace(two.engine.catalogue, strategies={})
+    run = await one.start(detached=True)
+    await stuck.called.wait()
+    await one.engine.close(0)
+    while not any(record.epoch > 1 for record in [await journal.find(run.run_id)] if record):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    three = await open_house({"boss": newer}, [], journal=journal, ownership=ownership("three"))
+    assert succeeded(await three.events(run.run_id)).answer.text == "from boss"
+    assert (older.asked, len(newer.asked)) == ([], 1)

@@ -111,7 +111,13 @@ async def taken(journal: Crowded, seconds: float) -> list[tuple[float, int]]:
     """Take over for a while; return after how long how many were claimed at once."""
     began, settled = now(), list[RunRecord]()
     taking = Takeover(
-        journal, "two", ownership_s=5, room=lambda: 1000, unsettled=lambda: settled, carry_on=lambda *_: None
+        journal,
+        "two",
+        ownership_s=5,
+        room=lambda: 1000,
+        can_carry_on=lambda _: True,
+        unsettled=lambda: settled,
+        carry_on=lambda *_: None,
     )
     looking = asyncio.create_task(taking.look_for_ever())
     await asyncio.sleep(seconds)

@@ -379,6 +379,17 @@ class JournalContract:
             (claimed,) = await second.claim(chr(ord(owner) + 1), 10)
             assert claimed.trial is RunTrial.OPEN
 
+    async def test_a_run_that_is_left_is_claimed_by_others_and_never_again_here(self, store: Store) -> None:
+        first, second = await store.journal(), await store.journal()
+        await first.submit(submission(), "a")
+        await first.release("a", ["r1"])
+        (claimed,) = await second.claim("b", 10)
+        await second.leave("b", ["r1"])
+        assert not await second.claim("b", 10)
+        (again,) = await first.claim("c", 10)
+        assert (again.run_id, again.epoch) == ("r1", claimed.epoch + 1)
+        assert (again.owners_lost, again.trial) == (0, Trial.NONE), "it was not lost by being left"
+
     async def test_a_released_run_can_be_claimed_at_once_and_only_by_another(self, store: Store) -> None:
         first, second = await store.journal(), await store.journal()
         await first.submit(submission(), "a")

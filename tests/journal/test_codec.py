@@ -130,6 +130,8 @@ def test_what_a_newer_server_adds_is_skipped() -> None:
         (2, 7, AnswerDelta("a")),
         (2, 9, AnswerDelta("b")),
     ]
+    with pytest.raises(JournalTooNew, match="moon_seen"):
+        Codec().read_events("r", data, strict=True)
 
 
 def test_what_an_older_server_did_not_write_takes_its_default() -> None:

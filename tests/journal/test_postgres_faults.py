@@ -201,6 +201,9 @@ async def test_a_run_that_cannot_be_read_holds_no_other_up(postgres_dsn: str) ->
         await journal.release("a", ["sealed", "plain"])
         claimed = {record.run_id for record in await journal.claim("reader", 100)}
         assert claimed & {"sealed", "plain"} == {"plain"}
+        again = {record.run_id for record in await journal.claim("reader", 100)}
+        assert "sealed" not in again, "it is left at once, and never claimed here again"
+        assert "sealed" in {record.run_id for record in await sealed.claim("other", 100)}, "but by others"
 
 
 @pytest.mark.parametrize("dsn", ["postgresql://user:hunter2/x@host/moa", "hunter2"])

@@ -222,3 +222,5 @@ async def test_a_run_that_cannot_be_read_holds_no_other_up(path: Path) -> None:
         await journal.submit(submission("plain", "plain"), "a")
         await journal.release("a", ["sealed", "plain"])
         assert [record.run_id for record in await journal.claim("b", 10)] == ["plain"]
+        assert not await journal.claim("b", 10), "it is left at once, and never claimed here again"
+        assert [record.run_id for record in await sealed.claim("c", 10)] == ["sealed"], "but by others"

@@ -219,6 +219,9 @@ class ShuttingDown(ServerError):
 class JournalUnavailable(ServerError):
     """Runs and events cannot be stored or read now."""
 
+    passes = True
+    """Whether this server may do it later."""
+
 
 class NotOffered(ServerError):
     """The server does not do this."""

@@ -190,6 +190,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def leave(self, owner: str, run_ids: Sequence[str]) -> None:
+        """Release runs that this server cannot carry on, and never claim them again here; others may."""
+        ...
+
     async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
         """Take over at most ``limit`` unfinished runs, released ones or silent owners' ones, each with the next epoch.
 
@@ -201,6 +205,8 @@ class Journal(Protocol):
         not through another run's fault, or whose trial was cut short. Such a run is claimed only as a ``trial``, alone,
         and when there is no other to claim. Its trial ends when an event closes a layer. One that is blamed in its
         trial has failed it, and is claimed as any other.
+
+        One whose record cannot be read here is left, as by ``leave``.
         """
         ...
 
@@ -220,8 +226,10 @@ class Journal(Protocol):
         """Return the run of a caller's request id, or None."""
         ...
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
         """Return the next events after a place, itself excluded, at most ``limit``, in order.
+
+        Facts that this server does not know are left out; for one who reads ``strict``ly they cannot be read at all.
 
         Raises:
             ResumePointExpired: the events after that place are no longer kept.

@@ -69,6 +69,7 @@ class Engine:
             self._ownership.owner,
             ownership_s=self._ownership.ownership_s,
             room=self._room,
+            can_carry_on=lambda record: record.plan.strategy in self.catalogue.strategies,
             unsettled=self._registry.unsettled,
             carry_on=self._registry.open,
         )

@@ -124,14 +124,20 @@ class Codec:
         entries = [_KeptEvent(event.time, NAMES[type(event.fact)], event.fact) for event in events]
         return self._seal.seal(_encoded(_KeptEvents(VERSION, events[0].epoch, events[0].sequence, entries)))
 
-    def read_events(self, run_id: str, data: bytes) -> list[Event]:
-        """Return the events, without those whose kind is not known."""
+    def read_events(self, run_id: str, data: bytes, *, strict: bool = False) -> list[Event]:
+        """Return the events, without those whose kind is not known.
+
+        Raises:
+            JournalTooNew: ``strict``ly read, there is one.
+        """
         chunk = _decoded(_chunks, self._seal.open(data))
         _check(chunk.version)
         events: list[Event] = []
         for sequence, entry in enumerate(chunk.entries, chunk.first):
             decoder = _facts.get(entry.kind)
             if decoder is None:  # of a newer server; its sequence stays its own
+                if strict:
+                    raise JournalTooNew(f"run {run_id} has a fact that this server does not know: {entry.kind}")
                 continue
             fact = _decoded(decoder, entry.fact)
             if isinstance(fact, facts.RunStarted):

@@ -70,6 +70,8 @@ class MemoryJournal:
         self._fallen: dict[str, str] = {}
         """Owners whose event loop was held, each with the run that is to blame, empty when nobody knows."""
         self._running: dict[str, _Run] = {}
+        self._left: set[tuple[str, str]] = set()
+        """Who is never to claim which run again."""
         self._cancels: dict[str, str] = {}
         self._ended: dict[str, _Run] = {}
         """In the order in which they ended."""
@@ -123,7 +125,7 @@ class MemoryJournal:
         for run in self._running.values():
             blamed = self._fallen.get(run.owner)
             is_silent = not run.owner or blamed is not None or self._renewed.get(run.owner, float("-inf")) < oldest
-            if run.owner != owner and is_silent:
+            if run.owner != owner and is_silent and (owner, run.record.run_id) not in self._left:
                 record = run.record
                 found.append(Claimable(record.run_id, run.owner, record.owners_lost, record.trial, blamed))
         records = []
@@ -153,6 +155,10 @@ class MemoryJournal:
         """Let others claim an owner's runs at once."""
         self._fallen[owner] = blamed
 
+    async def leave(self, owner: str, run_ids: Sequence[str]) -> None:
+        self._left.update((owner, run_id) for run_id in run_ids)
+        await self.release(owner, run_ids)
+
     async def release(self, owner: str, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
             run = self._running.get(run_id)
@@ -167,7 +173,7 @@ class MemoryJournal:
         run_id = self._requests.get((caller, request_id))
         return None if run_id is None else self._aged(self._runs[run_id])
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
         run = self._runs.get(run_id)
         if run is None or not run.has_content:
             raise ResumePointExpired(f"the events of run {run_id} are no longer kept")

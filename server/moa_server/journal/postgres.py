@@ -75,6 +75,10 @@ class PostgresJournal:
         """Till when runs are looked for that a claim may have taken whose answer was lost."""
         self._unwritten: set[str] = set()
         """The runs that claims have brought, and that have not been written for yet."""
+        self._left: set[str] = set()
+        """The runs that are never to be claimed here again."""
+        self._to_release: set[str] = set()
+        """Those of them that are still this server's: before it claims again, they are released."""
 
     @classmethod
     def of(cls, options: PostgresOptions, retention: Retention, codec: Codec, ownership_s: float) -> Self:
@@ -139,7 +143,11 @@ class PostgresJournal:
     async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
         now = asyncio.get_running_loop().time()
         is_in_doubt = now < self._doubtful_until
-        terms = (self._health.is_settled, self._ownership_s, is_in_doubt, [*self._unwritten], SUSPECT, trial)
+        if self._to_release:
+            await self.release(owner, [*self._to_release])
+            self._to_release.clear()
+        known = ([*self._unwritten], SUSPECT, trial, [*self._left])
+        terms = (self._health.is_settled, self._ownership_s, is_in_doubt, *known)
         try:
             rows = await self._store.fetch(sql.CLAIM, owner, limit, *terms)
         except JournalUnavailable:
@@ -149,7 +157,14 @@ class PostgresJournal:
         if self._doubtful_until == float("inf"):
             self._doubtful_until = now + self._ownership_s  # the store may be at work still on what was given up
         self._unwritten.update(row["run_id"] for row in rows)
-        return rules.readable((rules.Row.of(row) for row in rows), self._codec)
+        records, unreadable = rules.parted((rules.Row.of(row) for row in rows), self._codec)
+        self._left.update(unreadable)
+        self._to_release.update(unreadable)
+        return records
+
+    async def leave(self, owner: str, run_ids: Sequence[str]) -> None:
+        self._left.update(run_ids)
+        await self.release(owner, run_ids)
 
     @asynccontextmanager
     async def lease(self, owner: str) -> AsyncIterator["PostgresLease"]:
@@ -171,7 +186,7 @@ class PostgresJournal:
             await self._store.fetch(sql.RUN + "WHERE caller = $1 AND request_id = $2", caller, request_id)
         )
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
         events: list[Event] = []
         place, most = after, min(limit, _PIECES)
         while len(events) < limit:
@@ -180,7 +195,7 @@ class PostgresJournal:
                 raise ResumePointExpired(f"the events of run {run_id} are no longer kept")
             for row in rows:
                 if row["piece"] is not None:
-                    read = self._codec.read_events(run_id, row["piece"])
+                    read = self._codec.read_events(run_id, row["piece"], strict=strict)
                     events += (event for event in read if event.cursor > after)
                     place = Cursor(row["at_epoch"], row["last"])
             if len(rows) < most or rows[-1]["piece"] is None:

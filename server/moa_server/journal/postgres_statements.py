@@ -66,7 +66,7 @@ WITH silent AS (  -- the lock keeps them from being renewed until their runs are
       WHEN moa_runs.owner NOT IN ('', $1) AND owners_lost + 1 >= $7 AND coalesce(blamed, '') = '' THEN 'open'
       ELSE ''
     END AS next) AS judged
-  WHERE state = 'running' AND ($8 OR next <> 'open') AND (
+  WHERE state = 'running' AND ($8 OR next <> 'open') AND run_id <> ALL ($9::text[]) AND (
     moa_runs.owner <> $1 AND (moa_runs.owner = '' OR silent.owner IS NOT NULL)
     OR $5 AND moa_runs.owner = $1 AND epoch > 1 AND last_sequence = 0 AND run_id <> ALL ($6::text[])
   )

@@ -9,10 +9,8 @@ import structlog
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.ports import Journal
-from moa_server.journal.store_errors import JournalCorrupted, JournalSealed, JournalTooNew
 
 _AGAIN_S = 0.5
-_BEYOND_WAITING = (JournalCorrupted, JournalSealed, JournalTooNew)
 
 _logger = structlog.get_logger(__name__)
 
@@ -25,9 +23,9 @@ async def is_reached(journal: Journal) -> bool:
     """
     try:
         await journal.find("")
-    except _BEYOND_WAITING:
-        raise
     except JournalUnavailable as error:
+        if not error.passes:
+            raise
         _logger.warning("journal.not_reached", detail=error.detail)
         return False
     return True

@@ -133,15 +133,16 @@ def record_of(row: Row, codec: Codec) -> RunRecord:
     )
 
 
-def readable(rows: Iterable[Row], codec: Codec) -> list[RunRecord]:
-    """Return the records of claimed runs, without those that cannot be read, which would hold up all others."""
-    records = []
+def parted(rows: Iterable[Row], codec: Codec) -> tuple[list[RunRecord], list[str]]:
+    """Return the records of claimed runs, and which runs cannot be read here and are to be left to others."""
+    records, unreadable = [], []
     for row in rows:
         try:
             records.append(record_of(row, codec))
         except JournalUnavailable as error:
-            _logger.warning("run.unreadable", run_id=row.run_id, detail=error.detail)
-    return records
+            _logger.warning("run.left_to_others", run_id=row.run_id, detail=error.detail)
+            unreadable.append(row.run_id)
+    return records, unreadable
 
 
 def registered(row: Row, submission: Submission, owner: str, codec: Codec) -> Registered:

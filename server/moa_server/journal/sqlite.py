@@ -58,6 +58,8 @@ class SqliteJournal:
         self._path = path
         self._store = SqliteStore(path, self._health, durable=durable)
         self._followers = Followers()
+        self._left: set[str] = set()
+        """The runs that are never to be claimed here again."""
         self._stack = AsyncExitStack()
 
     @classmethod
@@ -89,8 +91,16 @@ class SqliteJournal:
         return written
 
     async def claim(self, owner: str, limit: int, *, trial: bool = True) -> Sequence[RunRecord]:
-        terms = {"trial": trial, "settled": self._health.is_settled}
-        return await self._store.write(lambda db: self._statements.claim(db, owner, limit, **terms))
+        settled = self._health.is_settled
+        records, unreadable = await self._store.write(
+            lambda db: self._statements.claim(db, owner, limit, self._left, trial=trial, settled=settled)
+        )
+        self._left.update(unreadable)
+        return records
+
+    async def leave(self, owner: str, run_ids: Sequence[str]) -> None:
+        self._left.update(run_ids)
+        await self.release(owner, run_ids)
 
     @asynccontextmanager
     async def lease(self, owner: str) -> AsyncIterator["SqliteLease"]:
@@ -110,8 +120,8 @@ class SqliteJournal:
     async def find_request(self, caller: str, request_id: str) -> RunRecord | None:
         return await self._store.read(lambda db: self._statements.find_request(db, caller, request_id))
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
-        return await self._store.read(lambda db: self._statements.read(db, run_id, after, limit))
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
+        return await self._store.read(lambda db: self._statements.read(db, run_id, after, limit, strict=strict))
 
     async def note_watched(self, run_ids: Sequence[str]) -> None:
         await self._store.write(lambda db: self._statements.note_watched(db, run_ids))

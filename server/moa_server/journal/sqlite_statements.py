@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -124,12 +124,14 @@ class SqliteStatements:
         return Written(frozenset(lost), tuple(behind.items()), tuple((row[0], row[1]) for row in asked))
 
     def claim(
-        self, db: sqlite3.Connection, owner: str, limit: int, *, trial: bool, settled: bool
-    ) -> Sequence[RunRecord]:
+        self, db: sqlite3.Connection, owner: str, limit: int, left: Container[str], *, trial: bool, settled: bool
+    ) -> tuple[Sequence[RunRecord], Sequence[str]]:
+        """Claim what may be, but for those that were left; return the records, and what cannot be read and is left."""
         terms = {"owner": owner, "settled": settled, "now": self._monotonic(), "ownership_s": self._ownership_s}
         found = [
             Claimable(row["run_id"], row["owner"], row["owners_lost"], RunTrial(row["trial"]), row["blamed"])
             for row in db.execute(_CLAIMABLE, terms)
+            if row["run_id"] not in left
         ]
         made = claims(found, limit, trial=trial)
         for claim in made:
@@ -140,7 +142,9 @@ class SqliteStatements:
         for claim in made:
             row = self._row(db.execute(_RUN + "WHERE runs.run_id = ?", (claim.run_id,)).fetchone())
             rows.append(replace(row, after_loss=claim.after_loss))
-        return rules.readable(rows, self._codec)
+        records, unreadable = rules.parted(rows, self._codec)
+        self.release(db, owner, unreadable)
+        return records, unreadable
 
     def renew(self, db: sqlite3.Connection, owner: str) -> bool:
         """Renew an ownership unless it has lapsed."""
@@ -176,7 +180,7 @@ class SqliteStatements:
         found = db.execute(_RUN + "WHERE caller = ? AND request_id = ?", (caller, request_id))
         return self._record(found.fetchone())
 
-    def read(self, db: sqlite3.Connection, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+    def read(self, db: sqlite3.Connection, run_id: str, after: Cursor, limit: int, *, strict: bool) -> Sequence[Event]:
         kept = db.execute("SELECT 1 FROM runs WHERE run_id = ? AND content = 1", (run_id,)).fetchone()
         if kept is None:
             raise ResumePointExpired(f"the events of run {run_id} are no longer kept")
@@ -187,7 +191,8 @@ class SqliteStatements:
         events: list[Event] = []
         for (piece,) in pieces:
             # A piece is what one write appended: of the first, some may lie before the place that was asked for.
-            events += (event for event in self._codec.read_events(run_id, piece) if event.cursor > after)
+            read = self._codec.read_events(run_id, piece, strict=strict)
+            events += (event for event in read if event.cursor > after)
             if len(events) >= limit:
                 break
         return events[:limit]

@@ -25,9 +25,13 @@ class JournalFull(_Named):
 class JournalCorrupted(_Named):
     """The store, or a record in it, cannot be understood."""
 
+    passes = False
+
 
 class JournalTooNew(_Named):
     """A newer server has changed the store beyond this one's understanding."""
+
+    passes = False
 
 
 class JournalTooOld(_Named):
@@ -36,3 +40,5 @@ class JournalTooOld(_Named):
 
 class JournalSealed(_Named):
     """No key of this server opens a record."""
+
+    passes = False

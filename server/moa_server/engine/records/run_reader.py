@@ -30,10 +30,10 @@ class RunStatus:
     """What is less than was planned."""
 
 
-async def read_all(journal: Journal, run_id: str) -> list[Event]:
-    """Return everything the journal has of a run."""
+async def read_all(journal: Journal, run_id: str, *, strict: bool = False) -> list[Event]:
+    """Return everything the journal has of a run, or, ``strict``ly, nothing where there is what is not known here."""
     events: list[Event] = []
-    while batch := await journal.read(run_id, events[-1].cursor if events else BEGINNING, _BATCH):
+    while batch := await journal.read(run_id, events[-1].cursor if events else BEGINNING, _BATCH, strict=strict):
         events.extend(batch)
     return events
 

@@ -37,17 +37,20 @@ class Takeover:
         *,
         ownership_s: float,
         room: Callable[[], int],
+        can_carry_on: Callable[[RunRecord], bool],
         unsettled: Callable[[], Sequence[RunRecord]],
         carry_on: Callable[[RunRecord, History, float], None],
     ) -> None:
         """Claim for ``owner``; ``carry_on`` is given a run, what it has behind it, and when it was claimed.
 
+        What this server cannot carry on, or cannot read, is left to others at once, and never claimed here again.
         ``unsettled`` returns those of them that have not come any further yet.
         """
         self._journal = journal
         self._owner = owner
         self._pause_s = min(ownership_s / _LOOKS, _LONGEST_LOOK_S)
         self._room = room
+        self._can_carry_on = can_carry_on
         self._unsettled = unsettled
         self._carry_on = carry_on
         self._doubtful: list[str] = []
@@ -92,11 +95,30 @@ class Takeover:
         while self._unread:
             record, at = self._unread[0]
             self._unread.append(self._unread.pop(0))  # one that cannot be read does not hold up the others
-            history = History.of(await read_all(self._journal, record.run_id))
+            history = await self._history_of(record)
             self._unread.pop()
+            if history is None:
+                continue
             told = {"after_loss": record.after_loss, "on_trial": record.trial is RunTrial.OPEN}
             _logger.info("run.adopted", run_id=record.run_id, epoch=record.epoch, **told)
             self._carry_on(record, history, at)
         if not claimed or len(claimed) < limit:
             return self._pause_s
         return _AFTER_LOSS_S if any(record.after_loss for record in claimed) else 0.0
+
+    async def _history_of(self, record: RunRecord) -> History | None:
+        """Return what a claimed run has behind it, or leave the run to servers that can read it."""
+        if not self._can_carry_on(record):
+            await self._leave(record, f"this server has no strategy {record.plan.strategy}")
+            return None
+        try:
+            return History.of(await read_all(self._journal, record.run_id, strict=True))
+        except JournalUnavailable as error:
+            if error.passes:
+                raise
+            await self._leave(record, error.detail)
+            return None
+
+    async def _leave(self, record: RunRecord, detail: str) -> None:
+        await self._journal.leave(self._owner, [record.run_id])
+        _logger.warning("run.left_to_others", run_id=record.run_id, detail=detail)
