@@ -31,6 +31,8 @@ class MemoryOptions:
 class _Run:
     record: RunRecord
     owner: str
+    began: float
+    """By the monotonic clock."""
     events: list[Event] = field(default_factory=list)
     last_sequence: int = 0
     bytes: int = 0
@@ -97,7 +99,7 @@ class MemoryJournal:
             return Registered(self._aged(run), created=same)
         self._renewed[owner] = self._monotonic()
         record = RunRecord(submission.run_id, ticket, submission.plan, RunState.RUNNING, 1, now)
-        run = _Run(record, owner, bytes=size_of(submission.plan))
+        run = _Run(record, owner, self._monotonic(), bytes=size_of(submission.plan))
         self._runs[record.run_id] = self._running[record.run_id] = run
         if ticket.request_id:
             self._requests[ticket.caller, ticket.request_id] = record.run_id
@@ -207,8 +209,8 @@ class MemoryJournal:
         return len(stale) + len(dropped)
 
     def _aged(self, run: _Run) -> RunRecord:
-        age_s = (self._clock.now() - run.record.created).total_seconds()
-        return replace(run.record, age_s=age_s, unwatched_s=self._monotonic() - run.watched)
+        now = self._monotonic()
+        return replace(run.record, age_s=now - run.began, unwatched_s=now - run.watched)
 
     def _append(self, run: _Run, events: tuple[Event, ...]) -> None:
         run.events.extend(events)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from moa_server.domain.errors import ResumePointExpired
 from moa_server.domain.event import Cursor, Event
@@ -17,7 +18,7 @@ from moa_server.journal.codec import Codec
 
 _RUN = """
 SELECT runs.run_id, ticket, plan, state, epoch, owner, fingerprint, created, cancel_asked, watched, usage,
-  owners_lost, trial
+  owners_lost, trial, boot, began
 FROM runs JOIN plans USING (run_id)
 """
 # A renewal in the future is from before the machine was started anew, when its monotonic clock began again.
@@ -34,8 +35,9 @@ _CLAIM = """
 UPDATE runs SET owner = ?, epoch = epoch + 1, last_sequence = 0, owners_lost = ?, trial = ? WHERE run_id = ?
 """
 _REGISTER = """
-INSERT INTO runs (run_id, caller, request_id, fingerprint, ticket, owner, epoch, last_sequence, state, bytes, created)
-VALUES (?, ?, ?, ?, ?, ?, 1, 0, 'running', ?, ?)
+INSERT INTO runs (
+  run_id, caller, request_id, fingerprint, ticket, owner, epoch, last_sequence, state, bytes, created, boot, began
+) VALUES (?, ?, ?, ?, ?, ?, 1, 0, 'running', ?, ?, ?, ?)
 """
 _HELD = "SELECT owner, epoch, last_sequence, state FROM runs WHERE run_id = ?"
 _RENEW = "INSERT INTO owners VALUES (?, ?) ON CONFLICT DO UPDATE SET renewed = excluded.renewed"
@@ -67,6 +69,8 @@ SELECT run_id, plan FROM runs JOIN plans USING (run_id)
 WHERE ended < :content AND content = 1 ORDER BY ended LIMIT :step
 """
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 class SqliteStatements:
     """The statements, and the clocks and codec they need."""
@@ -79,12 +83,13 @@ class SqliteStatements:
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Tell silence by ``monotonic``, which all processes of the machine share, and age by ``clock``."""
+        """Tell silence and age by ``monotonic``, which all processes of the machine share, and moments by ``clock``."""
         self._codec = codec
         self._retention = retention
         self._ownership_s = ownership_s
         self._clock = clock
         self._monotonic = monotonic
+        self._boot = boot_id()
 
     def submit(self, db: sqlite3.Connection, submission: Submission, owner: str) -> Registered:
         ticket = submission.ticket
@@ -96,7 +101,8 @@ class SqliteStatements:
         plan, now = self._codec.plan(submission.plan), self._clock.now()
         request_id = ticket.request_id or None  # null is equal to nothing: runs without one are all apart
         known_now = (submission.run_id, ticket.caller, request_id, ticket.fingerprint, self._codec.ticket(ticket))
-        db.execute(_REGISTER, (*known_now, owner, len(plan), now.timestamp()))
+        began = (now.timestamp(), self._boot, self._monotonic())
+        db.execute(_REGISTER, (*known_now, owner, len(plan), *began))
         db.execute("INSERT INTO plans VALUES (?, ?)", (submission.run_id, plan))
         # In the same transaction: a run whose owner was never seen would be claimed at once.
         db.execute(_RENEW, (owner, self._monotonic()))
@@ -254,7 +260,17 @@ class SqliteStatements:
 
     def _row(self, row: sqlite3.Row) -> rules.Row:
         created = datetime.fromtimestamp(row["created"], UTC)
-        age_s = (self._clock.now() - created).total_seconds()
+        # The clock on the wall can be set; it is asked only for a run from before the machine was started anew.
+        is_of_this_boot = row["boot"] != "" and row["boot"] == self._boot
+        age_s = self._monotonic() - row["began"] if is_of_this_boot else (self._clock.now() - created).total_seconds()
         unwatched_s = self._monotonic() - row["watched"] if row["watched"] is not None else float("inf")
         known = {**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s, "after_loss": False}
         return rules.Row.of(known)
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from any other; empty where the system does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
