@@ -35,10 +35,10 @@ class Unread(SharedJournal):
         super().__init__(ownership_s=1.0, poll_s=0.01, clock=clock, monotonic=clock.monotonic)
         self.readable = asyncio.Event()
 
-    async def read(self, run_id: str, after: Cursor, limit: int) -> Sequence[Event]:
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
         if not self.readable.is_set():
             raise JournalUnavailable("it cannot be read now")
-        return await super().read(run_id, after, limit)
+        return await super().read(run_id, after, limit, strict=strict)
 
 
 @asynccontextmanager

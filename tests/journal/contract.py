@@ -388,7 +388,7 @@ class JournalContract:
         assert not await second.claim("b", 10)
         (again,) = await first.claim("c", 10)
         assert (again.run_id, again.epoch) == ("r1", claimed.epoch + 1)
-        assert (again.owners_lost, again.trial) == (0, Trial.NONE), "it was not lost by being left"
+        assert (again.owners_lost, again.trial) == (0, RunTrial.NONE), "it was not lost by being left"
 
     async def test_a_released_run_can_be_claimed_at_once_and_only_by_another(self, store: Store) -> None:
         first, second = await store.journal(), await store.journal()
