@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -84,6 +85,24 @@ async def test_a_layer_that_had_its_quorum_when_its_owner_was_lost_asks_nobody_a
     assert (answer.text, [one.agent for one in answer.degradations]) == ("fresh", ["slow"])
     assert [len(second[name].asked) for name in ("a", "slow", "boss")] == [0, 0, 1]
     assert "A" in second["boss"].asked[0].prompt.messages[-1].text
+
+
+async def test_a_run_watched_on_another_server_beats_though_the_store_has_nothing_to_tell(
+    open_house: OpenHouse,
+) -> None:
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=600.0)
+    models = {"boss": FakeModel(spec("boss"), silent())}
+    one = await open_house(models, [], journal=journal, ownership=ownership("one"))
+    two = await open_house(models, [], journal=journal, ownership=ownership("two"), limits=Limits(heartbeat_s=0.01))
+    run = await one.start()
+    await two.journaled(run.run_id, AgentStarted, 1)
+    async with asyncio.timeout(20), aclosing(two.engine.watch(run.run_id)) as news:
+        beats = 0
+        async for events in news:
+            beats += not events
+            if beats == 3:
+                break
+    await one.engine.cancel(run.run_id, CancelledBy.CALLER)
 
 
 async def test_the_old_owner_is_refused_and_cancels_its_calls(open_house: OpenHouse) -> None:

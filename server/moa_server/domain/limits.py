@@ -56,8 +56,9 @@ class Limits:
     """How long a run may take."""
     abandon_grace_s: Seconds = 10.0
     """How long a run goes on that nobody watches and that was not started detached."""
-    heartbeat_s: PositiveSeconds = 5.0
-    """How long a watcher hears nothing before it hears that the run is alive."""
+    heartbeat_s: PositiveSeconds = 1.0
+    """How long a watcher hears nothing before it hears that the run is alive; one that hears nothing for three times as
+    long goes elsewhere."""
     gather_window_s: Seconds = 0.02
     """How long pieces of text are gathered before they are passed on; the first is passed on at once."""
     layer_wait_s: Seconds = 60.0

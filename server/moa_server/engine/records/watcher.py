@@ -39,6 +39,8 @@ class Watcher:
         self._log: RunLog | None = None
         """What it reads from while the run is, or was, open here."""
         self._hints: AsyncGenerator[None, None] | None = None
+        self._hint: asyncio.Task[None] | None = None
+        """The wait for the next hint, which outlasts heartbeats: a generator that is cut off while it waits is over."""
         self._is_done = False
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
@@ -91,26 +93,45 @@ class Watcher:
             self._hints = self._journal.follow(self._run_id)
             await anext(self._hints)
             self._heartbeat.begin()
-        if events := await self._journal.read(self._run_id, self._cursor, _BATCH):
-            self._heartbeat.begin()
-            return events
-        record = await self._journal.find(self._run_id)
-        if record is None:
-            raise RunNotFound(f"run {self._run_id} not found", metadata={"run_id": self._run_id})
-        if record.state is not RunState.RUNNING:
-            # Its last events may have come between the two looks.
-            last = await self._journal.read(self._run_id, self._cursor, _BATCH)
-            return last or (await read_all(self._journal, self._run_id))[-1:]
-        await anext(self._hints)
+        if self._hint is None:  # else nothing is new since the last look
+            if events := await self._look():
+                self._heartbeat.begin()
+                return events
+            self._hint = asyncio.create_task(_next_of(self._hints))
+        # The hints of a store come when they come; the heartbeat is promised.
+        await asyncio.wait((self._hint,), timeout=self._heartbeat.left_s)
+        if self._hint.done():
+            hint, self._hint = self._hint, None
+            hint.result()
         if not self._heartbeat.is_due:
             return None
         self._heartbeat.begin()
         return ()
 
+    async def _look(self) -> Sequence[Event]:
+        if events := await self._journal.read(self._run_id, self._cursor, _BATCH):
+            return events
+        record = await self._journal.find(self._run_id)
+        if record is None:
+            raise RunNotFound(f"run {self._run_id} not found", metadata={"run_id": self._run_id})
+        if record.state is RunState.RUNNING:
+            return ()
+        # Its last events may have come between the two looks.
+        last = await self._journal.read(self._run_id, self._cursor, _BATCH)
+        return last or (await read_all(self._journal, self._run_id))[-1:]
+
     async def _stop_following(self) -> None:
+        if self._hint is not None:
+            hint, self._hint = self._hint, None
+            hint.cancel()
+            await asyncio.wait((hint,))
         if self._hints is not None:
             hints, self._hints = self._hints, None
             await hints.aclose()
+
+
+async def _next_of(hints: AsyncGenerator[None, None]) -> None:
+    await anext(hints)
 
 
 class Heartbeat:
@@ -131,6 +152,11 @@ class Heartbeat:
         """Whether the time has gone by since the last wait began."""
         return self._is_due or self._loop.time() - self._began >= self._every_s
 
+    @property
+    def left_s(self) -> float:
+        """How much of the time is left."""
+        return max(0.0, self._began + self._every_s - self._loop.time())
+
     def begin(self, wake: Callable[[], None] | None = None) -> None:
         """Begin to wait anew; ``wake`` is called when the time has gone by."""
         self._began = self._loop.time()
@@ -145,7 +171,7 @@ class Heartbeat:
             self._timer.cancel()
 
     def _look(self) -> None:
-        left_s = self._began + self._every_s - self._loop.time()
+        left_s = self.left_s
         if left_s <= 0:
             self._is_due = True
             if self._wake is not None:
