@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 import grpc
 
+from moa.async_silence import SilenceTimer
 from moa.errors import MoaError, StreamCut
 from moa.layers import ClosedLayers
 from moa.resume import FAREWELL, Resume
@@ -34,8 +35,9 @@ AsyncOpener = Callable[[WatchRunRequest | None, float | None], AsyncCall]
 class AsyncStream:
     """The events of a run, each once, the terminal one last.
 
-    A broken connection is mended by itself. Leaving the stream cancels the call: use ``async with``, or call
-    ``aclose``, when it is kept in a variable.
+    A broken connection is mended by itself, and so is one on which nothing is heard for three heartbeats while the
+    next event is waited for. Leaving the stream cancels the call: use ``async with``, or call ``aclose``, when it is
+    kept in a variable. The run goes on for a while, so that a watcher may come back; the client's ``cancel`` ends it.
     """
 
     def __init__(self, resume: Resume, opener: AsyncOpener) -> None:
@@ -48,6 +50,7 @@ class AsyncStream:
         self._layers = ClosedLayers()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._silence = SilenceTimer(resume.silence)
 
     @property
     def run_id(self) -> str:
@@ -111,28 +114,38 @@ class AsyncStream:
 
     async def _read(self) -> Message | None:
         """Return the next message, or None after a break that was waited out."""
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
         try:
             with translated():
                 return await self._receive()
         except MoaError as error:
+            broken = self._resume.silence.broken() if self._silence.take_expired() else error
             self._drop()
-            delay = self._resume.delay(error)
         except asyncio.CancelledError:
+            is_silent = self._silence.take_expired()
             self._drop()
-            task = asyncio.current_task()
-            if self._closed and not (task and task.cancelling()):  # closed by another task while this one was reading
+            if task and task.cancelling() > cancelled_before:
+                raise
+            if self._closed:  # by another task while this one was reading
                 return None
-            raise
-        await asyncio.sleep(delay)
+            if not is_silent:
+                raise
+            broken = self._resume.silence.broken()
+        await asyncio.sleep(self._resume.delay(broken))
         return None
 
     async def _receive(self) -> Message:
-        if self._responses is None:
+        if self._call is None or self._responses is None:
             self._loop = asyncio.get_running_loop()
-            self._call = self._open(self._resume.request(), self._resume.deadline.remaining())
+            self._call = self._open(self._resume.begin(), self._resume.deadline.remaining())
             # Not read(): that forgets messages which arrived together with the status.
             self._responses = aiter(self._call)
-        response = await anext(self._responses, None)
+        self._silence.begin(self._call)
+        try:
+            response = await anext(self._responses, None)
+        finally:
+            self._silence.end()
         if response is None:
             raise StreamCut("the stream ended before its terminal event")
         return response
@@ -146,6 +159,7 @@ class AsyncStream:
         await self.aclose()
 
     def _drop(self) -> None:
+        self._silence.stop()
         call, self._call, self._responses = self._call, None, None
         if call is not None:
             call.cancel()

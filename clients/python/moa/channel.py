@@ -26,7 +26,9 @@ SERVICE_CONFIG = {
             },
         }
     ],
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+    # Retries stop when half of the tokens are gone, and each failure takes one: with fewer, most of the calls that one
+    # server's end cuts off together would not be made again.
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 1},
 }
 
 OPTIONS: tuple[tuple[str, str | int], ...] = (
@@ -34,8 +36,12 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.per_rpc_retry_buffer_size", 8 * _MIB),  # above the default of 256 KiB a request is silently not retried
     ("grpc.max_send_message_length", 64 * _MIB),
     ("grpc.max_receive_message_length", 64 * _MIB),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # A server that is frozen, or gone without a word, is noticed within 15 s; a stream does so by its heartbeats. The
+    # second limit alone does nothing: the third, of a minute by default, governs. A proxy that takes so many pings
+    # amiss says so (too_many_pings), and the channel then doubles the time by itself.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),  # a proposer layer can be silent for long
 )
 

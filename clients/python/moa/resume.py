@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from grpc import StatusCode
 
 from moa.errors import JournalUnavailable, MoaError, Overloaded, ShuttingDown, StreamCut, Unreachable
+from moa.silence import SilenceLimit
 from moa.terms import Deadline
 from moa.v1.event_pb2 import Event
 from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
@@ -44,10 +45,13 @@ class Resume:
         self.deadline = deadline
         self.end: Event | None = None
         """The terminal event, once it has come."""
+        self.silence = SilenceLimit(jitter)
+        """How long a read may hear nothing."""
         self._target = WatchRunRequest()
         if watching:
             self._target.CopyFrom(watching)
         self._attached = False
+        self._is_first = True
         self._failures = 0
         self._progress = deadline.clock()
         self._jitter = jitter
@@ -61,11 +65,21 @@ class Resume:
         """Return what to attach with; None when the run's id is not known and it has to be started again."""
         return self._target if self._target.WhichOneof("run") else None
 
+    def begin(self) -> WatchRunRequest | None:
+        """Note that a call is made; return what it is to attach with."""
+        request = self.request()
+        self.silence.begin(starts=request is None)
+        self._is_first = True
+        return request
+
     def accept(self, message: SynthesizeResponse | WatchRunResponse) -> Iterator[Event]:
         """Note a message, and give those of its events that are new to the caller; one without any is a heartbeat."""
         self._attached = True
         self._failures = 0
         self._progress = self.deadline.clock()
+        if self._is_first:  # it alone tells the period
+            self._is_first = False
+            self.silence.hear_period(message.heartbeat_period.ToNanoseconds() / 1e9)
         if message.run_id:  # from now on a break is mended by watching the run, not by asking again
             self._target.run_id = message.run_id
         for event in message.events:
@@ -75,6 +89,7 @@ class Resume:
                 self._target.after.sequence,
             )
             if is_new:
+                self.silence.hear_event()
                 self._target.after.CopyFrom(Cursor(epoch=event.epoch, sequence=event.sequence))
             if is_terminal(event):  # told again to one who watches from the end or beyond it
                 self.end = event

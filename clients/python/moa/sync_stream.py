@@ -9,6 +9,7 @@ from typing import Protocol, Self
 from moa.errors import MoaError, StreamCut
 from moa.layers import ClosedLayers
 from moa.resume import FAREWELL, Resume
+from moa.sync_silence import WatchedRead
 from moa.translation import answer_of, translated
 from moa.v1.event_pb2 import Event
 from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
@@ -31,8 +32,9 @@ SyncOpener = Callable[[WatchRunRequest | None, float | None], SyncCall]
 class Stream:
     """The events of a run, each once, the terminal one last.
 
-    A broken connection is mended by itself. Leaving the stream cancels the call: use ``with``, or call ``close``,
-    when it is kept in a variable.
+    A broken connection is mended by itself, and so is one on which nothing is heard for three heartbeats while the
+    next event is waited for. Leaving the stream cancels the call: use ``with``, or call ``close``, when it is kept in
+    a variable. The run goes on for a while, so that a watcher may come back; the client's ``cancel`` ends it.
     """
 
     def __init__(self, resume: Resume, opener: SyncOpener) -> None:
@@ -44,6 +46,7 @@ class Stream:
         """What has come and was not asked for yet."""
         self._layers = ClosedLayers()
         self._closed = threading.Event()
+        self._silence = WatchedRead(resume.silence)
 
     @property
     def run_id(self) -> str:
@@ -101,7 +104,8 @@ class Stream:
         self.close()
 
     def __del__(self) -> None:
-        self._drop()
+        if self._call is not None:  # and nothing that takes a lock: garbage is collected anywhere
+            self._call.cancel()
 
     def _read(self) -> Message | None:
         """Return the next message, or None after a break that was waited out."""
@@ -109,10 +113,11 @@ class Stream:
             with translated():
                 return self._receive()
         except MoaError as error:
+            broken = self._resume.silence.broken() if self._silence.take_expired() else error
             self._drop()
             if self._closed.is_set():  # closed by another thread while this one was reading
                 return None
-            delay = self._resume.delay(error)
+            delay = self._resume.delay(broken)
         except BaseException:  # Ctrl-C above all: a call that nobody reads any more is not left running
             self._drop()
             raise
@@ -120,10 +125,17 @@ class Stream:
         return None
 
     def _receive(self) -> Message:
-        if self._responses is None:
-            self._call = self._open(self._resume.request(), self._resume.deadline.remaining())
-            self._responses = iter(self._call)
-        response = next(self._responses, None)
+        call, responses = self._call, self._responses
+        if call is None or responses is None:
+            call = self._call = self._open(self._resume.begin(), self._resume.deadline.remaining())
+            responses = self._responses = iter(call)
+            if self._closed.is_set():  # by another thread, which saw no call yet
+                call.cancel()
+        self._silence.begin(call)
+        try:
+            response = next(responses, None)
+        finally:
+            self._silence.end()
         if response is None:
             raise StreamCut("the stream ended before its terminal event")
         return response
@@ -137,6 +149,7 @@ class Stream:
         self.close()
 
     def _drop(self) -> None:
+        self._silence.stop()
         call, self._call, self._responses = self._call, None, None
         if call is not None:
             call.cancel()

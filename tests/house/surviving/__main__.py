@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from moa_server.domain.limits import Limits
 from moa_server.journal.postgres_store import migrate_postgres
-from tests.house.surviving.chaos import Outcome, Plan, hand_overs, outage, survive, takeovers
+from tests.house.surviving.chaos import Outcome, Plan, breaks, hand_overs, outage, survive, takeovers
 from tests.house.surviving.fleet import Fleet, fleet_on
 from tests.house.surviving.poison import HELD_EXIT, Dose, Effect, poisoned
 from tests.journal.postgres import Postgres
@@ -20,6 +21,7 @@ from tests.journal.postgres import Postgres
 _OWNERSHIP_S = 3.0
 _DEAD_S = 8.0
 _STOPS = 5
+_MOST_BEATS = 3
 _STORES = ("postgres", "sqlite")
 
 
@@ -90,6 +92,11 @@ async def _all(stores: Sequence[str], runs: int, faults: int, seed: int) -> bool
         for kill, name, most_s in ((True, "takeover", 4.0), (False, "hand-over", 0.5)):
             async with _fleet(store) as (fleet, _):
                 _times(name, await takeovers(fleet, _OWNERSHIP_S, runs=20, kill=kill), most_s)
+        async with _fleet(store) as (fleet, _):
+            noticed = await breaks(fleet, _OWNERSHIP_S, runs=20)
+        most_s = _MOST_BEATS * Limits().heartbeat_s + 1.0
+        in_time = sum(one <= most_s for one in noticed)
+        _times(f"{in_time} of {len(noticed)} callers left a frozen server in time", noticed, most_s)
         async with _fleet(store) as (fleet, server):
             if server is not None:
                 took_s = await outage(fleet, server, ownership_s=_OWNERSHIP_S, dead_s=_DEAD_S)

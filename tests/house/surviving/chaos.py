@@ -15,6 +15,7 @@ from moa import AsyncClient
 from moa.v1.event_pb2 import Event
 from tests.house.servers import Server
 from tests.house.surviving.fleet import Fleet, freeze, thaw
+from tests.house.surviving.frozen import Attachments
 from tests.house.surviving.watcher import Watcher, check_whole, kept, kind
 from tests.journal.postgres import Postgres
 from tests.upstream import Call, Speech
@@ -250,6 +251,23 @@ async def hand_overs(fleet: Fleet, ownership_s: float, *, runs: int, times: int,
             await house.start(port)
         seen = [(run_id, await kept(client, run_id)) for run_id in begun]
         return Outcome(await stories_of(client, seen), completed(fleet.upstream.calls))
+
+
+async def breaks(fleet: Fleet, ownership_s: float, *, runs: int) -> list[float]:
+    """Freeze a server under the callers of some runs; return the seconds until each of them has left it."""
+    async with house_on(fleet, ownership_s, token_s=0.2) as house:
+        frozen, *others = (house.servers[port] for port in house.ports)
+        async with Attachments(frozen.target, *(other.target for other in others)) as callers:
+            watching = [await callers.enter(f"question {number}!", "deep") for number in range(runs)]
+            for one in watching:
+                await one.seen("agent_started")
+            began = time.monotonic()
+            freeze(frozen)
+            left_at = await callers.have_left(runs)
+            for one in watching:
+                await one.seen("run_adopted")  # from another server, while the first is still frozen
+            thaw(frozen)
+            return [at - began for at in left_at[:runs]]
 
 
 async def outage(fleet: Fleet, store: Postgres, *, ownership_s: float, dead_s: float) -> float:

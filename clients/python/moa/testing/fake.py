@@ -85,6 +85,10 @@ class FakeMoa:
         """Break the next streams, each after that many events."""
         self._runs.cuts.extend(after)
 
+    def promises_heartbeats(self, period: float) -> None:
+        """Let the next streams promise a heartbeat every so many seconds; none comes but those that are played."""
+        self._runs.heartbeat_period = period
+
     def wait_left(self, count: int = 1) -> bool:
         """Wait until that many streams were left by their callers before the end; say whether they were."""
         with self._runs.changed:

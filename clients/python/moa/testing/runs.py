@@ -77,6 +77,8 @@ class FakeRuns:
         self.refusals: deque[MoaError] = deque()
         self.cuts: deque[int] = deque()
         self.left = 0
+        self.heartbeat_period = 3600.0
+        """Seconds. No client takes the silence of a script for a broken connection."""
         self._runs: dict[str, FakeRun] = {}
 
     def find(self, run_id: str = "", request_id: str = "") -> FakeRun:

@@ -19,9 +19,6 @@ from moa.v1.run_pb2 import CANCELLED_BY_CALLER, Cursor
 
 _SERVING = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse(status=SERVING), whose package is no dependency of ours
 
-_HEARTBEAT_PERIOD = Duration(seconds=3600)
-"""No client takes the silence of a script for a broken connection."""
-
 Note = Callable[[str, Message, grpc.ServicerContext], None]
 
 
@@ -48,7 +45,7 @@ class ScriptedServicer(MoaServiceServicer):
         """Start the run and play its events."""
         with self._call("Synthesize", request, context):
             run = self._runs.start(request.request_id, request.query.SerializeToString(deterministic=True))
-            yield pb.SynthesizeResponse(run_id=run.run_id, heartbeat_period=_HEARTBEAT_PERIOD)
+            yield pb.SynthesizeResponse(run_id=run.run_id, heartbeat_period=self._heartbeat_period())
             for events in self._stream(run, request.after, context):
                 yield pb.SynthesizeResponse(run_id=run.run_id, events=events)
 
@@ -56,7 +53,7 @@ class ScriptedServicer(MoaServiceServicer):
         """Play a run's events after a place."""
         with self._call("WatchRun", request, context):
             run = self._runs.find(request.run_id, request.request_id)
-            yield pb.WatchRunResponse(run_id=run.run_id, heartbeat_period=_HEARTBEAT_PERIOD)
+            yield pb.WatchRunResponse(run_id=run.run_id, heartbeat_period=self._heartbeat_period())
             for events in self._stream(run, request.after, context):
                 yield pb.WatchRunResponse(run_id=run.run_id, events=events)
 
@@ -130,6 +127,11 @@ class ScriptedServicer(MoaServiceServicer):
                 trailers += ((DETAILS_KEY, pack(error.status, error.message)),)
             context.set_trailing_metadata(trailers)
             context.abort(error.code, error.message)
+
+    def _heartbeat_period(self) -> Duration:
+        period = Duration()
+        period.FromNanoseconds(round(self._runs.heartbeat_period * 1e9))
+        return period
 
     def _stream(self, run: FakeRun, place: Cursor, context: grpc.ServicerContext) -> Iterator[list[ev.Event]]:
         cut = self._runs.cuts.popleft() if self._runs.cuts else None
