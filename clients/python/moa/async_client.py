@@ -1,6 +1,8 @@
 """The client for coroutines."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -9,6 +11,7 @@ import grpc
 
 from moa import requests
 from moa.async_stream import AsyncCall, AsyncStream
+from moa.cancellations import AsyncCancellations
 from moa.channel import Tls, open_async
 from moa.resume import Resume
 from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
@@ -39,15 +42,27 @@ class AsyncClient:
         self._target = target
         self._tls = tls
         self._terms = Terms(token, timeout)
+        self._cancellations = AsyncCancellations(
+            lambda request_id, timeout: self.cancel(request_id=request_id, timeout=timeout)
+        )
 
     async def query(self, question: requests.Question, **options: Unpack[requests.RunOptions]) -> pb.QueryResponse:
         """Ask, wait for the end, and return the answer with its layers; raise why there is none.
 
         An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
+        Cancelling the task that waits, and closing the client, cancel the run and its model calls, unless it is
+        detached; a connection that breaks does not. ``synthesize`` is for those who may come back.
         """
         request = requests.query(question, options)
-        with translated():
-            return await self._stub.Query(request, **self._terms.of(options.get("timeout")))
+        terms = self._terms.of(options.get("timeout"))
+        wanted = nullcontext() if request.detached else self._cancellations.waiting(request.request_id)
+        try:
+            with wanted, translated():
+                return await self._stub.Query(request, **terms)
+        except asyncio.CancelledError:
+            if not request.detached:
+                await self._cancellations.begin(request.request_id)
+            raise
 
     def synthesize(self, question: requests.Question, **options: Unpack[requests.StreamOptions]) -> AsyncStream:
         """Ask, and return the events of the run as they happen."""
@@ -119,8 +134,12 @@ class AsyncClient:
                 return mixtures
 
     async def close(self) -> None:
-        """Close the channel; calls under way end with it."""
-        if isinstance(self._target, str) and "_channel" in self.__dict__:
+        """Close the channel; calls under way end with it, and queries under way with their runs."""
+        if "_channel" not in self.__dict__:
+            return
+        owned = isinstance(self._target, str)
+        await self._cancellations.finish(all_runs=owned)
+        if owned:
             await self._channel.close()
 
     async def __aenter__(self) -> Self:

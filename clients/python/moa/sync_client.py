@@ -1,13 +1,16 @@
 """The client for threads."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Self, Unpack
 
 import grpc
 
 from moa import requests
+from moa.cancellations import SyncCancellations
 from moa.channel import Tls, open_sync
+from moa.errors import MoaError
 from moa.resume import Resume
 from moa.sync_stream import Stream, SyncCall
 from moa.terms import DEFAULT_TIMEOUT, Deadline, Terms, Token
@@ -36,15 +39,29 @@ class Client:
         self._owned = isinstance(target, str)
         self._stub = MoaServiceStub(self._channel)
         self._terms = Terms(token, timeout)
+        self._cancellations = SyncCancellations(
+            lambda request_id, timeout: self.cancel(request_id=request_id, timeout=timeout)
+        )
 
     def query(self, question: requests.Question, **options: Unpack[requests.RunOptions]) -> pb.QueryResponse:
         """Ask, wait for the end, and return the answer with its layers; raise why there is none.
 
         An answer that broke off is lost with the error, whose ``partial_text`` is empty; ``synthesize`` keeps it.
+        An exception that interrupts it, such as Ctrl-C, and closing the client cancel the run and its model calls,
+        unless it is detached; a connection that breaks does not. ``synthesize`` is for those who may come back.
         """
         request = requests.query(question, options)
-        with translated():
-            return self._stub.Query(request, **self._terms.of(options.get("timeout")))
+        terms = self._terms.of(options.get("timeout"))
+        wanted = nullcontext() if request.detached else self._cancellations.waiting(request.request_id)
+        try:
+            with wanted, translated():
+                return self._stub.Query(request, **terms)
+        except MoaError:
+            raise
+        except BaseException:
+            if not request.detached:
+                self._cancellations.begin(request.request_id)
+            raise
 
     def synthesize(self, question: requests.Question, **options: Unpack[requests.StreamOptions]) -> Stream:
         """Ask, and return the events of the run as they happen."""
@@ -116,7 +133,8 @@ class Client:
                 return mixtures
 
     def close(self) -> None:
-        """Close the channel; calls under way end with it."""
+        """Close the channel; calls under way end with it, and queries under way with their runs."""
+        self._cancellations.finish(all_runs=self._owned)
         if self._owned:
             self._channel.close()
 
