@@ -8,7 +8,7 @@ from opentelemetry import trace
 
 from moa_server.domain.answer import Answer
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import DeadlineExceeded
+from moa_server.domain.errors import AnswerMismatch, DeadlineExceeded
 from moa_server.domain.event import DecisionMade, LayerClosed, LayerStarted, RunSucceeded
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
@@ -19,8 +19,8 @@ from moa_server.engine.plans.worst_case import to_come
 from moa_server.engine.records.history import History
 from moa_server.engine.runs.answer_fallback import answer_layer, best_stand_in
 from moa_server.engine.runs.layer import Given, OpenLayer
-from moa_server.engine.runs.quorum import check_layer, quorum_of
-from moa_server.engine.runs.response_schema import mismatch, repair_request
+from moa_server.engine.runs.quorum import check_layer, limit_of, quorum_of
+from moa_server.engine.runs.response_schema import repair_request, structured
 from moa_server.engine.runs.run_context import RunContext
 from moa_server.telemetry import names
 
@@ -41,6 +41,8 @@ class Carrier:
     decisions: int = 0
     failures: tuple[AgentFailure, ...] = ()
     """Of the layer that closed last."""
+    withheld: str = ""
+    """The text of an answer that was not shown, since it does not satisfy its schema."""
     degradations: list[Degradation] = field(default_factory=list)
 
     async def to_the_end(self) -> RunSucceeded:
@@ -55,6 +57,9 @@ class Carrier:
         if answer.finish_reason is FinishReason.LENGTH:
             cut = "the answer ends where its token limit cut it"
             self._degrade(Degradation(DegradationReason.ANSWER_TRUNCATED, cut))
+        if answer.finish_reason is FinishReason.CONTENT_FILTER:
+            cut = "the endpoint withheld a part of the answer"
+            self._degrade(Degradation(DegradationReason.ANSWER_FILTERED, cut))
         all_of_them = (*self.run.plan.degradations, *answer.degradations, *self.degradations)
         return RunSucceeded(replace(answer, degradations=all_of_them), self.run.spending.spent)
 
@@ -89,26 +94,34 @@ class Carrier:
                     self._degrade(step)
 
     async def _held_to_schema(self, answer: Answer) -> Answer:
-        """Return a structured answer that satisfies its schema, repaired once if need be.
+        """Return a structured answer as the JSON that satisfies its schema, repaired once if need be.
 
         Raises:
-            AnswerMismatch: it does not, even then.
+            AnswerMismatch: it does not, even then, or it could not be repaired.
         """
         plan = self.run.plan
         schema = plan.response_schema
-        complaint = mismatch(answer.text, schema) if schema is not None else None
-        if schema is None or complaint is None:
+        if schema is None:
             return answer
+        try:
+            return replace(answer, text=await structured(answer.text, schema))
+        except AnswerMismatch as error:
+            complaint, self.withheld = error, answer.text
         agent = next((agent for agent in plan.roster.agents() if agent.name == answer.agent), None)
         if agent is None:
             raise complaint
         asked = repair_request(plan.messages, answer.text, complaint, schema)
-        result = await self._result_of(Layer((Call(agent, messages=asked, response_schema=schema),)))
+        call = Call(agent, messages=asked, response_schema=schema)
+        result = await self._result_of(Layer((call,), excused=True))
+        if not result.proposals:
+            failure = result.failures[-1]
+            raise limit_of(result.failures) or AnswerMismatch(
+                f"{complaint.detail}; its repair failed: {failure.detail}",
+                metadata={**complaint.metadata, "repair": failure.reason},
+            )
         repaired = Answer.of(result.proposals[0], answer.judgement)
-        still = mismatch(repaired.text, schema)
-        if still is not None:
-            raise still
-        return repaired
+        self.withheld = repaired.text
+        return replace(repaired, text=await structured(repaired.text, schema))
 
     async def _result_of(self, layer: Layer) -> LayerResult:
         """Return what a layer came to: as it is kept, where the run has it behind it, else by asking its agents."""

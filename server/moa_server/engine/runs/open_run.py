@@ -140,11 +140,12 @@ class OpenRun:
         return await self.work.to_the_end()
 
     def _failed(self, error: MoaError) -> RunFailed:
+        failures, withheld = (self.work.failures, self.work.withheld) if isinstance(self.work, Carrier) else ((), "")
         return RunFailed(
             error.reason(),
             error.detail,
-            self.work.failures if isinstance(self.work, Carrier) else (),
-            self.context.answer_text,
+            failures,
+            self.context.answer_text or withheld,
             self.context.spending.spent,
             tuple(error.metadata.items()),
         )
