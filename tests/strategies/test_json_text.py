@@ -16,6 +16,8 @@ from moa_server.strategies.parts.json_text import last_object, objects
         '{"a": 0} then, on reflection, {"a": 1}',
         '{"broken": [1, } {"a": 1}',
         '{"a": NaN} {"a": 1} {"a": Infinity}',
+        '{"a": 1} {"a": 1e999} {"a": -1e999}',
+        f'{{"a": 1}} {{"a": {"9" * 400}}}',
     ],
 )
 def test_the_last_object_with_the_key_is_read(text: str) -> None:

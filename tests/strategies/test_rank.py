@@ -93,6 +93,7 @@ def test_a_single_proposal_needs_no_judge() -> None:
 def test_scores_are_numbers_from_0_to_10() -> None:
     assert read_scores('{"scores": [0, 10.0]}', 2) == [0.0, 10.0]
     assert read_scores('{"scores": [-1, 5]}', 2) is None
+    assert read_scores(f'{{"scores": [{"9" * 400}, 5]}}', 2) is None
 
 
 def test_a_judge_and_a_rubric_are_needed() -> None:

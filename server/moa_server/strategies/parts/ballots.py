@@ -16,6 +16,8 @@ Extractor = Callable[[str], str | None]
 
 _NUMBER = re.compile(r"(?<![\w.,])-?\d{1,30}(?:,\d{3}){0,9}(?:\.\d{1,30})?", re.ASCII)
 _MOST_CHARACTERS = 20_000
+_MOST_MARKS = 30
+"""Over one letter, as Unicode's own form for streams has it."""
 _EDGES = " \t\n.,;:!?\"'`*_()[]{}“”«»\u2018\u2019\u3002\uff01\uff1f\uff0c"
 Extract = Literal["last_number", "choice_letter", "json_field", "regex", "normalised_text"]
 
@@ -93,9 +95,22 @@ def json_field(text: str, path: str) -> str | None:
 
 
 def normalised_text(text: str) -> str | None:
-    """Return a text without regard to case, blanks, and marks around it."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.split()).strip(_EDGES) or None
+    """Return a text without regard to case, blanks, and marks around it; a long one as far as that goes in a moment."""
+    composed = unicodedata.normalize("NFKC", _with_few_marks(text)) if len(text) <= _MOST_CHARACTERS else text
+    return " ".join(composed.casefold().split()).strip(_EDGES) or None
+
+
+def _with_few_marks(text: str) -> str:
+    """Return a text in which no letter has more marks than any script needs: to order them takes their square."""
+    marks = "".join(one for one in set(text) if not one.isascii() and _is_mark(one))
+    if not marks:
+        return text
+    return re.sub(rf"([{re.escape(marks)}]{{{_MOST_MARKS}}})[{re.escape(marks)}]+", r"\1", text)
+
+
+def _is_mark(character: str) -> bool:
+    """Whether a character stands over another one, as it is or as what it is made of."""
+    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) > 0
 
 
 def problems(options: BallotOptions) -> Iterator[str]:

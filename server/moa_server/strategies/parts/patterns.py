@@ -8,11 +8,16 @@ is searched, a line at a time.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import comb
 
 _MOST_PATTERN = 200
-_MOST_CHARACTERS = 500
+_MOST_CHARACTERS = 300
 _MOST_LINE = 100
-_MOST_WAYS = _MOST_LINE**3
+_MOST_LOOSE = 3
+_MOST_WAYS = comb(_MOST_LINE + _MOST_LOOSE, _MOST_LOOSE + 1)
+"""To go through a line, from every place in it: as many as three repeats without an end have, some 30 ms of work."""
+_TIGHT = 20
+"""Ways of a repeat up to which it has fewer by itself than as one more repeat without an end."""
 _TOKEN = re.compile(
     r"\\(?P<reference>[1-9]|g<|k<)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
     r"|(?P<named>\(\?P=)|(?P<open>\((?:\?(?:[:=!>]|<[=!]|P<\w+>|[a-zA-Z-]+:))?)|(?P<close>\))|(?P<alternative>\|)"
@@ -52,7 +57,8 @@ def problems(pattern: str) -> Iterator[str]:
         yield "pattern repeats a group whose own length varies, which a text could make endless; repeat one character"
     if scan.backward:
         yield "pattern refers back to a group, which a text could make slow; write out what is meant"
-    if scan.ways * scan.open[0].branches > _MOST_WAYS:
+    # Repeats without an end share the line's characters: with so many of them there are so many places to part it.
+    if comb(_MOST_LINE + scan.loose, scan.loose + 1) * scan.ways * scan.open[0].branches > _MOST_WAYS:
         yield "pattern has too many repeats and alternatives; at most three without an end, or fewer and bounded ones"
 
 
@@ -73,7 +79,9 @@ class _Scan:
     closed: bool = False
     """Whether the last thing was a group whose length varies."""
     ways: int = 1
-    """In how many ways the pattern can be gone through on one line, at the most."""
+    """In how many ways its alternatives and its short repeats can be gone through, at the most."""
+    loose: int = 0
+    """Repeats without an end, or with one that is far."""
     nested: bool = False
     backward: bool = False
 
@@ -95,7 +103,11 @@ class _Scan:
             group.varies = True
             # A group that may be left out is gone through once at the most, which multiplies nothing.
             self.nested |= was_varying and found.group() != "?"
-            self.ways *= _ways_of(found)
+            ways = _ways_of(found)
+            if ways > _TIGHT:
+                self.loose += 1
+            else:
+                self.ways *= ways
         elif found["fixed"]:
             self.nested |= was_varying
         elif found["reference"] or found["named"]:
