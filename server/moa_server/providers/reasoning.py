@@ -34,23 +34,28 @@ class ReasoningFilter:
         if not (self._held or self._inside or self._strips or self._may_open(piece)):
             self._spoken = self._spoken or bool(piece.strip())
             return piece, ""
-        text = self._held + piece
+        text, start = self._held + piece, 0
         said: list[str] = []
         thought: list[str] = []
+        # Where each tag comes next, looked for again only when it is passed: a piece may be full of tags.
+        ahead: dict[str, int] = {}
         while True:
             inside = self._inside
             wanted = [tag.opening for tag in self._tags] if inside is None else [inside.closing]
-            places = [(at, -len(tag), tag) for tag in wanted if (at := text.find(tag)) >= 0]
+            for tag in wanted:
+                if -1 < ahead.get(tag, 0) <= start:
+                    ahead[tag] = text.find(tag, start)
+            places = [(ahead[tag], -len(tag), tag) for tag in wanted if ahead[tag] >= 0]
             at, _, found = min(places, default=(-1, 0, ""))  # the first, and of those in one place the longest
-            end = at if found else len(text) - _length_of_start(text, wanted)
+            end = at if found else len(text) - _length_of_start(text[start:], wanted)
             if inside is None:
-                said.append(self._shown(text[:end]))
+                said.append(self._shown(text[start:end]))
             else:
-                thought.append(text[:end])
+                thought.append(text[start:end])
             if not found:
                 self._held = text[end:]
                 return "".join(said), "".join(thought)
-            text = text[at + len(found) :]
+            start = at + len(found)
             if inside is None:
                 self._inside = next(tag for tag in self._tags if tag.opening == found)
             else:
