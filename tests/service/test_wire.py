@@ -1,10 +1,12 @@
 """What the house tells and what the contract has are the same, member by member."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, get_args
 
+import grpc
 import pytest
 
 from moa.v1 import event_pb2, plan_pb2, run_pb2
@@ -33,7 +35,7 @@ DECISION = Decision(DecisionKind.STOP, ("one",), "agreed", 2, 1, shadow=True, ju
 ANSWER = Answer("text", "boss", "m", "m")
 FACTS: dict[str, facts.Fact] = {
     "run_started": facts.RunStarted("", plan()),
-    "run_adopted": facts.RunAdopted(0),
+    "run_adopted": facts.RunAdopted(2, after_loss=True),
     "layer_started": facts.LayerStarted(PlannedLayer(0, (), 1, 0.0)),
     "agent_started": facts.AgentStarted(0, "one", 0, "m"),
     "proposal_delta": facts.ProposalDelta(0, "one", 0, "te"),
@@ -174,3 +176,27 @@ def test_a_moment_is_written_to_the_microsecond(microsecond: int) -> None:
     [attempt] = layers.write_attempts([Attempt("m", AttemptKind.FIRST, moment, moment)])
     assert attempt.start_time.ToDatetime(UTC) == moment
     assert not attempt.HasField("first_token_time")
+
+
+def test_a_run_says_whose_it_is_what_it_lost_and_what_it_fell_short_of() -> None:
+    ticket = Ticket("billing", "invoice-42", "", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    record = RunRecord("run", ticket, plan(), RunState.RUNNING, 3, NOW, owners_lost=2)
+    end = facts.RunFailed("NO_PROPOSALS", "none", (FAILURE,), "half", Usage(1), (("layer", "0"),))
+    said = runs.write_run(RunStatus(record, facts.BEGINNING, Usage(1), end, NOW, (DEGRADED,)))
+    assert (said.caller, said.request_id, said.owners_lost) == ("billing", "invoice-42", 2)
+    assert (said.mixture, said.strategy) == ("mix", "aggregate")
+    assert said.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert (said.start_time.ToDatetime(UTC), said.end_time.ToDatetime(UTC)) == (NOW, NOW)
+    assert [one.agent for one in said.degradations] == ["one"]
+    assert (said.failure.partial_text, said.failure.code) == ("", grpc.StatusCode.UNAVAILABLE.value[0])
+    assert dict(said.failure.metadata) == {"layer": "0"}
+    cancelled = facts.RunCancelled(CancelledBy.ABANDONED, Usage(1))
+    said = runs.write_run(RunStatus(record, facts.BEGINNING, Usage(1), cancelled, NOW))
+    assert said.cancelled_by == run_pb2.CANCELLED_BY_ABANDONED
+
+
+def test_an_agent_that_failed_says_how_its_turn_ended_and_whether_that_is_for_good() -> None:
+    cut = layers.write_failure(replace(FAILURE, reason="STRAGGLER_CUT"))
+    refused = layers.write_failure(replace(FAILURE, reason="MODEL_CREDENTIALS_REFUSED", permanent=True))
+    assert (cut.end, cut.permanent) == (run_pb2.ATTEMPT_END_QUORUM, False)
+    assert (refused.end, refused.permanent) == (run_pb2.ATTEMPT_END_FAILED, True)

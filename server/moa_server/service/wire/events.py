@@ -34,8 +34,8 @@ def write_event(event: Event, into: pb.Event) -> None:  # noqa: C901, PLR0912 - 
             delta.layer, delta.agent, delta.position, delta.text = fact.layer, fact.agent, fact.position, fact.text
         case facts.RunStarted(request_id, plan):
             into.run_started.CopyFrom(pb.RunStarted(request_id=request_id, plan=write_plan(plan)))
-        case facts.RunAdopted(layers_closed):
-            into.run_adopted.CopyFrom(pb.RunAdopted(layers_closed=layers_closed))
+        case facts.RunAdopted(layers_closed, after_loss):
+            into.run_adopted.CopyFrom(pb.RunAdopted(layers_closed=layers_closed, after_loss=after_loss))
         case facts.LayerStarted(layer):
             into.layer_started.CopyFrom(pb.LayerStarted(layer=write_planned_layer(layer)))
         case facts.AgentStarted(layer, agent, position, model):

@@ -48,6 +48,7 @@ def write_run(status: RunStatus) -> pb.Run:
         end_time=write_time(status.ended),
         budget=write_budget(plan.budget),
         degradations=write_degradations(status.degradations),
+        owners_lost=record.owners_lost,
     )
 
 
