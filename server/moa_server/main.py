@@ -15,7 +15,7 @@ from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Journal, Model
 from moa_server.engine import Catalogue, Engine, Planner
 from moa_server.journal import JOURNALS, AesSeal, Codec, is_reached, telling
-from moa_server.models import RecordedTexts, breaker_state, build_models
+from moa_server.models import RecordedTexts, TokenizerFile, breaker_state, build_models
 from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
 from moa_server.security import Callers
 from moa_server.service import serving, stop_signals
@@ -70,7 +70,7 @@ def choices() -> Choices:
         name: KnownProvider(options_of(name), preset.endpoint, preset.settings) for name, preset in PRESETS.items()
     }
     journals = {name: kind.options for name, kind in JOURNALS.items()}
-    return Choices(providers, STRATEGIES, journals, AesSeal.from_file)
+    return Choices(providers, STRATEGIES, journals, AesSeal.from_file, TokenizerFile.read)
 
 
 def journal_of(settings: Settings) -> AbstractAsyncContextManager[Journal]:

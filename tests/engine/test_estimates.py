@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms
-from moa_server.domain.usage import Certainty, Usage
-from moa_server.engine.runs.spending import Estimates
-from tests.engine.fakes import FakeModel, saying, sizes, spec, texts
+from moa_server.domain.query import Overrides, Query
+from moa_server.domain.usage import Budget, Certainty, Usage
+from moa_server.engine.plans.estimates import Estimates
+from tests.engine.fakes import FakeModel, saying, sizes, spec, texts, user
 from tests.engine.houses import House, OpenHouse
 
 LONG = "many words " * 900
@@ -40,6 +42,32 @@ def test_what_tells_nothing_is_not_learned(estimate: int, reported: int) -> None
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**9))))
 def test_no_report_makes_a_correction_absurd(seen: list[tuple[int, int]]) -> None:
     assert 500 <= learned(*seen).corrected("m", 1000) <= 4000
+
+
+@given(st.lists(st.tuples(st.integers(64, 10**6), st.integers(1, 10**9)), min_size=1, max_size=100))
+def test_what_is_reserved_is_no_less_than_the_estimate_nor_than_what_was_seen(seen: list[tuple[int, int]]) -> None:
+    reserved = learned(*seen).most("m", 1000)
+    highest = max(reported / estimate for estimate, reported in seen)
+    assert 1000 <= reserved <= 4001
+    assert reserved >= min(1000 * highest, 4000)
+
+
+def test_an_absurd_report_is_forgotten_in_time() -> None:
+    assert learned((1000, 10**9)).most("m", 1000) == 4001
+    assert learned((1000, 10**9), *[(1000, 700)] * 99).most("m", 1000) == 4001
+    assert learned((1000, 10**9), *[(1000, 700)] * 100).most("m", 1000) == 1000
+
+
+async def test_what_an_endpoint_counted_beyond_the_estimate_is_reserved_and_planned_from_then_on(
+    open_house: OpenHouse,
+) -> None:
+    house = await council(open_house, Counting(3.0))
+    before = house.engine.explain(Query(user("one"), "mix")).worst_case
+    await house.carried("one")
+    after = house.engine.explain(Query(user("one"), "mix")).worst_case
+    assert after.tokens > before.tokens
+    with pytest.raises(BudgetTooSmall):
+        await house.carried("one", overrides=Overrides(budget=Budget(tokens=before.tokens)))
 
 
 class Counting(FakeModel):

@@ -1,5 +1,7 @@
 """Plans: overrides within the operator's bounds, worst cases, and what is cut to fit a budget."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
 from moa_server.domain.plan import Plan
 from moa_server.domain.query import Overrides, Query
+from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Budget, Price
 from moa_server.engine.plans.catalogue import Catalogue
 from moa_server.engine.plans.planner import Planner
@@ -48,6 +51,38 @@ def test_the_worst_case_is_known_before_the_first_call() -> None:
     assert worst.calls == 7
     assert worst.tokens > 700
     assert worst.cost_nanousd is not None
+
+
+def test_with_failures_every_retry_rival_and_fallback_is_counted() -> None:
+    retries = Reliability(RetryRule(attempts=3))
+    own = Reliability(RetryRule(attempts=2), hedge=HedgeRule("b"), fallbacks=("b", "c"))
+    specs = [
+        replace(spec("a", price=PRICE), reliability=own),
+        replace(spec("b", price=PRICE), reliability=retries),
+        replace(spec("c", price=PRICE), reliability=Reliability(RetryRule(attempts=0))),
+    ]
+    models = {one.name: FakeModel(one) for one in specs}
+    roster = Roster(((Agent("x", "a"), Agent("y", "c")),), Agent("z", "b"))
+    for restart in (False, True):
+        mixture = Mixture("mix", "aggregate", roster, Rules(restart_answer=restart))
+        agents = {agent.name: agent for agent in roster.agents()}
+        made = Planner(Catalogue(models, {"mix": mixture}, STRATEGIES, agents, "mix"), Limits())
+        found = plan(made)
+        assert found.worst_case.calls == 3
+        assert found.worst_case_with_failures is not None
+        # x: three of a, one of its rival, four and one of those that stand in; y: one; z: four, and once more.
+        assert found.worst_case_with_failures.calls == 9 + 1 + (8 if restart else 4)
+        assert found.worst_case_with_failures.tokens > 2 * found.worst_case.tokens
+
+
+def test_a_call_that_may_reach_an_unpriced_model_has_no_known_cost_with_failures() -> None:
+    own = replace(spec("m", price=PRICE), reliability=Reliability(fallbacks=("b",)))
+    models = {"m": FakeModel(own), "b": FakeModel(spec("b"))}
+    mixture = Mixture("mix", "aggregate", Roster((), Agent("z", "m")))
+    found = plan(Planner(Catalogue(models, {"mix": mixture}, STRATEGIES, {}, "mix"), Limits()))
+    assert found.worst_case.cost_nanousd is not None
+    assert found.worst_case_with_failures is not None
+    assert found.worst_case_with_failures.cost_nanousd is None
 
 
 def test_an_unknown_price_leaves_the_cost_unset() -> None:

@@ -54,6 +54,18 @@ def test_every_strategy_is_tried() -> None:
     assert {setting.strategy for setting in SETTINGS} == set(STRATEGIES)
 
 
+@many(100)
+@given(stories(failing=st.just(0.0), schema=st.sampled_from([None, '{"type": "object"}'])))
+def test_all_that_is_sent_is_in_the_worst_case(story: Story) -> None:
+    told = patiently(tell(story))
+    if told is None:
+        return
+    asked = [(one.prompt, model.spec) for model in told.models.values() for one in model.asked]
+    sent = sum(prompt.tokens(spec) for prompt, spec in asked)
+    written = sum(prompt.sampling.max_tokens or spec.max_output for prompt, spec in asked)
+    assert sent + written <= told.plan.worst_case.tokens
+
+
 @many(250)
 @given(stories(budget=BUDGETS, priced=st.sampled_from([True, True, False]), proposal_deltas=st.booleans()), CANCELS)
 def test_a_run_tells_whole_and_ends_once(story: Story, cancel_at: int | None) -> None:

@@ -42,7 +42,7 @@ async def test_what_was_sent_and_heard_of_a_broken_call_is_estimated() -> None:
     [entry] = caller.ledger.entries
     assert entry.failure == "MODEL_STREAM_CUT"
     assert entry.usage == Usage(
-        input_tokens=tokens.of_messages(PROMPT.messages),
+        input_tokens=tokens.of_call(PROMPT.messages, None),
         output_tokens=tokens.of_text("some words"),
         certainty=Certainty.ESTIMATED,
     )

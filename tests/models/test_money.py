@@ -12,6 +12,7 @@ from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model, SystemClock
 from moa_server.domain.reliability import HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Budget, Certainty, Price, Usage
+from moa_server.engine.plans.worst_case import UpperBounds
 from moa_server.engine.runs.spending import Spending, TurnAccount
 from tests.models.fakes import PLAIN, PROMPT, spec, wrap
 from tests.models.timeless_loop import now, timeless, unhurried
@@ -88,7 +89,9 @@ def test_spend_stays_within_the_budget_and_equals_what_is_billed(
             for name, rules, price, plan in zip("abc", (RULES, PLAIN, PLAIN), prices, plans, strict=True)
         ]
         model, spending = wrap(*endpoints), Spending(budget)
-        accounts = [TurnAccount(spending, SystemClock(), now() + time_s, lambda: True) for time_s in times]
+        accounts = [
+            TurnAccount(spending, UpperBounds({}), SystemClock(), now() + time_s, lambda: True) for time_s in times
+        ]
         await asyncio.gather(*(_ask(model, *pair) for pair in zip(accounts, times, strict=True)))
         attempts = [attempt for account in accounts for attempt in account.attempts]
         for endpoint in endpoints:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def explain(mixture: Mixture, cost: int | None = 1_234_500_000) -> Plan:
         rules=Rules(),
         mark="",
         seed=0,
+        worst_case_with_failures=WorstCase(9, 40_000, cost and 3_700_000_000),
     )
 
 
@@ -36,8 +38,39 @@ def test_each_mixture_is_told_with_its_layers_and_worst_case(tmp_path: Path) -> 
         "pair (default): strategy aggregate",
         "  layer 0: one → small (vendor/small), two → small (vendor/small)",
         "  layer 1 (answer): one → small (vendor/small)",
-        "  worst case: 3 calls, 12,345 tokens, US$ 1.2345, retries and hedges apart",
+        "  worst case: 3 calls, 12,345 tokens, US$ 1.2345",
+        "    with every retry, hedge and fallback: 9 calls, 40,000 tokens, US$ 3.70",
+        "  budget: none",
+        "",
+        "tokens counted by assumption, since no tokenizer is named: small",
     ]
+
+
+def test_a_model_with_a_tokenizer_rests_on_no_assumption(tmp_path: Path) -> None:
+    data = plain()
+    data["models"]["small"]["tokenizer"] = "tokenizer.json"
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert "assumption" not in render_check(loaded(tmp_path, data), explain)
+
+
+@pytest.mark.parametrize(
+    ("budget", "rules", "told"),
+    [
+        (Budget(tokens=12_345, calls=9), Rules(), "  note: the budget does not cover every retry, hedge and fallback"),
+        (Budget(tokens=40_000, calls=9), Rules(), "  budget: 9 calls, 40,000 tokens"),
+        (Budget(calls=2), Rules(), "3 calls are needed, 2 allowed; every run loses layers or agents"),
+        (Budget(cost_nanousd=10**9), Rules(degrade_to_budget=False), "1000000000 allowed; every run is refused"),
+        (Budget(time_s=1.5), Rules(), "  budget: 1.5 s"),
+    ],
+)
+def test_the_budget_is_told_beside_the_worst_case(tmp_path: Path, budget: Budget, rules: Rules, told: str) -> None:
+    def limited(mixture: Mixture) -> Plan:
+        return replace(explain(mixture), budget=budget, rules=rules)
+
+    lines = render_check(loaded(tmp_path, plain()), limited).splitlines()
+    assert told in "\n".join(lines)
+    cannot = "the budget cannot carry it" in "\n".join(lines)
+    assert cannot == ("every run" in told)
 
 
 def test_an_unknown_price_is_told_as_unknown(tmp_path: Path) -> None:

@@ -180,8 +180,8 @@ def test_a_window_that_cannot_hold_the_mixture_is_refused_with_the_numbers(tmp_p
     data["models"]["small"] |= {"window": 1024, "max_output": 600}
     (problem,) = refused(tmp_path, data)
     assert problem == (
-        "mixtures.pair: agent 'one' in layer 1 needs 1040 tokens of model 'small', whose window is 1024: "
-        "600 to answer, 8 of instructions, 64 of conversation, 368 for 2 references; "
+        "mixtures.pair: agent 'one' in layer 1 needs 1116 tokens of model 'small', whose window is 1024: "
+        "600 to answer, 40 of instructions, 64 of conversation, 412 for 2 references; "
         "lower its max_tokens, show it fewer agents, or give it a model with a larger window"
     )
 
@@ -221,3 +221,14 @@ def test_a_name_with_dots_is_written_in_quotes(tmp_path: Path) -> None:
     data = plain()
     data["models"]["v1.5"] = {"provider": "local", "window": 0}
     assert refused(tmp_path, data) == ['models."v1.5".window: is too small; it has to be at least 1']
+
+
+def test_a_tokenizer_that_cannot_be_read_is_refused_at_its_key(tmp_path: Path) -> None:
+    data = changed("models.small.tokenizer", "tokenizer.json")
+    (problem,) = refused(tmp_path, data)
+    assert problem.startswith("models.small.tokenizer: ")
+    assert "cannot be read" in problem
+    (tmp_path / "tokenizer.json").write_text("broken")
+    (problem,) = refused(tmp_path, data)
+    assert problem.startswith("models.small.tokenizer: ")
+    assert "is no tokenizer.json" in problem

@@ -31,7 +31,15 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The reference beside the files it names."""
     for name in ("LARGE_API_KEY", "BATCH_TOKEN"):
         monkeypatch.setenv(name, name)
-    files = ("secrets/elsewhere", "secrets/search", "secrets/keys", "tls/cert.pem", "tls/key.pem", "tls/callers.pem")
+    files = (
+        "secrets/elsewhere",
+        "secrets/search",
+        "secrets/keys",
+        "tls/cert.pem",
+        "tls/key.pem",
+        "tls/callers.pem",
+        "large/tokenizer.json",
+    )
     for name in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)

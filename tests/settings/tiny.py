@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 
@@ -93,11 +93,25 @@ class SharedKept:
     """Where the connection string is kept."""
 
 
+class Letters:
+    """A tokenizer for which every character is a token."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        if path.read_text() == "broken":
+            raise ValueError(f"{path} is no tokenizer.json")
+        return cls()
+
+    def count(self, text: str) -> int:
+        return len(text)
+
+
 CHOICES = Choices(
     providers={"openai": KnownProvider(Dialect), "local": KnownProvider(Dialect, "http://127.0.0.1:8000/v1")},
     strategies={"aggregate": AGGREGATE},
     journals={"memory": MemoryKept, "sqlite": FileKept, "postgres": SharedKept},
     read_keys=Path.read_text,
+    read_tokenizer=Letters.read,
 )
 
 

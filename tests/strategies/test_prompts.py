@@ -1,15 +1,18 @@
 """References are put to the letter of the paper, or behind a fence that no text can open."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain import tokens
+from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Conversation, Image, Message, Part, Role
 from moa_server.domain.mixture import PromptForm, Roster, Rules
-from moa_server.strategies.prompts import brief, fenced, paper
+from moa_server.domain.strategy import TOLD, TOLD_OF_REFERENCE
+from moa_server.strategies.prompts import assignments, brief, critics, fenced, judge, paper
 from moa_server.strategies.prompts.fenced import Fence
 from tests.strategies.driver import ASKED, MARK, agent, plan_of
 
@@ -131,4 +134,31 @@ def test_a_placeholder_in_a_text_is_never_filled() -> None:
 def test_what_the_default_form_says_costs_less_than_the_plan_counts_for_it() -> None:
     plan = plan_of("aggregate", SOLO, rules=Rules(answer_words=100_000))
     bare = brief(plan, (1.5,) * 2, answers=True)(ASKED, ("", ""))
-    assert tokens.of_messages(bare) - tokens.of_messages(ASKED) < 700
+    assert tokens.of_messages(bare) - tokens.of_messages(ASKED) < TOLD + 2 * TOLD_OF_REFERENCE
+
+
+def test_all_that_strategies_say_is_within_what_plans_count_for_it() -> None:
+    plan = plan_of("aggregate", SOLO, rules=Rules(answer_words=100_000))
+    plan = replace(plan, roster=Roster(((Agent("a", "m", labels=("code",)),),)), mark="9" * 16)
+    two = ("", "")
+    listed = assignments.strengths_tokens(plan.roster.layers[0])
+    divided = assignments.divide(plan, 10)
+    said: list[tuple[Conversation, int, int]] = [
+        (brief(plan, (1234.5, 0.125) * 32, answers=True)(ASKED, two * 32), 64, 0),
+        (critics.debater(plan, own=True, others=1)(ASKED, two), 2, 0),
+        (critics.critic(plan, 2)(ASKED, two), 2, 0),
+        (critics.editor(plan, 1, 1, answers=True)(ASKED, two), 2, 0),
+        (critics.reviewer(plan)(ASKED, two), 2, 0),
+        (critics.chairman(plan, 1, 1)(ASKED, two), 2, 0),
+        (judge.pick(plan, 100)(ASKED, two), 2, 0),
+        (judge.score(plan, ())(ASKED, two), 2, 0),
+        (judge.compare(plan, ())(ASKED, two), 2, 0),
+        (judge.verify(plan)(ASKED, ("",)), 1, 0),
+        (assignments.combine(plan, 2)(ASKED, two), 2, 0),
+        (assignments.earlier(plan, 2)(assignments.subtask(plan, ""), two), 2, 1_000),
+        (assignments.route(plan, 3), 0, listed),
+        (assignments.repair(plan, "subtask 12 does not fit into 10 steps, " * 2)(divided, ("",)), 1, TOLD + listed),
+    ]
+    for messages, references, beside in said:
+        told = tokens.of_messages(messages) - tokens.of_messages(ASKED)
+        assert told <= TOLD + TOLD_OF_REFERENCE * references + beside, messages[-1].text

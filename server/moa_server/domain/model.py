@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+from moa_server.domain import tokens
 from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.quantities import Called, Form, Length, Mark, PositiveSeconds, ProviderName, Tokens
@@ -53,6 +55,10 @@ class ModelSpec:
     """The most tokens of an answer; when left out 2048, or a quarter of the window if that is less."""
     price: Price | None = None
     """What its tokens cost; when left out, costs are unknown, never zero."""
+    tokenizer: Annotated[Path, Mark.READABLE] | None = None
+    """The file of its tokenizer, a tokenizer.json, by which its tokens are counted; when left out, by assumption."""
+    counted_by: Annotated[tokens.Tokenizer | None, Mark.INTERNAL] = field(default=None, compare=False)
+    """Counts by that file."""
     images: bool = False
     """Whether it takes images."""
     times: TimeLimits = TimeLimits()
@@ -94,6 +100,10 @@ class Prompt:
     """A JSON Schema for endpoints that can be held to one."""
     logprobs: bool = False
     """Whether the log-probabilities of its words are wanted, where the endpoint gives them."""
+
+    def tokens(self, spec: ModelSpec) -> int:
+        """Return the most tokens of all that is sent with it to a model."""
+        return tokens.of_call(self.messages, self.response_schema, spec.counted_by)
 
 
 @dataclass(frozen=True, slots=True)

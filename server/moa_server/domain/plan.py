@@ -28,12 +28,26 @@ class PlannedLayer:
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
-    """The most a plan can use, without retries and hedges."""
+    """The most a plan can use."""
 
     calls: int
     tokens: int
     cost_nanousd: int | None
     """None when a price is unknown."""
+
+    def beyond(self, budget: Budget) -> dict[str, str]:
+        """Return the first limit of a budget that it goes beyond, as metadata; empty when there is none."""
+        if budget.cost_nanousd is not None and self.cost_nanousd is None:
+            return {"limit": "cost_nanousd", "needed": "unknown", "allowed": str(budget.cost_nanousd)}
+        pairs = (
+            ("calls", self.calls, budget.calls),
+            ("tokens", self.tokens, budget.tokens),
+            ("cost_nanousd", self.cost_nanousd, budget.cost_nanousd),
+        )
+        for limit, needed, allowed in pairs:
+            if allowed is not None and needed is not None and needed > allowed:
+                return {"limit": limit, "needed": str(needed), "allowed": str(allowed)}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,7 @@ class Plan:
     layers: tuple[PlannedLayer, ...]
     """The most that can be carried out, in order."""
     worst_case: WorstCase
+    """As long as no call fails."""
     budget: Budget
     rules: Rules
     mark: str
@@ -59,3 +74,5 @@ class Plan:
     response_schema: str | None = None
     degradations: tuple[Degradation, ...] = ()
     """What was taken from the mixture to fit the budget."""
+    worst_case_with_failures: WorstCase | None = None
+    """With every retry, hedge, fallback and restart that is configured; None in a plan of before it was told."""

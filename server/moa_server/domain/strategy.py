@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from itertools import chain
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.answer import Answer, Judgement
@@ -22,6 +22,11 @@ from moa_server.domain.proposal import LayerResult, Proposal
 
 Options = TypeVar("Options")
 """What can be said about a strategy, a dataclass of its own."""
+
+TOLD: Final = 220
+"""The most tokens that a strategy tells an agent in words of its own, without its options' texts and its references."""
+TOLD_OF_REFERENCE: Final = 72
+"""The most tokens of what stands around one reference: its fence, its label, its weight."""
 
 Brief = Callable[[Conversation, tuple[str, ...]], Conversation]
 """Puts the texts of references, numbered as they come, into a conversation; without any, it stays as it is."""
@@ -122,6 +127,10 @@ class OutlinedLayer:
     """From how many layers before it proposals can be shown; what an agent is told beside them counts apart."""
     of_one: bool = False
     """Whether they come to no more than one of these layers gives, whichever it is."""
+    told: int = TOLD
+    """The most tokens that its agents are told, but for references; 0 where they see the conversation as it is."""
+    schema: str | None = None
+    """The JSON Schema of the strategy's own that they are held to, in place of the caller's."""
     answers: bool = False
     most: int | None = None
     """How many of its agents speak at the most; None means all, each as often as it is named."""
@@ -130,7 +139,7 @@ class OutlinedLayer:
 
     def shown(self, given: Sequence[int]) -> int:
         """Return the most that can be shown in it of what the layers before it give, a number each."""
-        reach = given[max(len(given) - self.looks_back, 0) :]
+        reach = given[max(len(given) - self.looks_back, 0) :] if self.told else ()
         return max(reach, default=0) if self.of_one else sum(reach)
 
 

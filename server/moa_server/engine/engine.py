@@ -115,11 +115,11 @@ class Engine:
 
     def explain(self, query: Query) -> Plan:
         """Resolve a query to its plan. Nothing is called."""
-        return Planner(self.catalogue, self._limits).plan(query)
+        return Planner(self.catalogue, self._limits, self._registry.estimates).plan(query)
 
     def mixtures(self) -> Sequence[MixtureView]:
         """Return what this server offers, in the operator's order."""
-        planner = Planner(self.catalogue, self._limits)
+        planner = Planner(self.catalogue, self._limits, self._registry.estimates)
         views = []
         for mixture in self.catalogue.mixtures.values():
             plan = planner.describe(mixture)

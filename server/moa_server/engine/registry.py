@@ -24,7 +24,8 @@ from moa_server.domain.ports import Clock, Journal, Written
 from moa_server.domain.run import RunRecord, RunTrial
 from moa_server.engine.audience import Audience
 from moa_server.engine.plans.catalogue import Catalogue
-from moa_server.engine.plans.worst_case import lost_calls
+from moa_server.engine.plans.estimates import Estimates
+from moa_server.engine.plans.worst_case import UpperBounds
 from moa_server.engine.records.history import History
 from moa_server.engine.records.run_log import RunLog
 from moa_server.engine.records.writer import Writer
@@ -62,6 +63,11 @@ class Registry:
         self.writer = Writer(journal, ownership, self._hear_of)
         self.audience = Audience(journal, limits.abandon_grace_s, self._open.get)
         self._shared = ServerContext(self.writer, clock, limits.gather_window_s, on_fact)
+
+    @property
+    def estimates(self) -> Estimates:
+        """What was learned of how endpoints count tokens."""
+        return self._shared.estimates
 
     def __len__(self) -> int:
         return len(self._open)
@@ -123,14 +129,13 @@ class Registry:
     def _made(self, record: RunRecord, history: History, asked_at: float) -> OpenRun:
         plan, catalogue = record.plan, self._catalogue()
         time_s = self._default_time_s if plan.budget.time_s is None else plan.budget.time_s
+        lost = UpperBounds(catalogue.models, self._shared.estimates).lost_calls(history.lost, plan)
         context = RunContext(
             server=self._shared,
             plan=plan,
             models=catalogue.models,
             log=RunLog(record.run_id, record.epoch, self._clock),
-            spending=Spending(
-                plan.budget, history.known, lost_calls(history.lost, plan, catalogue.models), history.set_aside
-            ),
+            spending=Spending(plan.budget, history.known, lost, history.set_aside),
             # Its age was told then, which can be long ago where the journal could not be read since.
             deadline=asked_at + time_s - record.age_s,
             proposal_deltas=record.ticket.proposal_deltas,

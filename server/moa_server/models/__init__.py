@@ -2,5 +2,6 @@
 
 from moa_server.models.recorded_texts import RecordedTexts
 from moa_server.models.stack import breaker_state, build_models
+from moa_server.models.tokenizer_file import TokenizerFile
 
-__all__ = ["RecordedTexts", "breaker_state", "build_models"]
+__all__ = ["RecordedTexts", "TokenizerFile", "breaker_state", "build_models"]

@@ -119,8 +119,8 @@ class _Call:
             return Usage()
         most = self._prompt.sampling.max_tokens or self._spec.max_output
         return Usage(
-            input_tokens=tokens.of_messages(self._prompt.messages),
-            output_tokens=min(tokens.of_text("".join(self._heard)), most),
+            input_tokens=self._prompt.tokens(self._spec),
+            output_tokens=min(tokens.of_text("".join(self._heard), self._spec.counted_by), most),
             certainty=Certainty.ESTIMATED,
         )
 

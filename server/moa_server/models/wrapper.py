@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from moa_server.domain import tokens
 from moa_server.domain.errors import ModelError, ModelTimeout
 from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.ports import CallTerms, Model
@@ -73,6 +72,6 @@ def fitted(prompt: Prompt, spec: ModelSpec) -> Prompt | None:
     if not spec.images and any(message.images for message in prompt.messages):
         return None
     most = min(prompt.sampling.max_tokens or spec.max_output, spec.max_output)
-    if tokens.of_messages(prompt.messages) + most > spec.window:
+    if prompt.tokens(spec) + most > spec.window:
         return None
     return replace(prompt, sampling=replace(prompt.sampling, max_tokens=most))

@@ -108,7 +108,7 @@ class Transcript:
         reasoning = "".join(self._thought)
         # Who writes more than was asked for keeps to no limit of tokens either.
         most = _MOST_TOKENS if self._is_too_long else self._prompt.sampling.max_tokens or self._spec.max_output
-        guess = _estimate(self._prompt, "".join([*self._said, *self._unheard]), reasoning, most)
+        guess = _estimate(self._spec, self._prompt, "".join([*self._said, *self._unheard]), reasoning, most)
         told = self._usage
         if told is None or (guess.output_tokens and not told.output_tokens):
             return guess
@@ -185,12 +185,12 @@ def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
-def _estimate(prompt: Prompt, text: str, reasoning: str, most: int) -> Usage:
+def _estimate(spec: ModelSpec, prompt: Prompt, text: str, reasoning: str, most: int) -> Usage:
     """Return an upper estimate by what was sent and what came, of which at most so many tokens are billed."""
-    thought = tokens.of_text(reasoning)
+    thought = tokens.of_text(reasoning, spec.counted_by)
     return Usage(
-        input_tokens=tokens.of_messages(prompt.messages),
-        output_tokens=min(tokens.of_text(text) + thought, most),
+        input_tokens=prompt.tokens(spec),
+        output_tokens=min(tokens.of_text(text, spec.counted_by) + thought, most),
         reasoning_tokens=min(thought, most),
         certainty=Certainty.ESTIMATED,
     )

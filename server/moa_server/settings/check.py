@@ -1,10 +1,11 @@
 """Tells what each mixture of a configuration comes to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from moa_server.domain.errors import MoaError
 from moa_server.domain.mixture import Mixture
-from moa_server.domain.plan import Plan
+from moa_server.domain.plan import Plan, WorstCase
+from moa_server.domain.usage import Budget
 from moa_server.settings.problem import ConfigurationRefused, Problem
 from moa_server.settings.settings import Settings
 
@@ -15,7 +16,7 @@ Explain = Callable[[Mixture], Plan]
 
 
 def render_check(settings: Settings, explain: Explain) -> str:
-    """Return, for each mixture, its strategy, its layers and its worst case.
+    """Return, for each mixture, its strategy, its layers, its worst case and its budget; and whose tokens are assumed.
 
     Raises:
         ConfigurationRefused: a mixture cannot be planned.
@@ -28,7 +29,8 @@ def render_check(settings: Settings, explain: Explain) -> str:
             problems.append(Problem(("mixtures", mixture.name), f"{error.detail}; give it what it needs"))
     if problems:
         raise ConfigurationRefused(problems)
-    return "\n\n".join("\n".join(_described(settings, plan)) for plan in plans.values())
+    described = ("\n".join(_described(settings, plan)) for plan in plans.values())
+    return "\n\n".join((*described, *_assumed(settings)))
 
 
 def _described(settings: Settings, plan: Plan) -> Iterator[str]:
@@ -37,12 +39,52 @@ def _described(settings: Settings, plan: Plan) -> Iterator[str]:
     for layer in plan.layers:
         agents = ", ".join(f"{agent.name} → {_model(settings, agent.model)}" for agent in layer.agents)
         yield f"  layer {layer.index}{' (answer)' if layer.answers else ''}: {agents}"
-    worst = plan.worst_case
-    calls = "1 call" if worst.calls == 1 else f"{worst.calls} calls"
-    money = _money(worst.cost_nanousd)
-    yield f"  worst case: {calls}, {worst.tokens:,} tokens, {money}, retries and hedges apart"
+    yield f"  worst case: {_worst(plan.worst_case)}"
+    if plan.worst_case_with_failures is not None:
+        yield f"    with every retry, hedge and fallback: {_worst(plan.worst_case_with_failures)}"
+    yield f"  budget: {_budget(plan.budget)}"
     for degradation in plan.degradations:
         yield f"  degraded to its budget: {degradation.detail}"
+    yield from _warnings(plan)
+
+
+def _worst(worst: WorstCase) -> str:
+    return f"{_calls(worst.calls)}, {worst.tokens:,} tokens, {_money(worst.cost_nanousd)}"
+
+
+def _budget(budget: Budget) -> str:
+    limits = (
+        _calls(budget.calls) if budget.calls is not None else "",
+        f"{budget.tokens:,} tokens" if budget.tokens is not None else "",
+        _money(budget.cost_nanousd) if budget.cost_nanousd is not None else "",
+        f"{budget.time_s:g} s" if budget.time_s is not None else "",
+    )
+    return ", ".join(filter(None, limits)) or "none"
+
+
+def _warnings(plan: Plan) -> Iterator[str]:
+    """Warn of a budget that is too small even for the shortest question, or for one in which something fails."""
+    if over := plan.worst_case.beyond(plan.budget):
+        what = "loses layers or agents" if plan.rules.degrade_to_budget else "is refused"
+        yield f"  warning: the budget cannot carry it: {_over(over)}; every run {what}"
+    elif plan.worst_case_with_failures and (over := plan.worst_case_with_failures.beyond(plan.budget)):
+        yield f"  note: the budget does not cover every retry, hedge and fallback: {_over(over)}"
+
+
+def _over(over: Mapping[str, str]) -> str:
+    limit = over["limit"].replace("cost_nanousd", "nanodollars")
+    return f"{over['needed']} {limit} are needed, {over['allowed']} allowed"
+
+
+def _assumed(settings: Settings) -> Iterator[str]:
+    """Tell whose tokens are counted by assumption."""
+    names = [name for name, spec in settings.models.items() if spec.counted_by is None]
+    if names:
+        yield f"tokens counted by assumption, since no tokenizer is named: {', '.join(names)}"
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count} calls"
 
 
 def _model(settings: Settings, name: str) -> str:

@@ -74,10 +74,7 @@ def _check_what_is_named(
 
 def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, problems: Problems) -> Settings:
     """Make settings of what the file says, and note what does not go together."""
-    models = {
-        name: _model(spec, data["models"][name], choices.providers.get(spec.provider), problems)
-        for name, spec in file.models.items()
-    }
+    models = {name: _model(spec, data["models"][name], choices, problems) for name, spec in file.models.items()}
     for agent in file.agents.values():
         asked, spec = agent.sampling.max_tokens, models.get(agent.model)
         if spec is not None and asked is not None and asked > spec.max_output:
@@ -106,9 +103,9 @@ def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, prob
     )
 
 
-def _model(spec: ModelSpec, said: Mapping[str, Any], provider: KnownProvider | None, problems: Problems) -> ModelSpec:
+def _model(spec: ModelSpec, said: Mapping[str, Any], choices: Choices, problems: Problems) -> ModelSpec:
     """Return a model with what follows where the file is silent."""
-    place = ("models", spec.name)
+    place, provider = ("models", spec.name), choices.providers.get(spec.provider)
     most = spec.max_output if "max_output" in said else min(spec.max_output, max(spec.window // 4, 1))
     if most >= spec.window:
         right = "leave room for a prompt: a quarter of the window is usual"
@@ -123,6 +120,11 @@ def _model(spec: ModelSpec, said: Mapping[str, Any], provider: KnownProvider | N
             right = "write the base URL, such as https://models.example/v1"
             problems.add((*place, "endpoint"), f"is missing, and {spec.provider} has none of its own; {right}")
         spec = replace(spec, dialect=_dialect((*place, "dialect"), spec.dialect, provider, problems))
+    if spec.tokenizer is not None and not problems.under((*place, "tokenizer")):
+        try:
+            spec = replace(spec, counted_by=choices.read_tokenizer(spec.tokenizer))
+        except ValueError as error:
+            problems.add((*place, "tokenizer"), str(error))
     return replace(spec, endpoint=endpoint, upstream_model=spec.upstream_model or spec.name, max_output=most)
 
 

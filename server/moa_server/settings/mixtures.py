@@ -9,17 +9,15 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.model import ModelSpec
-from moa_server.domain.strategy import OutlinedLayer, Strategy
+from moa_server.domain.strategy import TOLD_OF_REFERENCE, OutlinedLayer, Strategy
 from moa_server.settings.file import MixtureSection, RepeatSection
 from moa_server.settings.problem import Place, Problems
 from moa_server.settings.validation import read_section
 
 LEAST_CONVERSATION = 64
 """Tokens that a caller can count on for its own words."""
-LEAST_REFERENCE = 64
-"""Tokens of a reference and of its fence, below which it says too little."""
-FRAME = 240
-"""Tokens of what an agent is told about references, in the longest form."""
+LEAST_REFERENCE = TOLD_OF_REFERENCE + 24
+"""Tokens of a reference and of what stands around it, below which it says too little."""
 _MOST_LAYERS = 64
 
 
@@ -135,7 +133,7 @@ class Fit:
                 continue  # it is shown less than the layer whose references did not fit
             shown = layer.shown(counts[:index])
             for agent in dict.fromkeys(layer.agents):
-                self._check_agent(place, index, agent, shown)
+                self._check_agent(place, index, layer, agent, shown)
 
     def check_prices(self, place: Place, roster: Roster) -> None:
         """Note every model without a price, for a mixture that may only cost so much."""
@@ -144,11 +142,12 @@ class Fit:
             wrong = f"cannot be kept while model {model!r} has no price"
             self.problems.add(place, f"{wrong}; give models.{model}.price or limit calls and tokens instead")
 
-    def _check_agent(self, place: Place, index: int, agent: Agent, shown: int) -> None:
+    def _check_agent(self, place: Place, index: int, layer: OutlinedLayer, agent: Agent, shown: int) -> None:
         spec = self.models[agent.model]
         output = agent.sampling.max_tokens or spec.max_output
-        told = tokens.of_text(agent.instructions) + tokens.TOKENS_PER_MESSAGE
-        references = FRAME + LEAST_REFERENCE * shown if shown else 0
+        told = tokens.of_text(agent.instructions, spec.counted_by) + tokens.TOKENS_PER_MESSAGE
+        told += tokens.TOKENS_PER_CALL + tokens.of_schema(layer.schema, spec.counted_by)
+        references = layer.told + LEAST_REFERENCE * shown
         needed = output + told + LEAST_CONVERSATION + references
         if needed <= spec.window:
             return

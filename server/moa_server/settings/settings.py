@@ -11,6 +11,7 @@ from moa_server.domain.mixture import Mixture
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.operation import KnownCaller, Listening, Logging, Ownership
 from moa_server.domain.strategy import Strategy
+from moa_server.domain.tokens import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Choices:
     """By its key, what can be said of each kind: a frozen dataclass. The first is the default, in memory."""
     read_keys: Callable[[Path], object]
     """Reads a file of the keys that seal texts at rest; raises ValueError if it holds none."""
+    read_tokenizer: Callable[[Path], Tokenizer]
+    """Reads a tokenizer.json; raises ValueError if it is none, or nothing here can read it."""
 
 
 @dataclass(frozen=True, slots=True)

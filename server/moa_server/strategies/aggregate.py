@@ -7,13 +7,14 @@ from typing import Literal
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import LayerResult
-from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import TOLD, Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.selection import diverse, judged, ordered
 from moa_server.strategies.parts.similarity import agreement
 from moa_server.strategies.parts.sub_rule import NOTHING, SubRule, aggregator_of, ask, fell_back, names, only_answer
 from moa_server.strategies.prompts import brief
+from moa_server.strategies.prompts.judge import PICK_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ def outline(roster: Roster, options: AggregateOptions) -> tuple[OutlinedLayer, .
     layers: list[OutlinedLayer] = []
     for agents in roster.layers:
         # A layer in which nobody answers leaves what was proposed before it to be read, past its judge.
-        layers.append(OutlinedLayer(agents, max(len(layers), 1), of_one=True))
+        layers.append(OutlinedLayer(agents, max(len(layers), 1), of_one=True, told=TOLD if layers else 0))
         if _is_judged(options, len(agents)):
-            layers.append(OutlinedLayer((roster.roles["judge"],)))
+            layers.append(OutlinedLayer((roster.roles["judge"],), schema=PICK_SCHEMA))
     # A judge that does not choose leaves all of them to be shown.
     most = max((len(agents) for agents in roster.layers), default=0)
     shown = min(most, options.keep) if options.select == "diverse" else most

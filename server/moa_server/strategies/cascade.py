@@ -143,11 +143,12 @@ def outline(roster: Roster, options: CascadeOptions) -> tuple[OutlinedLayer, ...
     *tiers, last = roster.layers
     layers: list[OutlinedLayer] = []
     for agents in tiers:
-        layers.append(OutlinedLayer(sampled(agents, options.samples)))
+        layers.append(OutlinedLayer(sampled(agents, options.samples), told=0))
         if options.gate == "self_verification":
             verifier = roster.roles.get("verifier")
-            layers.append(OutlinedLayer((verifier,) if verifier else agents, most=1))
-    layers.append(OutlinedLayer(last, answers=len(last) == 1))
+            asked = (verifier,) if verifier else agents
+            layers.append(OutlinedLayer(asked, most=1, schema=prompts.CONFIDENCE_SCHEMA))
+    layers.append(OutlinedLayer(last, told=0, answers=len(last) == 1))
     if len(last) > 1 and roster.aggregator is not None:
         layers += outlined_answer(roster.aggregator, len(last))
     return tuple(layers)

@@ -7,7 +7,7 @@ from typing import Any
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Proposal
-from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import TOLD, Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.json_text import last_object
@@ -16,7 +16,7 @@ from moa_server.strategies.parts.sub_rule import SubRule, aggregator_of, answer_
 from moa_server.strategies.prompts import assignments as prompts
 
 _MOST_BYTES = 1_000
-"""Of a subtask's text: less than what the plan counts for what an agent is told."""
+"""Of a subtask's text, and so at most as many tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,11 @@ def _turn(plan: Plan, subtask: Subtask, done: dict[int, Proposal]) -> Call:
 
 def outline(roster: Roster, options: CoordinateOptions) -> tuple[OutlinedLayer, ...]:
     """Return the coordinator's two tries, every specialist in every step, and the answer."""
-    coordinator = OutlinedLayer((roster.roles["coordinator"],))
-    steps = tuple(OutlinedLayer(roster.layers[0], looks_back=max(step, 1)) for step in range(options.depth))
+    pool = roster.layers[0]
+    told = 2 * TOLD + prompts.strengths_tokens(pool)  # the request, and what was wrong with the first reply
+    coordinator = OutlinedLayer((roster.roles["coordinator"],), told=told, schema=prompts.SUBTASKS_SCHEMA)
+    told = TOLD + _MOST_BYTES
+    steps = tuple(OutlinedLayer(pool, looks_back=max(step, 1), told=told) for step in range(options.depth))
     answer = outlined_answer(aggregator_of(roster), len(roster.layers[0]), looks_back=options.depth)
     return (coordinator, coordinator, *steps, *answer)
 

@@ -93,7 +93,8 @@ def _agreed(plan: Plan, options: DebateOptions, result: LayerResult, *, saved: i
 
 def outline(roster: Roster, options: DebateOptions) -> tuple[OutlinedLayer, ...]:
     """Return every round, and the answer where an aggregator writes it."""
-    rounds = (OutlinedLayer(roster.layers[0]),) * options.rounds
+    debaters = roster.layers[0]
+    rounds = (OutlinedLayer(debaters, told=0), *((OutlinedLayer(debaters),) * (options.rounds - 1)))
     if options.end == "vote":
         return rounds
     return (*rounds, *outlined_answer(aggregator_of(roster), len(roster.layers[0])))

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal
 
+from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
 from moa_server.domain.answer import Answer, Judgement
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
 from moa_server.domain.proposal import Proposal
-from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import TOLD, Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.election import weightiest
 from moa_server.strategies.parts.json_text import last_object
@@ -100,9 +101,13 @@ def outline(roster: Roster, options: RankOptions) -> tuple[OutlinedLayer, ...]:
     candidates = sampled(roster.layers[0], options.samples)
     count = len(candidates)
     if count == 1:
-        return (OutlinedLayer(candidates),)
-    calls = count * (count - 1) if options.method == "pairwise" else 1
-    return (OutlinedLayer(candidates), OutlinedLayer((roster.roles["judge"],) * calls))
+        return (OutlinedLayer(candidates, told=0),)
+    pairwise = options.method == "pairwise"
+    calls = count * (count - 1) if pairwise else 1
+    told = TOLD + tokens.of_text("; ".join(options.rubric))
+    schema = prompts.BETTER_SCHEMA if pairwise else prompts.SCORES_SCHEMA
+    verdicts = OutlinedLayer((roster.roles["judge"],) * calls, told=told, schema=schema)
+    return (OutlinedLayer(candidates, told=0), verdicts)
 
 
 def checks(roster: Roster, options: RankOptions) -> Iterator[str]:

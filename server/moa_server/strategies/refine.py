@@ -7,7 +7,7 @@ from typing import Literal
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import TOLD, Call, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.selection import ordered
 from moa_server.strategies.parts.sub_rule import NOTHING, aggregator_of, answer_by, ask, try_all
@@ -50,7 +50,10 @@ def refine(plan: Plan, options: RefineOptions) -> Rule:
 def outline(roster: Roster, _options: RefineOptions) -> tuple[OutlinedLayer, ...]:
     """Return every layer and the answer."""
     # A draft stands until somebody has edited it, so that every layer can look back to the first.
-    layers = [OutlinedLayer(agents, looks_back=max(index, 1)) for index, agents in enumerate(roster.layers)]
+    layers = [
+        OutlinedLayer(agents, looks_back=max(index, 1), told=TOLD if index else 0)
+        for index, agents in enumerate(roster.layers)
+    ]
     return (*layers, OutlinedLayer((aggregator_of(roster),), looks_back=len(layers), answers=True))
 
 

@@ -35,8 +35,12 @@ def review(plan: Plan, _options: ReviewOptions) -> Rule:
 
 def outline(roster: Roster, _options: ReviewOptions) -> tuple[OutlinedLayer, ...]:
     """Return the answers, their reviews, and the chairman."""
-    council = OutlinedLayer(roster.layers[0])
-    return (council, council, OutlinedLayer((aggregator_of(roster),), looks_back=2, answers=True))
+    council = roster.layers[0]
+    return (
+        OutlinedLayer(council, told=0),
+        OutlinedLayer(council),
+        OutlinedLayer((aggregator_of(roster),), looks_back=2, answers=True),
+    )
 
 
 def checks(roster: Roster, _options: ReviewOptions) -> Iterator[str]:

@@ -9,7 +9,7 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Role
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import TOLD, Call, Decision, DecisionKind, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.json_text import last_object
@@ -99,8 +99,11 @@ def outline(roster: Roster, options: RouteOptions) -> tuple[OutlinedLayer, ...]:
     """Return the router, any of the pool whom it may pick, and the answer."""
     pool = roster.layers[0]
     single = options.then == "single"
-    router = (OutlinedLayer((roster.roles["router"],)),) if options.by == "model" else ()
-    picked = OutlinedLayer(pool, answers=single, most=1 if single else min(options.pick, len(pool)))
+    router: tuple[OutlinedLayer, ...] = ()
+    if options.by == "model":
+        told = TOLD + prompts.strengths_tokens(pool)
+        router = (OutlinedLayer((roster.roles["router"],), told=told, schema=prompts.PICK_SCHEMA),)
+    picked = OutlinedLayer(pool, told=0, answers=single, most=1 if single else min(options.pick, len(pool)))
     if single:
         return (*router, picked)
     return (*router, picked, *outlined_answer(aggregator_of(roster), len(pool[: options.pick])))

@@ -39,7 +39,7 @@ def answerer(roster: Roster) -> Agent:
 def outline(roster: Roster, options: SelfMixtureOptions) -> tuple[OutlinedLayer, ...]:
     """Return the samples and the answer."""
     asked = sampled(roster.layers[0], options.samples)
-    return (OutlinedLayer(asked), *outlined_answer(answerer(roster), options.samples))
+    return (OutlinedLayer(asked, told=0), *outlined_answer(answerer(roster), options.samples))
 
 
 def one_agent(roster: Roster) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from moa_server.domain.mixture import Roster
 from moa_server.domain.plan import Plan
-from moa_server.domain.strategy import Call, Layer, OutlinedLayer, Rule, Strategy
+from moa_server.domain.strategy import TOLD, Call, Layer, OutlinedLayer, Rule, Strategy
 from moa_server.strategies.parts import roster_checks
 from moa_server.strategies.parts.aggregation import aggregated, outlined_answer
 from moa_server.strategies.parts.selection import ordered
@@ -68,7 +68,9 @@ def outline(roster: Roster, options: SequentialOptions) -> tuple[OutlinedLayer, 
     best = answerer(roster)
     # A running best stands as long as merges fail, so that the answer can look back to the first window.
     windows = [
-        OutlinedLayer((*((best,) if start else ()), *asked[start:end]), max(index, 1), of_one=True)
+        OutlinedLayer(
+            (*((best,) if start else ()), *asked[start:end]), max(index, 1), of_one=True, told=TOLD if start else 0
+        )
         for index, (start, end) in enumerate(_windows(options))
     ]
     return (*windows, *outlined_answer(best, min(options.window, options.samples), len(windows), of_one=True))

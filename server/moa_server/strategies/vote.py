@@ -46,7 +46,7 @@ def vote(plan: Plan, options: VoteOptions) -> Rule:
 
 def outline(roster: Roster, options: VoteOptions) -> tuple[OutlinedLayer, ...]:
     """Return the voters."""
-    return (OutlinedLayer(sampled(roster.layers[0], options.samples)),)
+    return (OutlinedLayer(sampled(roster.layers[0], options.samples), told=0),)
 
 
 def checks(roster: Roster, options: VoteOptions) -> Iterator[str]:

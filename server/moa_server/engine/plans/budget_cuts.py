@@ -7,9 +7,8 @@ from typing import Any
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.mixture import Roster
-from moa_server.domain.plan import Plan, WorstCase
+from moa_server.domain.plan import Plan
 from moa_server.domain.strategy import Strategy
-from moa_server.domain.usage import Budget
 
 
 def fit(plan: Plan, strategy: Strategy[Any], resolve: Callable[[Roster], Plan]) -> Plan:
@@ -19,7 +18,7 @@ def fit(plan: Plan, strategy: Strategy[Any], resolve: Callable[[Roster], Plan]) 
         BudgetTooSmall: there is none, or the mixture does not degrade.
     """
     whole = resolve(plan.roster)
-    over = excess(whole.worst_case, plan.budget)
+    over = whole.worst_case.beyond(plan.budget)
     if not over:
         return whole
     if plan.rules.degrade_to_budget:
@@ -28,27 +27,12 @@ def fit(plan: Plan, strategy: Strategy[Any], resolve: Callable[[Roster], Plan]) 
             if any(strategy.problems(roster, options)):
                 continue
             cut = resolve(roster)
-            if not excess(cut.worst_case, plan.budget):
+            if not cut.worst_case.beyond(plan.budget):
                 return replace(cut, degradations=dropped(plan.roster, roster))
     raise BudgetTooSmall(
         f"the plan's worst case needs {over['needed']} {over['limit']}, and the budget allows {over['allowed']}",
         metadata=over,
     )
-
-
-def excess(worst: WorstCase, budget: Budget) -> dict[str, str]:
-    """Return the first limit that a worst case goes beyond, as metadata; empty when there is none."""
-    if budget.cost_nanousd is not None and worst.cost_nanousd is None:
-        return {"limit": "cost_nanousd", "needed": "unknown", "allowed": str(budget.cost_nanousd)}
-    pairs = (
-        ("calls", worst.calls, budget.calls),
-        ("tokens", worst.tokens, budget.tokens),
-        ("cost_nanousd", worst.cost_nanousd, budget.cost_nanousd),
-    )
-    for limit, needed, allowed in pairs:
-        if allowed is not None and needed is not None and needed > allowed:
-            return {"limit": limit, "needed": str(needed), "allowed": str(allowed)}
-    return {}
 
 
 def smaller(roster: Roster) -> Iterator[Roster]:

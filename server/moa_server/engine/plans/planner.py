@@ -1,7 +1,7 @@
 """Makes a plan of a query: mixture, overrides, limits, worst case, and the cuts that make it fit its budget."""
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moa_server.domain.limits import Limits
@@ -11,8 +11,9 @@ from moa_server.domain.query import Query
 from moa_server.domain.strategy import Strategy
 from moa_server.engine.plans.budget_cuts import fit
 from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.estimates import Estimates
 from moa_server.engine.plans.overrides import overridden
-from moa_server.engine.plans.worst_case import with_repair, worst_case
+from moa_server.engine.plans.worst_case import UpperBounds
 from moa_server.engine.runs.response_schema import check_schema
 
 _MARK_BYTES = 8
@@ -25,6 +26,8 @@ class Planner:
 
     catalogue: Catalogue
     limits: Limits
+    estimates: Estimates = field(default_factory=Estimates)
+    """What was learned of how endpoints count tokens."""
 
     def plan(self, query: Query) -> Plan:
         """Resolve a query.
@@ -81,8 +84,10 @@ class Planner:
             needed = count if quorum is None or layer.answers else min(quorum, count)
             grace_s = plan.rules.grace_s
             layers.append(PlannedLayer(index, layer.agents, needed, grace_s, layer.answers, count, layer.folds))
-        priced = worst_case(stages, plan.messages, self.catalogue.models)
-        if plan.response_schema is not None:
-            agents = tuple(roster.agents())
-            priced = with_repair(priced, agents, plan.response_schema, plan.messages, self.catalogue.models)
-        return replace(plan, roster=roster, layers=tuple(layers), worst_case=priced)
+        resolved = replace(plan, roster=roster, layers=tuple(layers))
+        bounds = UpperBounds(self.catalogue.models, self.estimates)
+        return replace(
+            resolved,
+            worst_case=bounds.worst_case(resolved, stages),
+            worst_case_with_failures=bounds.worst_case(resolved, stages, failing=True),
+        )

@@ -1,84 +1,156 @@
 """What calls can use at the most, and what they cost: the one place that plans and runs count by.
 
 A plan is compared with its budget by it before anything is called, and each call is reserved by it before it is made.
+What a call sends is counted by `Prompt.tokens`, corrected upward by what was learned of its model.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Final
 
 from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
-from moa_server.domain.conversation import Conversation
 from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.ports import Model
-from moa_server.domain.strategy import OutlinedLayer
+from moa_server.domain.strategy import TOLD, TOLD_OF_REFERENCE, OutlinedLayer
 from moa_server.domain.usage import Usage
+from moa_server.engine.plans.estimates import Estimates
 
-BRIEF_TOKENS = 700
-"""Above what any strategy tells an agent beside its references."""
-_REFERENCE_SLACK = 1.5
-"""How many estimated tokens a written token can become when it is read as a reference."""
-
-
-def worst_case(stages: Sequence[OutlinedLayer], conversation: Conversation, models: Mapping[str, Model]) -> WorstCase:
-    """Return the most calls, tokens and money of these layers, without retries and hedges."""
-    asked = tokens.of_messages(conversation)
-    total = Usage()
-    written: list[int] = []
-    for layer in stages:
-        shown = layer.shown(written)
-        turns = [_worst_turn(agent, models[agent.model].spec, asked, shown) for agent in layer.agents]
-        total += _dearest(turns, layer.most)
-        outputs = sorted((_output(agent, models[agent.model].spec) for agent in layer.agents), reverse=True)
-        written.append(sum(outputs[: layer.most]))
-    return WorstCase(total.calls, total.tokens, total.cost_nanousd)
+_REFERENCE_SLACK: Final = 1.25
+"""How many counted tokens a written token of prose becomes when it is read; more, where its writer is a thrifty one."""
+_REPAIR_TOLD: Final = 100
+"""Above what an agent is told when its answer does not satisfy the schema, but for the schema itself."""
 
 
-def with_repair(
-    worst: WorstCase, agents: Sequence[Agent], schema: str, conversation: Conversation, models: Mapping[str, Model]
-) -> WorstCase:
-    """Return a worst case in which one of the agents, whose text is the answer, has to put it right."""
-    asked = tokens.of_messages(conversation) + tokens.of_text(schema)
-    written = max(_output(agent, models[agent.model].spec) for agent in agents)
-    repair = _dearest([_worst_turn(agent, models[agent.model].spec, asked, written) for agent in agents], 1)
-    known = worst.cost_nanousd is not None and repair.cost_nanousd is not None
-    cost = (worst.cost_nanousd or 0) + (repair.cost_nanousd or 0) if known else None
-    return WorstCase(worst.calls + 1, worst.tokens + repair.tokens, cost)
+@dataclass(frozen=True, slots=True)
+class UpperBounds:
+    """Counts what calls can use at the most, by the models that are offered and what was learned of how they count."""
+
+    models: Mapping[str, Model]
+    estimates: Estimates = field(default_factory=Estimates)
+
+    def worst_call(self, spec: ModelSpec, prompt: Prompt) -> Usage:
+        """Return the most that one call with this prompt can use."""
+        sent = self.estimates.most(spec.name, prompt.tokens(spec))
+        return _dearest_call(spec, sent, prompt.sampling.max_tokens or spec.max_output)
+
+    def worst_case(self, plan: Plan, stages: Sequence[OutlinedLayer], *, failing: bool = False) -> WorstCase:
+        """Return the most calls, tokens and money of a plan with these layers; as long as no call fails, or all do."""
+        total = _Sum(self, plan, failing=failing).of(stages)
+        return WorstCase(total.calls, total.tokens, total.cost_nanousd)
+
+    def to_come(self, plan: Plan, stages: Sequence[OutlinedLayer], index: int) -> Usage:
+        """Return the most that a plan's layers after one can use; nothing where a model of theirs is not known here."""
+        if any(agent.model not in self.models for layer in stages for agent in layer.agents):
+            return Usage()
+        total = _Sum(self, plan).of(stages, first=index + 1)
+        return replace(total, cost_nanousd=total.cost_nanousd or 0)
+
+    def lost_calls(self, lost: Sequence[tuple[int, str]], plan: Plan) -> Usage:
+        """Return the most that calls of these layers and agents can have used."""
+        agents = {agent.name: agent for agent in plan.roster.agents() if agent.model in self.models}
+        counted, total = _Sum(self, plan), Usage()
+        for layer, name in lost:
+            agent = agents.get(name)
+            if agent is None:
+                total += Usage.unknown(1)
+                continue
+            # Which layers it was shown, and what it was told, is the strategy's secret: all before it are the most.
+            before = [one for planned in plan.layers[:layer] for one in planned.agents if one.model in self.models]
+            shown = _Shown(sum(map(counted.output, before)), len(before))
+            total += counted.turn(agent, replace(_ANY_LAYER, agents=(agent,)), shown)
+        return total
 
 
-def to_come(plan: Plan, stages: Sequence[OutlinedLayer], index: int, models: Mapping[str, Model]) -> Usage:
-    """Return the most that a plan's layers after one can use; nothing where a model of theirs is not known here."""
-    if any(agent.model not in models for layer in stages for agent in layer.agents):
-        return Usage()
-    whole, begun = plan.worst_case, worst_case(stages[: index + 1], plan.messages, models)
-    return Usage(
-        calls=max(whole.calls - begun.calls, 0),
-        input_tokens=max(whole.tokens - begun.tokens, 0),
-        cost_nanousd=max((whole.cost_nanousd or 0) - (begun.cost_nanousd or 0), 0),
-    )
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """References, as those who wrote them count."""
+
+    tokens: int = 0
+    count: int = 0
 
 
-def lost_calls(lost: Sequence[tuple[int, str]], plan: Plan, models: Mapping[str, Model]) -> Usage:
-    """Return the most that calls of these layers and agents can have used."""
-    agents = {agent.name: agent for agent in plan.roster.agents() if agent.model in models}
-    asked = tokens.of_messages(plan.messages)
-    total = Usage()
-    for layer, name in lost:
-        agent = agents.get(name)
-        if agent is None:
-            total += Usage.unknown(1)
-            continue
-        # Which layers it was shown is the strategy's secret: all before it are the most.
-        before = [one for planned in plan.layers[:layer] for one in planned.agents if one.model in models]
-        shown = sum(_output(one, models[one.model].spec) for one in before)
-        total += _worst_turn(agent, models[agent.model].spec, asked, shown)
-    return total
+_ANY_LAYER: Final = OutlinedLayer((), told=TOLD * 2 + 1_000)
+"""A layer of which nothing is known but who speaks in it."""
 
 
-def worst_call(spec: ModelSpec, prompt: Prompt) -> Usage:
-    """Return the most that one call with this prompt can use."""
-    return _dearest_call(spec, tokens.of_messages(prompt.messages), prompt.sampling.max_tokens or spec.max_output)
+class _Sum:
+    """The most that layers of a plan come to."""
+
+    def __init__(self, bounds: UpperBounds, plan: Plan, *, failing: bool = False) -> None:
+        self._bounds = bounds
+        self._plan = plan
+        self._failing = failing
+        self._asked: dict[str, int] = {}
+        """What each model counts for the conversation alone."""
+
+    def of(self, stages: Sequence[OutlinedLayer], first: int = 0) -> Usage:
+        """Return it for all layers from one on, and for the repair of a structured answer after them."""
+        total, written, counts = Usage(), list[int](), list[int]()
+        for index, layer in enumerate(stages):
+            shown = _Shown(layer.shown(written), layer.shown(counts))
+            if index >= first:
+                turns = [self.turn(agent, layer, shown) for agent in layer.agents]
+                total += _dearest(turns, layer.most)
+            outputs = sorted(map(self.output, layer.agents), reverse=True)[: layer.most]
+            written.append(sum(outputs))
+            counts.append(len(outputs))
+        if self._plan.response_schema is not None:
+            total += self._repair(self._plan.response_schema)
+        return total
+
+    def turn(self, agent: Agent, layer: OutlinedLayer, shown: _Shown) -> Usage:
+        """Return the most that one agent's turn can use."""
+        if not self._failing:
+            return self._call(agent, self._spec(agent.model), layer, shown)
+        turn = Usage()
+        for spec, count in self._attempts(self._spec(agent.model)):
+            turn += _times(count, self._call(agent, spec, layer, shown))
+        # What broke off may begin again.
+        return _times(2 if layer.answers and self._plan.rules.restart_answer else 1, turn)
+
+    def output(self, agent: Agent) -> int:
+        """Return the most that an agent writes."""
+        return agent.sampling.max_tokens or self._spec(agent.model).max_output
+
+    def _attempts(self, spec: ModelSpec) -> Iterator[tuple[ModelSpec, int]]:
+        """Yield every model that one call of a model may reach, and how often: retries, its rival, its fallbacks."""
+        rules = spec.reliability
+        yield spec, 1 + rules.retry.attempts
+        if rules.hedge is not None:
+            yield self._spec(rules.hedge.model), 1
+        for other in map(self._spec, rules.fallbacks):
+            yield other, 1 + other.reliability.retry.attempts
+
+    def _call(self, agent: Agent, spec: ModelSpec, layer: OutlinedLayer, shown: _Shown) -> Usage:
+        output, estimates = min(self.output(agent), spec.max_output), self._bounds.estimates
+        told = tokens.TOKENS_PER_MESSAGE + layer.told if layer.told else 0
+        if agent.instructions:
+            told += tokens.TOKENS_PER_MESSAGE + tokens.of_text(agent.instructions, spec.counted_by)
+        references = shown.count * TOLD_OF_REFERENCE + ceil(shown.tokens * _REFERENCE_SLACK)
+        schema = tokens.of_schema(layer.schema or self._plan.response_schema, spec.counted_by)
+        wanted = self._conversation(spec) + told + references + schema
+        # References that do not fit are trimmed, so that no prompt is larger than its room in the window.
+        sent = estimates.most(spec.name, min(wanted, estimates.room(spec, output)))
+        return _dearest_call(spec, sent, output)
+
+    def _repair(self, schema: str) -> Usage:
+        """Return the most that it takes one of the agents, whose text is the answer, to put it right."""
+        agents = tuple(self._plan.roster.agents())
+        told = _REPAIR_TOLD + max(tokens.of_text(schema, self._spec(agent.model).counted_by) for agent in agents)
+        layer = OutlinedLayer(agents, told=told)
+        written = _Shown(max(map(self.output, agents)), 1)
+        return _dearest([self.turn(agent, layer, written) for agent in agents], 1)
+
+    def _conversation(self, spec: ModelSpec) -> int:
+        if spec.name not in self._asked:
+            self._asked[spec.name] = tokens.of_call(self._plan.messages, None, spec.counted_by)
+        return self._asked[spec.name]
+
+    def _spec(self, model: str) -> ModelSpec:
+        return self._bounds.models[model].spec
 
 
 def priced(usage: Usage, spec: ModelSpec) -> Usage:
@@ -87,25 +159,21 @@ def priced(usage: Usage, spec: ModelSpec) -> Usage:
 
 
 def _dearest(turns: Sequence[Usage], most: int | None) -> Usage:
-    """Return what so many of the turns come to at the most: by tokens, and by money, apart."""
+    """Return what so many of the turns come to at the most: by calls, by tokens, and by money, apart."""
     total = sum(sorted(turns, key=lambda turn: turn.tokens, reverse=True)[:most], Usage())
     costs = [turn.cost_nanousd for turn in turns if turn.cost_nanousd is not None]
     known = len(costs) == len(turns)
-    return replace(total, cost_nanousd=sum(sorted(costs, reverse=True)[:most]) if known else None)
+    return replace(
+        total,
+        calls=sum(sorted((turn.calls for turn in turns), reverse=True)[:most]),
+        cost_nanousd=sum(sorted(costs, reverse=True)[:most]) if known else None,
+    )
 
 
-def _worst_turn(agent: Agent, spec: ModelSpec, asked: int, shown: int) -> Usage:
-    output = _output(agent, spec)
-    told = tokens.of_text(agent.instructions) + tokens.TOKENS_PER_MESSAGE + BRIEF_TOKENS
-    wanted = asked + told + int(shown * _REFERENCE_SLACK)
-    # References that do not fit are trimmed, so that no prompt is larger than its room in the window.
-    return _dearest_call(spec, min(wanted, max(spec.window - output, 0)), output)
+def _times(count: int, usage: Usage) -> Usage:
+    return sum([usage] * count, Usage())
 
 
 def _dearest_call(spec: ModelSpec, input_tokens: int, output_tokens: int) -> Usage:
     cost = None if spec.price is None else spec.price.dearest_nanousd(input_tokens, output_tokens)
     return Usage(calls=1, input_tokens=input_tokens, output_tokens=output_tokens, cost_nanousd=cost)
-
-
-def _output(agent: Agent, spec: ModelSpec) -> int:
-    return agent.sampling.max_tokens or spec.max_output

@@ -15,7 +15,6 @@ from moa_server.domain.plan import PlannedLayer
 from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
 from moa_server.domain.usage import Budget
-from moa_server.engine.plans.worst_case import to_come
 from moa_server.engine.records.history import History
 from moa_server.engine.runs.answer_fallback import answer_layer, best_stand_in
 from moa_server.engine.runs.layer import Given, OpenLayer
@@ -141,7 +140,7 @@ class Carrier:
         if plan.budget != Budget(time_s=plan.budget.time_s):
             # Where more than time is limited, no retry of this layer takes what those after it were planned to use.
             stages = self.strategy.outlined(plan.roster, self.strategy.read(plan.options), rules)
-            run.spending.keep(to_come(plan, stages, index, run.models))
+            run.spending.keep(run.bounds.to_come(plan, stages, index))
         agents = tuple(call.agent for call in layer.calls)
         quorum = quorum_of(layer, rules.quorum) or len(agents)
         run.tell(LayerStarted(PlannedLayer(index, agents, quorum, rules.grace_s, layer.answers)))

@@ -12,6 +12,8 @@ from moa_server.domain.strategy import Call
 
 CUT_MARK = " […]"
 """Stands where the rest of a reference was cut off."""
+_TRIES = 6
+"""Lengths that are tried for a cut; each one is nearer to the room than the one before it."""
 _NO_IMAGE = "[an image that this model cannot see]"
 
 
@@ -33,14 +35,14 @@ def show(call: Call, conversation: Conversation, spec: ModelSpec, room: int) -> 
     asked = _seen_by(spec, _instructed(call.agent, call.messages or conversation))
     texts = tuple(proposal.text for proposal in call.shown)
     full = call.brief(asked, texts)
-    if tokens.of_messages(full) <= room:
+    if tokens.of_call(full, call.response_schema, spec.counted_by) <= room:
         return Shown(full)
-    bare = tokens.of_messages(call.brief(asked, ("",) * len(texts)))
-    sizes = [tokens.of_text(text) for text in texts]
+    bare = tokens.of_call(call.brief(asked, ("",) * len(texts)), call.response_schema, spec.counted_by)
+    sizes = [tokens.of_text(text, spec.counted_by) for text in texts]
     cut = fair_shares(sizes, room - bare)
     if not texts or any(share < min(size, call.least_shown) for share, size in zip(cut, sizes, strict=True)):
         raise ModelWindowExceeded(f"the prompt of {call.agent.name} does not fit the window of {spec.name}")
-    fitted = tuple(cut_to(text, share) for text, share in zip(texts, cut, strict=True))
+    fitted = tuple(cut_to(text, share, spec.counted_by) for text, share in zip(texts, cut, strict=True))
     trimmed = tuple(proposal.agent for proposal, text in zip(call.shown, fitted, strict=True) if text != proposal.text)
     return Shown(call.brief(asked, fitted), trimmed)
 
@@ -56,13 +58,20 @@ def fair_shares(sizes: Sequence[int], room: int) -> list[int]:
     return shares
 
 
-def cut_to(text: str, room: int) -> str:
+def cut_to(text: str, room: int, tokenizer: tokens.Tokenizer | None = None) -> str:
     """Return as much of a text as fits into so many tokens, between characters, and marked where it was cut."""
-    if tokens.of_text(text) <= room:
+    size = tokens.of_text(text, tokenizer)
+    if size <= room:
         return text
-    size = int((room - 1) / tokens.TOKENS_PER_BYTE) - len(CUT_MARK.encode())
-    kept = text.encode()[: max(size, 0)].decode(errors="ignore")
-    return kept.rstrip() + CUT_MARK
+    fits, kept, end = "", 0, len(text)
+    # By rule of three, first down to what fits, then up a little where the beginning is lighter than the rest.
+    for _ in range(_TRIES):
+        end = min(max(int(end * room / size), kept), len(text) - 1)
+        cut = text[:end].rstrip() + CUT_MARK
+        size = max(tokens.of_text(cut, tokenizer), 1)
+        if size <= room and end > kept:
+            fits, kept = cut, end
+    return fits or CUT_MARK
 
 
 def _instructed(agent: Agent, messages: Conversation) -> Conversation:

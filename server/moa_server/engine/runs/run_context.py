@@ -8,9 +8,11 @@ from moa_server.domain.degradation import Degradation
 from moa_server.domain.event import AnswerDelta, AnswerRestarted, Fact, RunDegraded
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Clock, Model
+from moa_server.engine.plans.estimates import Estimates
+from moa_server.engine.plans.worst_case import UpperBounds
 from moa_server.engine.records.run_log import RunLog
 from moa_server.engine.records.writer import Writer, is_urgent
-from moa_server.engine.runs.spending import Estimates, Spending
+from moa_server.engine.runs.spending import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class RunContext:
     told: Counter[Degradation] = field(default_factory=Counter)
     """What earlier owners have told to be less than planned: it is not told again when it is found again."""
     _pieces: list[str] = field(default_factory=list)
+
+    @property
+    def bounds(self) -> UpperBounds:
+        """What its calls are counted by."""
+        return UpperBounds(self.models, self.server.estimates)
 
     @property
     def answer_text(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 from moa_server.domain.errors import BudgetExceeded, DeadlineExceeded, JournalUnavailable, ModelError
@@ -10,16 +10,10 @@ from moa_server.domain.model import AttemptKind, ModelSpec, Prompt
 from moa_server.domain.ports import Clock
 from moa_server.domain.proposal import Attempt
 from moa_server.domain.usage import Budget, Certainty, Usage
-from moa_server.engine.plans.worst_case import priced, worst_call
+from moa_server.engine.plans.worst_case import UpperBounds, priced
 
 _SHORTEST_CALL_S = 0.01
 """No endpoint answers within less; a call with less time left is not made."""
-_SMALLEST = 0.5
-_LARGEST = 4.0
-_EASING = 0.1
-"""How quickly a correction goes down again; it goes up at once, since an estimate must not be too low."""
-_TELLING = 64
-"""Prompts below so many tokens tell too little."""
 
 
 class Spending:
@@ -73,8 +67,11 @@ class Spending:
 class TurnAccount:
     """The attempts of one agent's turn."""
 
-    def __init__(self, spending: Spending, clock: Clock, deadline: float, may_spend: Callable[[], bool]) -> None:
+    def __init__(
+        self, spending: Spending, bounds: UpperBounds, clock: Clock, deadline: float, may_spend: Callable[[], bool]
+    ) -> None:
         self._spending = spending
+        self._bounds = bounds
         self._clock = clock
         self._deadline = deadline
         self._may_spend = may_spend
@@ -91,7 +88,7 @@ class TurnAccount:
             raise DeadlineExceeded(f"no time is left to call {spec.name}")
         if not self._may_spend():
             raise JournalUnavailable("no call is paid for while the ownership of the run is in doubt")
-        worst = worst_call(spec, prompt)
+        worst = self._bounds.worst_call(spec, prompt)
         self._spending.reserve(worst, extra=kind is not AttemptKind.FIRST)
         return TurnEntry(self, spec, kind, worst, self._clock.now())
 
@@ -134,25 +131,6 @@ class TurnEntry:
             priced(usage, self._spec),
         )
         self._account.enter(self, attempt)
-
-
-@dataclass(slots=True)
-class Estimates:
-    """What to multiply an estimate by, for each model."""
-
-    _corrections: dict[str, float] = field(default_factory=dict)
-
-    def corrected(self, model: str, estimate: int) -> int:
-        """Return an estimate as it should be for this model."""
-        return int(estimate * self._corrections.get(model, 1.0))
-
-    def learn(self, model: str, estimate: int, reported: int) -> None:
-        """Take in what an endpoint counted where so much had been estimated."""
-        if estimate < _TELLING or reported <= 0:
-            return
-        seen = min(max(reported / estimate, _SMALLEST), _LARGEST)
-        known = self._corrections.get(model, 1.0)
-        self._corrections[model] = seen if seen > known else known + (seen - known) * _EASING
 
 
 def _check(name: str, total: int, allowed: int | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from opentelemetry import trace
 from structlog.contextvars import bind_contextvars
 
-from moa_server.domain import errors, tokens
+from moa_server.domain import errors
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.errors import JournalUnavailable, MoaError, ModelError, ModelTimeout, ModelWindowExceeded
 from moa_server.domain.model import Prompt, Reply
@@ -48,7 +48,9 @@ class Turn:
         self._hear = hear
         self._gather_s = gather_s
         writer = run.server.writer
-        self._account = TurnAccount(run.spending, run.server.clock, place.deadline, lambda: writer.may_spend)
+        self._account = TurnAccount(
+            run.spending, run.bounds, run.server.clock, place.deadline, lambda: writer.may_spend
+        )
         self._has_spoken = False
         self._sent = 0
         """Estimated tokens of the last prompt."""
@@ -127,8 +129,8 @@ class Turn:
         for agent in shown.trimmed:
             self._degrade(DegradationReason.REFERENCES_TRIMMED, f"what {agent} proposed was shortened to fit")
         sampling = replace(call.agent.sampling, max_tokens=self._max_output(model))
-        self._sent = tokens.of_messages(shown.messages)
         prompt = Prompt(shown.messages, sampling, call.response_schema, call.logprobs)
+        self._sent = prompt.tokens(model.spec)
         terms = CallTerms(
             self._listen, self._account, self._place.deadline, gather_s=self._gather_s, run_id=run.log.run_id
         )
@@ -147,8 +149,7 @@ class Turn:
 
     def _room(self, model: Model) -> int:
         """Return how many estimated tokens of this model's window a prompt may take."""
-        whole = max(model.spec.window - self._max_output(model), 0)
-        return whole * whole // max(self._run.server.estimates.corrected(model.spec.name, whole), 1)
+        return self._run.server.estimates.room(model.spec, self._max_output(model))
 
     def _proposal(self, reply: Reply) -> Proposal:
         agent, served = self._call.agent, self._served_by()

@@ -7,7 +7,7 @@ from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Roster
 
 _MOST_TOLD = 1_000
-"""Bytes: fewer than what the worst case counts for what an agent is told beside its references."""
+"""Bytes of what an agent is told in an operator's words."""
 
 
 def within(option: str, value: float, least: float, most: float) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What routers and coordinators are told, who give work to agents by what these are good at, and what follows."""
 
+from moa_server.domain import tokens
 from moa_server.domain.agent import Agent
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.plan import Plan
@@ -36,6 +37,11 @@ _COMBINE = (
 def _listed(agents: tuple[Agent, ...]) -> str:
     """Return what agents are good at, by numbers: a name would tell who is asked, and could be favoured."""
     return "\n".join(f"{number}. {', '.join(agent.labels)}" for number, agent in enumerate(agents, 1))
+
+
+def strengths_tokens(agents: tuple[Agent, ...]) -> int:
+    """Return the most tokens of the list of what agents are good at."""
+    return tokens.of_text(_listed(agents))
 
 
 def route(plan: Plan, pick: int) -> Conversation:
