@@ -29,7 +29,7 @@ help: ## List the tasks
 
 setup: $(SETUP) ## Make .venv with the server, the client and every tool, at the pinned versions
 
-$(SETUP): $(PINS)/constraints.txt $(PINS)/dev.txt pyproject.toml clients/python/pyproject.toml
+$(SETUP): $(PINS)/constraints.txt $(PINS)/dev.txt $(PINS)/tokenizers.txt pyproject.toml clients/python/pyproject.toml
 	@echo "setting up .venv (about half a minute)"
 	@if ! test -x $(BIN)/python; then \
 	  for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
@@ -39,6 +39,7 @@ $(SETUP): $(PINS)/constraints.txt $(PINS)/dev.txt pyproject.toml clients/python/
 	fi
 	@test -x $(BIN)/python || { echo "needs Python 3.11 or newer with venv; name it with PYTHON=..." >&2; exit 1; }
 	@$(PIP) hatchling -r $(PINS)/dev.txt
+	@$(PIP) --no-deps -r $(PINS)/tokenizers.txt
 	@$(PIP) --no-build-isolation -e 'clients/python[cli,otel,types]' -e .
 	@touch $@
 

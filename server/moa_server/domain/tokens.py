@@ -4,8 +4,8 @@ The assumption is a density for each class of characters, an upper bound of what
 the vocabularies of GPT-3 to GPT-4o, Claude, Mistral, Qwen and DeepSeek down to the 32,000 pieces of Mistral 7B and the
 49,000 of SmolLM2. What was measured, in tokens a byte, of the densest of them beside what is counted here:
 
-    English prose           0.22 to 0.25     1.15 to 1.25 times it
-    German, French, Polish  0.35 to 0.43     1.25 times it
+    English prose           0.20 to 0.25     1.1 to 1.25 times it
+    German, French, Polish  0.35 to 0.43     1.2 to 1.3 times it
     random small letters    0.60             1.05 times it
     random capitals         0.69             0.76
     base64, hexadecimal     0.81, 0.90       1.05 times it
