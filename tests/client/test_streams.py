@@ -226,7 +226,7 @@ async def test_a_server_that_goes_away_for_good_is_an_error_in_time(client: Eith
     stream = client.client.synthesize("hello", timeout=3.0)
     await client.first(stream)
     await asyncio.to_thread(fake.stop)
-    with pytest.raises((moa.Unreachable, moa.DeadlineExceeded)):
+    with pytest.raises((moa.Unreachable, moa.StreamCut, moa.DeadlineExceeded)):
         await client.first(stream)
 
 

@@ -11,6 +11,7 @@ from moa_server.domain.model import ModelSpec
 from moa_server.domain.ports import CallTerms, Model, SystemClock
 from moa_server.domain.reliability import BreakerRule, HedgeRule, Reliability, RetryRule
 from moa_server.domain.usage import Budget, Certainty
+from moa_server.engine.plans.worst_case import UpperBounds
 from moa_server.engine.runs.spending import Spending, TurnAccount
 from moa_server.models import breaker_state, build_models
 from moa_server.providers import PROVIDERS, Transport
@@ -79,7 +80,7 @@ async def scene() -> AsyncIterator[Scene]:
 async def ask(model: Model, budget: Budget = Budget()) -> Asked:
     now = asyncio.get_running_loop().time()
     spending = Spending(budget)
-    account = TurnAccount(spending, SystemClock(), now + 20.0, lambda: True)
+    account = TurnAccount(spending, UpperBounds({}), SystemClock(), now + 20.0, lambda: True)
     try:
         text = (await model.speak(PROMPT, CallTerms(lambda _: None, account, now + 20.0, run_id="run"))).text
     except (ModelError, LimitError) as error:
@@ -170,7 +171,7 @@ async def test_a_call_that_is_cancelled_has_the_requests_that_it_made(scene: Sce
     scene.upstream.script("m", Reset(), Silence())
     now = asyncio.get_running_loop().time()
     spending = Spending(Budget())
-    account = TurnAccount(spending, SystemClock(), now + 20.0, lambda: True)
+    account = TurnAccount(spending, UpperBounds({}), SystemClock(), now + 20.0, lambda: True)
     with recorded() as spans:
         task = asyncio.create_task(model.speak(PROMPT, CallTerms(lambda _: None, account, now + 20.0)))
         await scene.upstream.wait_for(lambda: len(scene.upstream.calls) == 2 and scene.upstream.open_calls)

@@ -59,9 +59,9 @@ def test_a_call_is_counted_by_it(file: Path) -> None:
     assert asked.tokens(ModelSpec("m", "openai", counted_by=counted)) == frame + exact
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("content", ["{}", "not JSON", '{"model": {"type": "BPE"}}'])
-def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, library: ModuleType, content: str) -> None:
-    assert library
+def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=r"is no tokenizer.json that can be read"):

@@ -109,6 +109,8 @@ def worst(case: WorstCase) -> str:
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Describe a plan."""
     yield f"{one_line(plan.mixture)} ({one_line(plan.strategy)}): {worst(plan.worst_case)}"
+    if plan.HasField("worst_case_with_failures") and plan.worst_case_with_failures != plan.worst_case:
+        yield f"with every retry, hedge and fallback: {worst(plan.worst_case_with_failures)}"
     yield from map(layer_line, plan.layers)
     for degradation in plan.degradations:
         yield f"less than planned: {one_line(degradation.detail) or _name(degradation.reason)}"

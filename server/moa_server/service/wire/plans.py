@@ -21,11 +21,13 @@ _REASONS: Final = {
 
 def write_plan(plan: Plan) -> pb.Plan:
     """Return a plan as the wire has it, without what a caller does not need to know."""
+    failing = plan.worst_case_with_failures
     return pb.Plan(
         mixture=plan.mixture,
         strategy=plan.strategy,
         layers=[write_planned_layer(layer) for layer in plan.layers],
         worst_case=write_worst_case(plan.worst_case),
+        worst_case_with_failures=None if failing is None else write_worst_case(failing),
         budget=write_budget(plan.budget),
         degradations=write_degradations(plan.degradations),
     )
