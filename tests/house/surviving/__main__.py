@@ -16,6 +16,7 @@ from moa_server.journal.postgres_store import migrate_postgres
 from tests.house.surviving.chaos import Outcome, Plan, breaks, hand_overs, outage, survive, takeovers
 from tests.house.surviving.fleet import Fleet, fleet_on
 from tests.house.surviving.poison import HELD_EXIT, Dose, Effect, poisoned
+from tests.house.surviving.sealing import sealed
 from tests.journal.postgres import Postgres
 
 _OWNERSHIP_S = 3.0
@@ -104,6 +105,11 @@ async def _all(stores: Sequence[str], runs: int, faults: int, seed: int) -> bool
         dose = Dose(runs, seed=seed)
         async with _fleet(store) as (fleet, _):
             sound &= _poisoned(store, dose, await poisoned(fleet, dose))
+        async with _fleet(store) as (fleet, _):
+            kills = Plan(runs, faults, ownership_s=_OWNERSHIP_S, seed=seed)
+            came = await sealed(fleet, kills)
+        sound &= _told(f"{store}, sealed runs beside a server without their keys", kills, came.outcome)
+        _say(f"  times that it took a run, and left it to those who can read it   {came.left}")
         async with _fleet(store) as (fleet, _):
             outcome = await hand_overs(fleet, _OWNERSHIP_S, runs=20, times=_STOPS, token_s=0.4)
             sound &= _handed_over(store, 20, _STOPS, outcome)
