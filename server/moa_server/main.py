@@ -14,7 +14,7 @@ from moa_server.domain.model import ModelSpec
 from moa_server.domain.plan import Plan
 from moa_server.domain.ports import Journal, Model
 from moa_server.engine import Catalogue, Engine, Planner
-from moa_server.journal import JOURNALS, AesSeal, Codec, is_reached, telling
+from moa_server.journal import JOURNALS, AesSeal, Codec, is_reached, watching_store
 from moa_server.models import RecordedTexts, TokenizerFile, breaker_state, build_models
 from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
 from moa_server.security import Callers
@@ -47,9 +47,9 @@ async def serve(path: Path, settings: Settings, ready: Callable[[str], None]) ->
         observe_open_runs(engine.open_runs)
         observe_breakers(lambda: breakers(engine.catalogue.models))
         served = await stack.enter_async_context(
-            serving(engine, settings.listening, settings.limits, callers, ready=reached)
+            serving(engine, settings.listening, settings.limits, callers, journal_reached=reached)
         )
-        await stack.enter_async_context(telling(journal, served.health.set_ready, reached=reached))
+        await stack.enter_async_context(watching_store(journal, served.health.set_journal_reached, reached=reached))
 
         def take_over(new: Settings) -> None:
             # What the logs and traces show is settled when the server starts.

@@ -60,7 +60,7 @@ class CutOff:
     def __init__(self, journal: SharedJournal, most: int = 10_000) -> None:
         """Cut it within the commit that has the event after so many of a run's epoch."""
         self.cut = asyncio.Event()
-        self.is_shared, self.is_held_up = journal.is_shared, journal.is_held_up
+        self.is_shared = journal.is_shared
         self._behind = journal
         self._most = most
 

@@ -43,23 +43,33 @@ async def test_an_unknown_part_has_no_health(serve: Serve) -> None:
 
 async def test_a_watcher_that_leaves_takes_the_news_from_nobody(serve: Serve) -> None:
     served = await serve(engine=ScriptedEngine())
-    stub, request = health(served.channel), HealthCheckRequest(service="moa.v1.MoaService")
+    stub, request = health(served.channel), HealthCheckRequest(service="moa.readiness")
     leaving, staying = stub.Watch(request), stub.Watch(request)
     assert (await leaving.read()).status == (await staying.read()).status == SERVING
     leaving.cancel()
     await stub.Check(request)
-    served.serving.health.set_ready(False)
+    served.serving.health.set_journal_reached(False)
     assert (await staying.read()).status == NOT_SERVING
-    served.serving.health.set_ready(True)
+    served.serving.health.set_journal_reached(True)
     assert (await staying.read()).status == SERVING
     staying.cancel()
+
+
+async def test_callers_stay_while_the_journal_is_away_and_new_work_goes_elsewhere(serve: Serve) -> None:
+    served = await serve(engine=ScriptedEngine())
+    stub = health(served.channel)
+    found = []
+    for reached in (False, True):
+        served.serving.health.set_journal_reached(reached)
+        found.append([(await stub.Check(HealthCheckRequest(service=part))).status for part in PARTS])
+    assert found == [[NOT_SERVING, SERVING, SERVING, NOT_SERVING], [SERVING] * 4]
 
 
 async def test_a_server_that_drains_is_alive_but_takes_no_work(serve: Serve) -> None:
     served = await serve(engine=ScriptedEngine())
     stub = health(served.channel)
     served.serving.health.enter_graceful_shutdown()
-    served.serving.health.set_ready(True)
+    served.serving.health.set_journal_reached(True)
     found = [(await stub.Check(HealthCheckRequest(service=part))).status for part in PARTS]
     assert found == [NOT_SERVING, NOT_SERVING, SERVING, NOT_SERVING]
 

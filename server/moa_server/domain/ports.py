@@ -168,11 +168,6 @@ class Journal(Protocol):
         """Whether another server, or this one started again, can carry on what is released."""
         ...
 
-    @property
-    def is_held_up(self) -> bool:
-        """Whether another process of this machine keeps this one from writing: others could serve, it cannot."""
-        ...
-
     async def submit(self, submission: Submission, owner: str) -> Registered:
         """Register a run, owned by ``owner`` in epoch 1, unless the same caller and request id has one.
 

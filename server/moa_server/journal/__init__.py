@@ -7,11 +7,11 @@ from moa_server.journal.codec import Codec
 from moa_server.journal.kind import JournalKind
 from moa_server.journal.memory import MEMORY
 from moa_server.journal.postgres import POSTGRES
-from moa_server.journal.reachability import is_reached, telling
+from moa_server.journal.reachability import is_reached, watching_store
 from moa_server.journal.seal import AesSeal
 from moa_server.journal.sqlite import SQLITE
 
-__all__ = ["JOURNALS", "AesSeal", "Codec", "is_reached", "telling"]
+__all__ = ["JOURNALS", "AesSeal", "Codec", "is_reached", "watching_store"]
 
 JOURNALS: Mapping[str, JournalKind[Any]] = {
     "memory": MEMORY,

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -11,18 +11,25 @@ from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.ports import Journal
 
 _AGAIN_S = 0.5
+"""How often the store is asked while it is away."""
+_PROBE_S = 1.0
+"""How often it is asked while it is there."""
+_AWAY_S = 2.0
+"""For how long it has to fail until it is away: others need not hear of what is over sooner."""
+_LONGEST_S = 3.0
+"""How long an answer is waited for: a disk or a network that hangs gives none."""
 
 _logger = structlog.get_logger(__name__)
 
 
 async def is_reached(journal: Journal) -> bool:
-    """Tell whether the store answers.
+    """Tell whether the store takes writes.
 
     Raises:
-        JournalCorrupted, JournalSealed, JournalTooNew: it does, and this server can never work with it.
+        JournalCorrupted, JournalSealed, JournalTooNew: it answers, and this server can never work with it.
     """
     try:
-        await journal.find("")
+        await _write_nothing(journal)
     except JournalUnavailable as error:
         if not error.passes:
             raise
@@ -32,42 +39,55 @@ async def is_reached(journal: Journal) -> bool:
 
 
 @asynccontextmanager
-async def telling(journal: Journal, tell: Callable[[bool], None], *, reached: bool) -> AsyncIterator[None]:
-    """Tell, while the context lasts, whether runs can be kept here; ``reached`` is what is known at its beginning.
+async def watching_store(journal: Journal, tell: Callable[[bool], None], *, reached: bool) -> AsyncIterator[None]:
+    """Tell, while the context lasts, whenever the store has gone away or takes writes again.
 
-    They can once the store has answered, or has been brought up to this server, unless another process holds it up.
-    What else goes wrong later is not told: no other server could do better, and callers come back to the runs that go
-    on here.
+    A store that takes none is away for whoever begins something, also if it can be read still: a file that is held by
+    a process that is frozen, a database that has become a standby.
     """
+    task = asyncio.create_task(_watch(journal, tell, is_there=reached), name="watch the journal")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
-    async def first_answer() -> None:
-        while True:
-            try:
-                await journal.find("")
-            except JournalUnavailable:
-                await asyncio.sleep(_AGAIN_S)
-            else:
-                _logger.info("journal.reached")
-                return
 
-    async def look_for_ever() -> None:
-        if not reached:
-            await first_answer()
-            tell(True)  # noqa: FBT003 - the only thing that is told
-        told = True
-        while True:
-            await asyncio.sleep(_AGAIN_S)
-            if told is journal.is_held_up:
-                told = not told
-                _logger.warning("journal.held_up" if not told else "journal.let_go")
-                tell(told)
-
-    async with asyncio.TaskGroup() as group:
-        looking = group.create_task(look_for_ever(), name="look whether the journal can be reached")
+async def _watch(journal: Journal, tell: Callable[[bool], None], *, is_there: bool) -> None:
+    clock = asyncio.get_running_loop().time
+    failing_since: float | None = None
+    while True:
+        began = clock()
         try:
-            yield
-        finally:
-            looking.cancel()
+            await _write_nothing(journal)
+        except JournalUnavailable as error:
+            if failing_since is None:
+                failing_since = began
+            elif is_there and clock() - failing_since >= _AWAY_S:
+                _logger.warning("journal.not_reached", detail=error.detail)
+                is_there = False
+                tell(is_there)
+        else:
+            failing_since = None
+            if not is_there:
+                _logger.info("journal.reached")
+                is_there = True
+                tell(is_there)
+        await asyncio.sleep(_PROBE_S if failing_since is None else _AGAIN_S)
+
+
+async def _write_nothing(journal: Journal) -> None:
+    """Ask for a write that changes nothing.
+
+    Raises:
+        JournalUnavailable: the store takes none now.
+    """
+    try:
+        async with asyncio.timeout(_LONGEST_S):
+            await journal.release("", ())
+    except TimeoutError:
+        raise JournalUnavailable(f"the journal has not answered for {_LONGEST_S:g} s") from None
 
 
 class Reachability:

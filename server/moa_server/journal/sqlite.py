@@ -78,10 +78,6 @@ class SqliteJournal:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    @property
-    def is_held_up(self) -> bool:
-        return self._store.is_held
-
     async def submit(self, submission: Submission, owner: str) -> Registered:
         return await self._store.write(lambda db: self._statements.submit(db, submission, owner))
 

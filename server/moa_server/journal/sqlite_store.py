@@ -1,6 +1,7 @@
 """Speaks with an SQLite file: connections, the thread that writes, the schema's steps, and names for what is wrong."""
 
 import asyncio
+import random
 import sqlite3
 import time
 from collections import deque
@@ -17,10 +18,12 @@ from moa_server.journal.reachability import Reachability
 from moa_server.journal.store_errors import JournalCorrupted, JournalFull
 
 _BUSY_S = 2.0
-"""How long an operation waits for another process, whose commits take milliseconds."""
-_HELD_S = 0.05
-"""The same once one has waited in vain: the other process is frozen, and those who wait are told at once."""
-_PAUSE_S = 0.01
+"""How long an operation waits for a lock of the file. Others' commits are over in milliseconds."""
+_HELD_S = 0.1
+"""How long it waits once one has waited in vain: whoever holds the lock is frozen, and callers are to hear of that."""
+_OPENING_S = 10.0
+"""How long the file is waited for before there is anybody to tell: many servers may make it at once."""
+_AGAIN_S = (0.005, 0.02)
 _APPLICATION = 0x6D6F6131
 """``moa1``: tells our file from any other."""
 _NAMED = {
@@ -41,9 +44,12 @@ def named_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _BASE
-        kind, what = _NAMED.get(code, (JournalUnavailable, "cannot be used"))
+        kind, what = _NAMED.get(_code(error), (JournalUnavailable, "cannot be used"))
         raise kind(f"journal {path} {what}: {error}") from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _BASE
 
 
 def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
@@ -61,23 +67,45 @@ def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Change the file to write-ahead mode, which it keeps."""
-    until = time.monotonic() + _BUSY_S
+    # While another process does the same to a new file, or writes to it, SQLite refuses at once: it waits for no lock
+    # that it would have to wait for while it holds one itself.
+    too_late = time.monotonic() + _OPENING_S
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # SQLite itself does not wait here for another process that is about to write, or to change it too.
-            if not _is_busy(error) or time.monotonic() > until:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > too_late:
                 raise
-            time.sleep(_PAUSE_S)
+            time.sleep(random.uniform(*_AGAIN_S))  # noqa: S311 - guards nothing
         else:
             return
 
 
-def _is_busy(error: BaseException) -> bool:
-    """Whether another process held the lock."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _BASE == sqlite3.SQLITE_BUSY
+class LockWait:
+    """How long a connection waits for locks: as long as others' commits may take, but hardly at all while one is held.
+
+    It is held once it was waited for in vain, until it is had.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._is_short = False
+
+    @contextmanager
+    def tried(self) -> Iterator[None]:
+        """Learn from what becomes of an operation that may have to wait for a lock."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._wait(short=_code(error) == sqlite3.SQLITE_BUSY)
+            raise
+        self._wait(short=False)
+
+    def _wait(self, *, short: bool) -> None:
+        if short != self._is_short:
+            seconds = _HELD_S if short else _BUSY_S
+            self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+            self._is_short = short
 
 
 class SqliteStore:
@@ -97,6 +125,7 @@ class SqliteStore:
                 stack.callback(writing.close)
                 self._reading = await asyncio.to_thread(connect, self._path)
                 stack.callback(self._reading.close)
+            self._lock_wait = LockWait(self._reading)
             self._writer = SqliteThread(writing, stack.enter_context(ThreadPoolExecutor(1, "journal-writer")))
             self._reader = stack.enter_context(ThreadPoolExecutor(1, "journal-reader"))
             self._stack = stack.pop_all()
@@ -104,11 +133,6 @@ class SqliteStore:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
-
-    @property
-    def is_held(self) -> bool:
-        """Whether another process holds the lock for so long that it is taken for frozen."""
-        return self._writer.is_held
 
     async def write(self, operation: Operation[_T]) -> _T:
         """Carry an operation out that changes the file, and return what it returned, once it is durable."""
@@ -123,8 +147,13 @@ class SqliteStore:
 
     async def read(self, operation: Operation[_T]) -> _T:
         """Carry an operation out that only reads. In write-ahead mode it waits for no writer."""
+
+        def tried() -> _T:
+            with self._lock_wait.tried():
+                return operation(self._reading)
+
         with named_errors(self._path):
-            return await asyncio.wrap_future(self._reader.submit(operation, self._reading))
+            return await asyncio.wrap_future(self._reader.submit(tried))
 
 
 @dataclass(slots=True)
@@ -139,10 +168,9 @@ class SqliteThread:
     def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
         """Write through a connection that nobody else uses, on a pool of one thread."""
         self._connection = connection
+        self._lock_wait = LockWait(connection)
         self._thread = thread
         self._waiting: deque[_Job] = deque()
-        self.is_held = False
-        """Whether the last commit waited in vain for the lock of another process."""
 
     async def run(self, operation: Operation[_T]) -> _T:
         """Carry an operation out and return what it returned, once it is durable.
@@ -156,33 +184,35 @@ class SqliteThread:
         return result
 
     def _commit_waiting(self) -> None:
-        jobs: list[_Job] = []
-        while self._waiting:
-            jobs.append(self._waiting.popleft())
-        if not jobs:  # an earlier commit has taken them along
+        if not self._waiting:  # an earlier commit has taken them along
             return
         try:
-            # Takes the file's lock now: a transaction that asks for it later may be refused without waiting.
-            self._connection.execute("BEGIN IMMEDIATE")
+            with self._lock_wait.tried():
+                # Takes the file's lock now: a transaction that asks for it later may be refused without waiting.
+                self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:  # noqa: BLE001 - carried to those who wait in the event loop
+            for job in self._taken():
+                _settle(job, error)
+            return
+        jobs = self._taken()  # those too that came while the lock was waited for
+        try:
             outcomes = [self._attempt(job) for job in jobs]
             self._connection.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - carried to those who wait in the event loop
+        except BaseException as error:  # noqa: BLE001 - as above
             if self._connection.in_transaction:  # after some failures SQLite has rolled back by itself
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
-            self._note_held(held=_is_busy(error))
             for job in jobs:
                 _settle(job, error)
         else:
-            self._note_held(held=False)
             for job, outcome in zip(jobs, outcomes, strict=True):
                 _settle(job, outcome)
 
-    def _note_held(self, *, held: bool) -> None:
-        if held != self.is_held:
-            self.is_held = held
-            with suppress(sqlite3.Error):
-                self._connection.execute(f"PRAGMA busy_timeout = {round((_HELD_S if held else _BUSY_S) * 1000)}")
+    def _taken(self) -> list[_Job]:
+        jobs: list[_Job] = []
+        while self._waiting:
+            jobs.append(self._waiting.popleft())
+        return jobs
 
     def _attempt(self, job: _Job) -> object:
         self._connection.execute("SAVEPOINT operation")
@@ -209,30 +239,38 @@ def _settle(job: _Job, outcome: object) -> None:
 def migrate_sqlite(path: Path) -> int:
     """Create the file, or bring its schema up to this server; return the number of the newest step."""
     steps = steps_of("sqlite")
+    newest = steps[-1].number
     with named_errors(path), closing(connect(path)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA busy_timeout = {round(_OPENING_S * 1000)}")
+        connection.execute("BEGIN")
         number, serves = _schema(connection, path)
-        check(max(number, steps[-1].number), serves, steps[-1].number)
-        for step in steps[number:]:
-            for statement in _statements(step.sql):
-                connection.execute(statement)
-            connection.execute("INSERT INTO steps VALUES (?, ?)", (step.number, step.serves))
         connection.execute("COMMIT")
-    return max(number, steps[-1].number)
+        if number < newest:  # else the lock is not asked for: whoever holds it may be frozen
+            connection.execute("BEGIN IMMEDIATE")
+            number, serves = _schema(connection, path)
+            check(max(number, newest), serves, newest)
+            if not number:
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                connection.execute("CREATE TABLE steps (number INTEGER PRIMARY KEY, serves INTEGER NOT NULL)")
+            for step in steps[number:]:
+                for statement in _statements(step.sql):
+                    connection.execute(statement)
+                connection.execute("INSERT INTO steps VALUES (?, ?)", (step.number, step.serves))
+            connection.execute("COMMIT")
+    check(max(number, newest), serves, newest)
+    return max(number, newest)
 
 
 def _schema(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
+    """Return the newest step that was taken, and which servers it serves; of an empty file, zeros."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == _APPLICATION:
+        number, serves = connection.execute("SELECT max(number), max(serves) FROM steps").fetchone()
+        return number, serves
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != _APPLICATION:
-        if tables:
-            raise JournalCorrupted(f"journal {path} is a database of something else")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        connection.execute("CREATE TABLE steps (number INTEGER PRIMARY KEY, serves INTEGER NOT NULL)")
-    number, serves = connection.execute(
-        "SELECT coalesce(max(number), 0), coalesce(max(serves), 0) FROM steps"
-    ).fetchone()
-    return number, serves
+    if tables:
+        raise JournalCorrupted(f"journal {path} is a database of something else")
+    return 0, 0
 
 
 def _statements(sql: str) -> Iterator[str]:

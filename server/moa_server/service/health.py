@@ -28,10 +28,13 @@ class Health(HealthServicer):
     """
 
     def __init__(self) -> None:
-        self._status: dict[str, int] = dict.fromkeys((OVERALL, SERVICE, LIVENESS, READINESS), _SERVING)
+        self._status: dict[str, int] = {LIVENESS: _SERVING}
         self._changed = asyncio.Event()
+        self._is_reached = False
+        self._was_reached = False
         self._is_draining = False
         self._is_closed = False
+        self._set()
 
     async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
         """Return how a part is now."""
@@ -54,23 +57,30 @@ class Health(HealthServicer):
             else:
                 await changed.wait()
 
-    def set_ready(self, ready: bool) -> None:  # noqa: FBT001 - the only thing it is told
-        """Say whether calls can be answered; while the server drains, they cannot."""
-        self._set(_SERVING if ready and not self._is_draining else _NOT_SERVING)
+    def set_journal_reached(self, reached: bool) -> None:  # noqa: FBT001 - the only thing it is told
+        """Say whether the journal takes what calls bring.
+
+        While it does not, probes and balancers hear that work is better sent elsewhere. Callers, who watch the service
+        itself, are kept away only if it never did: later they come back to the runs that go on here, and what can be
+        read is served.
+        """
+        self._is_reached = reached
+        self._was_reached |= reached
+        self._set()
 
     def enter_graceful_shutdown(self) -> None:
         """Say for good that the server takes no more work. It is alive all the same."""
         self._is_draining = True
-        self._set(_NOT_SERVING)
+        self._set()
 
     def close(self) -> None:
         """Let those who watch go."""
         self._is_closed = True
         self._wake()
 
-    def _set(self, status: int) -> None:
-        for part in (OVERALL, SERVICE, READINESS):
-            self._status[part] = status
+    def _set(self) -> None:
+        for part, is_fit in ((OVERALL, self._is_reached), (SERVICE, self._was_reached), (READINESS, self._is_reached)):
+            self._status[part] = _SERVING if is_fit and not self._is_draining else _NOT_SERVING
         self._wake()
 
     def _wake(self) -> None:

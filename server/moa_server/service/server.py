@@ -48,9 +48,9 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    engine: Engine, listening: Listening, limits: Limits, callers: Callers, *, ready: bool = True
+    engine: Engine, listening: Listening, limits: Limits, callers: Callers, *, journal_reached: bool = True
 ) -> AsyncIterator[Serving]:
-    """Serve ``engine`` while the context lasts; then stop in order. Its health says at first whether it is ``ready``.
+    """Serve ``engine`` while the context lasts; then stop in order. Nobody is to come before the journal is reached.
 
     Raises:
         AddressUnavailable: the port is taken, or the address is not this machine's.
@@ -58,7 +58,7 @@ async def serving(
     """
     tls = listening.tls
     health = Health()
-    health.set_ready(ready)
+    health.set_journal_reached(journal_reached)
     admission = Admission(
         callers, most=listening.most_open_calls, certificates=tls is not None and tls.client_ca is not None
     )

@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -17,6 +19,8 @@ from tests.upstream import Upstream
 
 OWNERSHIP_S = 1.0
 PATIENCE_S = 30.0
+_BETWEEN_S = 0.003
+_NO_COMMIT_S = 1.5
 VOICES = ("a", "b", "c", "boss")
 
 
@@ -100,3 +104,26 @@ def freeze(server: Server) -> None:
 
 def thaw(server: Server) -> None:
     server.process.send_signal(signal.SIGCONT)
+
+
+async def freeze_in_a_write(server: Server, path: Path) -> float:
+    """Freeze a server again and again, until it is in the middle of a write to an SQLite file; return since when."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            since = time.monotonic()
+            freeze(server)
+            if await asyncio.to_thread(_is_held, path):
+                return since
+            thaw(server)
+            await asyncio.sleep(_BETWEEN_S)
+
+
+def _is_held(path: Path) -> bool:
+    """Tell whether somebody keeps the file's lock for longer than commits take."""
+    with closing(sqlite3.connect(path, timeout=_NO_COMMIT_S, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+    return False

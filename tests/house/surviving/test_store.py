@@ -1,28 +1,19 @@
 """A store that is down, comes back, or is not for this server."""
 
 import asyncio
-import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from subprocess import PIPE
-from typing import Any
 
-import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from moa import JournalUnavailable, Unreachable, requests
+from moa import JournalUnavailable
 from moa.v1.error_pb2 import ERROR_REASON_DEADLINE_EXCEEDED
-from moa.v1.moa_service_pb2 import LayerResultRequest
-from moa.v1.moa_service_pb2_grpc import MoaServiceStub
 from moa_server.journal import sqlite_store
-from tests.house.health import health, health_changes
+from tests.house.health import health_of, until
 from tests.house.servers import refused, write
-from tests.house.surviving.fleet import PATIENCE_S, Fleet, configuration
+from tests.house.surviving.fleet import Fleet, configuration
 from tests.house.surviving.watcher import Watcher, check_whole, kept, kind
 from tests.journal.postgres import Postgres
 from tests.upstream import Speech, Stage
@@ -31,18 +22,6 @@ from tests.upstream import Speech, Stage
 pytestmark = pytest.mark.timeout(180)
 
 ANSWER = Speech(tokens=80, token_s=0.05)
-
-
-async def health_of(target: str) -> int:
-    async with grpc.aio.insecure_channel(target) as channel:
-        return await health(channel)
-
-
-async def until(target: str, wanted: int) -> None:
-    async with asyncio.timeout(PATIENCE_S), grpc.aio.insecure_channel(target) as channel:
-        async for status in health_changes(channel):
-            if status == wanted:
-                return
 
 
 async def test_tokens_flow_while_the_store_is_dead_and_the_run_ends_when_it_is_back(
@@ -62,7 +41,8 @@ async def test_tokens_flow_while_the_store_is_dead_and_the_run_ends_when_it_is_b
         await fleet.upstream.wait_for(lambda: not fleet.upstream.open_calls)
         await caller.seen(lambda event: event.answer_delta.text.endswith("word79 "))
         assert len(caller.events) > before
-        assert await health_of(fleet.servers[0].target) == HealthCheckResponse.SERVING
+        await until(fleet.servers[0].target, HealthCheckResponse.NOT_SERVING, "moa.readiness")
+        assert await health_of(fleet.servers[0].target, "moa.v1.MoaService") == HealthCheckResponse.SERVING
         await asyncio.to_thread(house_postgres.start)
         end = await caller.end()
         assert (end.epoch, end.run_succeeded.answer.text) == (1, ANSWER.whole())
@@ -168,66 +148,3 @@ def test_a_key_file_without_keys_is_refused_in_one_line(tmp_path: Path) -> None:
     journal = {"sqlite": {"path": "runs.db"}, "encryption": {"keys": {"file": "keys"}}}
     (line,) = refused(write(tmp_path, configuration("http://127.0.0.1:1/v1", journal)))
     assert line.startswith("journal.encryption.keys.file: ")
-
-
-def stub_of(channel: grpc.aio.Channel) -> Any:  # noqa: ANN401 - of either kind of channel
-    return MoaServiceStub(channel)
-
-
-HOLDER = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def frozen_in_a_write(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a process that shares the file frozen between the beginning and the end of a write."""
-    with subprocess.Popen([sys.executable, "-c", HOLDER, path], stdin=PIPE, stdout=PIPE) as held:
-        try:
-            assert held.stdout is not None
-            assert held.stdout.readline() == b"held\n"
-            held.send_signal(signal.SIGSTOP)
-            yield held
-        finally:
-            held.kill()
-
-
-@pytest.mark.parametrize("ending", [signal.SIGCONT, signal.SIGKILL])
-async def test_a_process_frozen_in_a_write_takes_the_others_out_of_service_until_it_goes_on_or_is_killed(
-    sqlite_fleet: Fleet, ending: signal.Signals
-) -> None:
-    fleet = sqlite_fleet
-    for name in ("a", "b", "c"):
-        fleet.upstream.script(name, Speech(f"what {name} proposes"))
-    fleet.upstream.script("boss", Speech("short"), ANSWER, Speech("served again"))
-    (server,) = await fleet.start(1)
-    client, asked = await fleet.client(), requests.query("hello", {"mixture": "alone", "request_id": "again"})
-    before = await client.query("hello", mixture="panel")
-    async with Watcher(client.synthesize("hello", mixture="alone")) as caller:
-        await caller.seen("answer_delta", 3)
-        with frozen_in_a_write(fleet.folder / "runs.db") as held:
-            # The first try is told why; when it is repeated, the server has let its callers know that it is not fit.
-            with pytest.raises((JournalUnavailable, Unreachable)):
-                await client.query("hello", mixture="alone", request_id="again", timeout=20)
-            await until(server.target, HealthCheckResponse.NOT_SERVING)
-            async with grpc.aio.insecure_channel(server.target) as channel:
-                with pytest.raises(grpc.aio.AioRpcError) as told:
-                    await stub_of(channel).Query(asked)
-                assert told.value.code() is grpc.StatusCode.UNAVAILABLE
-                read = await stub_of(channel).LayerResult(LayerResultRequest(run_id=before.run.run_id))
-                assert read.layer == before.layers[0], "what is there can be read"
-            await caller.seen(lambda event: event.answer_delta.text.endswith("word79 "))
-            held.send_signal(ending)
-            assert held.stdin is not None
-            held.stdin.close()
-            await until(server.target, HealthCheckResponse.SERVING)
-        end = await caller.end()
-        assert (end.epoch, end.run_succeeded.answer.text) == (1, ANSWER.whole())
-        check_whole(caller.events, await kept(client, caller.run_id))
-    served = await client.query("hello", mixture="alone", request_id="again")
-    assert served.answer.text == "served again"
-    assert len(fleet.upstream.calls) == 6
