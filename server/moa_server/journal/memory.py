@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import islice
 from typing import Self
 
@@ -36,7 +35,7 @@ class _Run:
     events: list[Event] = field(default_factory=list)
     last_sequence: int = 0
     bytes: int = 0
-    ended: datetime | None = None
+    ended: float | None = None
     watched: float = float("-inf")
     has_content: bool = True
 
@@ -49,7 +48,6 @@ class MemoryJournal:
     """A journal for one process, bounded by its retention."""
 
     is_shared = False
-    is_held_up = False
 
     def __init__(
         self,
@@ -220,7 +218,7 @@ class MemoryJournal:
         run.bytes += sum(size_of(event.fact) for event in events)
         state, usage = outcome(events)
         if state is not RunState.RUNNING:
-            run.record, run.ended = replace(run.record, state=state, usage=usage), self._clock.now()
+            run.record, run.ended = replace(run.record, state=state, usage=usage), self._monotonic()
             run_id = run.record.run_id
             self._running.pop(run_id)
             self._cancels.pop(run_id, None)
@@ -252,7 +250,7 @@ class MemoryJournal:
     def _is_older(self, run: _Run, age_s: float | None) -> bool:
         if age_s is None or run.ended is None:
             return False
-        return (self._clock.now() - run.ended).total_seconds() > age_s
+        return self._monotonic() - run.ended > age_s
 
     def _drop_content(self, run: _Run) -> None:
         run.has_content = False

@@ -264,6 +264,8 @@ class SqliteStatements:
         is_of_this_boot = row["boot"] != "" and row["boot"] == self._boot
         age_s = self._monotonic() - row["began"] if is_of_this_boot else (self._clock.now() - created).total_seconds()
         unwatched_s = self._monotonic() - row["watched"] if row["watched"] is not None else float("inf")
+        if unwatched_s < 0:  # from before the machine was started anew, as with renewals
+            unwatched_s = float("inf")
         known = {**dict(row), "created": created, "age_s": age_s, "unwatched_s": unwatched_s, "after_loss": False}
         return rules.Row.of(known)
 
