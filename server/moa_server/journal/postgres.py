@@ -1,11 +1,14 @@
 """Keeps runs in PostgreSQL, which any number of servers share. Only its clock counts."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
+
+import structlog
 
 from moa_server.domain.errors import JournalUnavailable, ResumePointExpired
 from moa_server.domain.event import Cursor, Event
@@ -21,12 +24,15 @@ from moa_server.journal.followers import Followers, in_background
 from moa_server.journal.kind import JournalKind
 from moa_server.journal.postgres_store import PostgresStore, migrate_postgres, payloads
 from moa_server.journal.reachability import Reachability
+from moa_server.journal.store_clock import StoreClock
 
 _LOOK_S = 0.5
 _LOOK_ALONE_S = 0.2
 """Where no hints can be heard."""
 _TRIES = 3
 _PIECES = 100
+
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,6 @@ class PostgresJournal:
     """A journal in PostgreSQL. Enter it before use; the store need not be there then."""
 
     is_shared = True
-    is_held_up = False
 
     def __init__(
         self,
@@ -69,6 +74,8 @@ class PostgresJournal:
         self._health = health or Reachability(ownership_s)
         self._apart = partial(PostgresStore, dsn, transaction_pooling=transaction_pooling, operation_s=operation_s)
         self._store = self._apart(self._health)
+        self._clock = StoreClock(time.monotonic)
+        self._was_settled = False
         self._followers = Followers()
         self._stack = AsyncExitStack()
         self._doubtful_until = float("-inf")
@@ -147,8 +154,8 @@ class PostgresJournal:
             await self.release(owner, [*self._to_release])
             self._to_release.clear()
         known = ([*self._unwritten], SUSPECT, trial, [*self._left])
-        terms = (self._health.is_settled, self._ownership_s, is_in_doubt, *known)
         try:
+            terms = (await self._can_tell_silence(), self._ownership_s, is_in_doubt, *known)
             rows = await self._store.fetch(sql.CLAIM, owner, limit, *terms)
         except JournalUnavailable:
             # The claim may have been made all the same: its runs would be nobody's for as long as their owner lives.
@@ -222,6 +229,20 @@ class PostgresJournal:
         if not gone:
             await self._store.fetch(sql.PURGE_OWNERS)
         return len(gone)
+
+    async def _can_tell_silence(self) -> bool:
+        """Return whether an owner's silence tells of the owner, and not of the store, nor of a clock set forward."""
+        asked = self._clock.asked()
+        ((told,),) = await self._store.fetch(sql.CLOCK)
+        if self._clock.was_set(told, asked):
+            _logger.warning("journal.clock_set")
+            self._health.failed()
+        is_settled = self._health.is_settled
+        if is_settled and not self._was_settled:
+            # By now whoever lives has renewed; an owner whose last renewal lies ahead died before it was set back.
+            await self._store.fetch(sql.SILENCE_AHEAD)
+        self._was_settled = is_settled
+        return is_settled
 
     async def _take(self, owner: str, appends: Sequence[Append], cancelled: dict[str, str]) -> set[tuple[str, int]]:
         """Write what follows directly on what is there; return which runs were written, and up to where."""

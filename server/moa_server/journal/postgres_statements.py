@@ -179,3 +179,7 @@ WITH fallen AS (
 DELETE FROM moa_owners WHERE renewed < clock_timestamp() - interval '1 day'
   AND NOT EXISTS (SELECT FROM moa_runs WHERE moa_runs.owner = moa_owners.owner AND state = 'running')
 """
+
+CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
+SILENCE_AHEAD = "UPDATE moa_owners SET renewed = '-infinity' WHERE renewed > clock_timestamp()"
