@@ -17,12 +17,14 @@ from tests.house.surviving.chaos import Outcome, Plan, breaks, hand_overs, outag
 from tests.house.surviving.fleet import Fleet, fleet_on
 from tests.house.surviving.poison import HELD_EXIT, Dose, Effect, poisoned
 from tests.house.surviving.sealing import sealed
+from tests.house.surviving.store_faults import Held, frozen_in_writes, killed_store
 from tests.journal.postgres import Postgres
 
 _OWNERSHIP_S = 3.0
 _DEAD_S = 8.0
 _STOPS = 5
 _MOST_BEATS = 3
+_STORE_FAULTS = 4
 _STORES = ("postgres", "sqlite")
 
 
@@ -76,6 +78,24 @@ def _handed_over(store: str, runs: int, times: int, outcome: Outcome) -> bool:
     return outcome.answered == runs and not outcome.paid_again and outcome.adopted == runs * times
 
 
+async def _store_taken(fleet: Fleet, server: Postgres | None, plan: Plan) -> bool:
+    """Take the store itself away under the runs; print what came of it, and return whether all is as it has to be."""
+    if server is not None:
+        outcome = await survive(fleet, plan, killed_store(server))
+        is_sound = _told("postgres, the database killed and started again", plan, outcome)
+    else:
+        held = Held()
+        outcome = await survive(fleet, plan, frozen_in_writes(fleet.folder / "runs.db", held))
+        is_sound = _told("sqlite, servers frozen in a write to the file, then awake or killed", plan, outcome)
+        _say(f"  others that told their callers so   {held.told} of {held.others}")
+        _say(f"  others that turned unready, and ready again   {len(held.ready_s)} of {held.others}")
+        _times("unready after", held.unready_s, 5.0)
+        _times("ready again after", held.ready_s, 2.0)
+        is_sound &= held.told == held.others == len(held.unready_s) == len(held.ready_s)
+    _say(f"  the most that a call was paid   {outcome.most_paid} times (wanted: at most 2)")
+    return is_sound and outcome.most_paid <= 2
+
+
 def _times(name: str, seconds: Sequence[float], most_s: float) -> None:
     ordered = sorted(seconds)
     p50, p95 = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
@@ -113,6 +133,9 @@ async def _all(stores: Sequence[str], runs: int, faults: int, seed: int) -> bool
         async with _fleet(store) as (fleet, _):
             outcome = await hand_overs(fleet, _OWNERSHIP_S, runs=20, times=_STOPS, token_s=0.4)
             sound &= _handed_over(store, 20, _STOPS, outcome)
+        async with _fleet(store) as (fleet, server):
+            plan = Plan(runs, min(faults, _STORE_FAULTS), ownership_s=_OWNERSHIP_S, seed=seed)
+            sound &= await _store_taken(fleet, server, plan)
     return sound
 
 

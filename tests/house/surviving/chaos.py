@@ -5,13 +5,13 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from socket import socket
 from typing import Any, TypedDict, Unpack
 
-from moa import AsyncClient
+from moa import AsyncClient, JournalUnavailable
 from moa.v1.event_pb2 import Event
 from tests.house.servers import Server
 from tests.house.surviving.fleet import Fleet, freeze, thaw
@@ -24,6 +24,7 @@ LAYERS = (("p0", "p1", "p2", "p3"), ("p4", "p5", "p6", "p7"), ("p8", "p9", "p10"
 CALLS = 12
 _SERVERS = 3
 _TOKENS = 15
+_ASK_AGAIN_S = 0.5
 _MARK = re.compile(r"question (\d+)!")
 
 
@@ -89,6 +90,11 @@ class Outcome:
         return sum(story.paid_again() for story in self.stories)
 
     @property
+    def most_paid(self) -> int:
+        """How often a call was paid that was paid most often."""
+        return max(self.completed.values(), default=0)
+
+    @property
     def completed_again(self) -> int:
         return sum(times - 1 for times in self.completed.values())
 
@@ -128,6 +134,10 @@ class House:
         return await self.fleet.stack.enter_async_context(AsyncClient(f"ipv4:{addresses}", timeout=180))
 
 
+Faults = Callable[[House, Plan, random.Random], Coroutine[Any, Any, tuple[int, int]]]
+"""Does what is to be survived; returns how many kills and freezes it was."""
+
+
 class Furnishing(TypedDict, total=False):
     """What may be said of a house."""
 
@@ -147,15 +157,18 @@ async def house_on(
     yield house
 
 
-async def survive(fleet: Fleet, plan: Plan) -> Outcome:
-    """Carry the runs out under the faults, and return what came of them."""
+async def survive(fleet: Fleet, plan: Plan, faults_of: Faults | None = None) -> Outcome:
+    """Carry the runs out under the faults, those of servers unless others are given; return what came of them."""
     chance = random.Random(plan.seed)
     async with house_on(fleet, plan.ownership_s, plan.token_s) as house:
         client = await house.client()
         began = time.monotonic()
-        faults = asyncio.create_task(_faults(house, plan, chance))
+        faults = asyncio.create_task((faults_of or _faults)(house, plan, chance))
         seen = await asyncio.gather(
-            *(asked(client, number, chance.uniform(0, plan.faults)) for number in range(plan.runs))
+            *(
+                asked(client, number, chance.uniform(0, plan.faults), request_id=f"request {number}")
+                for number in range(plan.runs)
+            )
         )
         took_s = time.monotonic() - began
         kills, freezes = await faults
@@ -174,11 +187,21 @@ async def stories_of(client: AsyncClient, seen: Sequence[tuple[str, list[Event]]
 async def asked(
     client: AsyncClient, number: int, after_s: float, more: str = "", request_id: str = ""
 ) -> tuple[str, list[Event]]:
-    """Ask after a while; return which run it is, and all that came."""
+    """Ask after a while; return which run it is, and all that came.
+
+    What was refused because the journal was away is asked again, by its own id if it has one.
+    """
     await asyncio.sleep(after_s)
-    async with client.synthesize(f"question {number}!{more}", mixture="deep", request_id=request_id) as stream:
-        events = [event async for event in stream]
-        return stream.run_id, events
+    while True:
+        async with client.synthesize(f"question {number}!{more}", mixture="deep", request_id=request_id) as stream:
+            try:
+                events = [event async for event in stream]
+            except JournalUnavailable:
+                if stream.run_id or not request_id:  # a run that was begun is not to be lost sight of
+                    raise
+                await asyncio.sleep(_ASK_AGAIN_S)
+            else:
+                return stream.run_id, events
 
 
 async def _faults(house: House, plan: Plan, chance: random.Random) -> tuple[int, int]:
