@@ -138,6 +138,8 @@ class DenseTokenizer:
 
 def _plainly(word: str) -> int:
     letters = sum(character.isalpha() for character in word)
+    if letters < sum(character.isalnum() for character in word):
+        return len(word)  # the mark of a run, which is hexadecimal
     return ceil(letters / _PLAIN) + len(word) - letters
 
 
