@@ -10,6 +10,7 @@ import pytest
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import JournalUnavailable, ModelStreamCut, ModelTimeout
 from moa_server.domain.event import (
+    BEGINNING,
     AgentStarted,
     AnswerDelta,
     CancelledBy,
@@ -29,7 +30,7 @@ from moa_server.domain.ports import Append, CallTerms, Written
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.usage import Budget, Certainty, Price, Usage
 from tests.engine.facts import cancelled, ended, facts, failed, one_by_one, succeeded
-from tests.engine.fakes import Asked, FakeModel, failing, once, saying, silent, spec, user
+from tests.engine.fakes import Asked, FakeModel, Script, failing, once, saying, silent, spec, user
 from tests.engine.houses import OWNERSHIP_S, House, OpenHouse, ownership
 from tests.engine.journals import CutOff, LosesTheFirstAnswer, SharedJournal
 
@@ -253,6 +254,28 @@ async def test_a_lost_call_is_charged_its_worst_case_and_the_run_goes_on_within_
     way.cut.set()
     end = succeeded(await two.events(run.run_id))
     assert (end.usage.calls, end.usage.cost_nanousd) == (2, None)
+
+
+async def test_under_a_budget_a_call_is_made_once_the_journal_knows_of_it(open_house: OpenHouse) -> None:
+    """So that whoever takes the run over counts it, however soon its owner is lost."""
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    known: dict[str, bool] = {}
+
+    def looking(agent: str) -> Script:
+        async def script(asked: Asked) -> None:
+            events = await journal.read(asked.terms.run_id, BEGINNING, 1000)
+            begun = [event.fact.agent for event in events if isinstance(event.fact, AgentStarted)]
+            known[agent] = agent in begun
+            asked.say(agent)
+
+        return script
+
+    models = {agent: FakeModel(spec(agent), looking(agent)) for agent in ("a", "b", "boss")}
+    house = await open_house(
+        models, [["a", "b"]], journal=journal, ownership=ownership("one"), budget=Budget(tokens=100_000)
+    )
+    assert succeeded(await house.carried()).answer.text == "boss"
+    assert known == {"a": True, "b": True, "boss": True}
 
 
 async def test_a_lost_call_counts_against_the_budget(open_house: OpenHouse) -> None:

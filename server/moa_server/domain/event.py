@@ -173,7 +173,8 @@ Fact = (
 )
 
 SHOWN_AT_ONCE = (RunStarted, LayerStarted, AgentStarted, ProposalDelta, AnswerDelta)
-"""Facts a watcher may see before they are durable: losing them loses nothing that was paid for or acknowledged."""
+"""Facts a watcher may see before they are durable: losing them loses nothing that was acknowledged. A run with a budget
+calls no agent before its ``AgentStarted`` is durable."""
 
 
 @dataclass(frozen=True, slots=True)

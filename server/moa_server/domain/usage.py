@@ -102,6 +102,11 @@ class Budget:
     time_s: PositiveSeconds | None = None
     """From the start of the run."""
 
+    @property
+    def limits_use(self) -> bool:
+        """Whether it limits more than time."""
+        return (self.calls, self.tokens, self.cost_nanousd) != (None, None, None)
+
     def tightened(self, other: "Budget") -> "Budget":
         """Return the smaller of each limit."""
         return Budget(

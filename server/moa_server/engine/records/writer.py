@@ -82,6 +82,12 @@ class Writer:
         while not self.may_spend:
             await self._renewal.wait()
 
+    async def until_known(self, log: RunLog) -> None:
+        """Wait until whoever takes a run over would know all that was told of it, where the journal is shared."""
+        if self._journal.is_shared:
+            self.note(log, urgent=True)
+            await log.durable()
+
     @property
     def least_renewal_s(self) -> float:
         """After which the ownership is renewed at the latest, also by a submission."""

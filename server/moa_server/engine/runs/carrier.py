@@ -14,7 +14,6 @@ from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
 from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.strategy import Call, Decision, Layer, Strategy
-from moa_server.domain.usage import Budget
 from moa_server.engine.records.history import History
 from moa_server.engine.runs.answer_fallback import answer_layer, best_stand_in
 from moa_server.engine.runs.layer import Given, OpenLayer
@@ -137,7 +136,7 @@ class Carrier:
         run, plan, rules = self.run, self.run.plan, self.run.plan.rules
         if run.deadline <= asyncio.get_running_loop().time():
             raise DeadlineExceeded("no time was left for the next layer")
-        if plan.budget != Budget(time_s=plan.budget.time_s):
+        if plan.budget.limits_use:
             # Where more than time is limited, no retry of this layer takes what those after it were planned to use.
             stages = self.strategy.outlined(plan.roster, self.strategy.read(plan.options), rules)
             run.spending.keep(run.bounds.to_come(plan, stages, index))

@@ -110,6 +110,9 @@ class Turn:
         while True:
             # While the journal is out another server may have the run: nothing is paid for twice.
             self._in_doubt = True
+            if self._run.plan.budget.limits_use:
+                # A call that the journal does not know of is not counted by the next owner, who would spend it again.
+                await writer.until_known(self._run.log)
             await writer.until_it_may_spend()
             self._in_doubt = False
             try:
