@@ -1,7 +1,7 @@
 """Lets the agents of one layer answer side by side, and closes the layer by its quorum."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -82,15 +82,7 @@ class OpenLayer:
         # An answer that declines is the answer; of references, refusals are left out while enough others hold.
         kept, declined = sift(proposals, len(proposals) if self._layer.answers else self._needed())
         failures = (*failures, *declined)
-        missed = [degradation_of(failure, self._index) for failure in failures]
-        unasked = (call.agent.name for at, call in enumerate(self._layer.calls) if at not in self._outcomes)
-        missed += [
-            Degradation(DegradationReason.STRAGGLER_CUT, f"{agent} was not asked again", self._index, agent)
-            for agent in unasked
-            if agent not in {told.agent for told in self._degradations}
-        ]
-        if self._is_settled():  # then a call that was cut was not missed
-            missed = [one for one in missed if one.reason is not DegradationReason.STRAGGLER_CUT]
+        missed = self._missed(failures)
         for degradation in missed:
             self._run.degrade(degradation)
         return LayerResult(
@@ -105,6 +97,19 @@ class OpenLayer:
             end,
             self._quorum or len(self._layer.calls),
         )
+
+    def _missed(self, failures: Iterable[AgentFailure]) -> list[Degradation]:
+        """Return what is less than planned, now that no more comes."""
+        missed = [degradation_of(failure, self._index) for failure in failures]
+        unasked = (call.agent.name for at, call in enumerate(self._layer.calls) if at not in self._outcomes)
+        missed += [
+            Degradation(DegradationReason.STRAGGLER_CUT, f"{agent} was not asked again", self._index, agent)
+            for agent in unasked
+            if agent not in {told.agent for told in self._degradations}
+        ]
+        if self._is_settled():  # then a call that was cut was not missed
+            return [one for one in missed if one.reason is not DegradationReason.STRAGGLER_CUT]
+        return missed
 
     async def _until_closed(self, tasks: set[asyncio.Task[None]]) -> LayerEnd:
         """Wait until all are done, or the matter is settled, or the quorum's grace is over, and return which."""
