@@ -11,6 +11,7 @@ SETUP := .venv/.setup
 MODEL := .venv/.model
 KUBECTL := .venv/.kubectl
 CHECKOV := .venv/.checkov
+MUTANTS := .venv/.mutants
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c $(PINS)/constraints.txt
 
 # The tools of .venv come first: protoc finds its plug-in on the path.
@@ -21,7 +22,7 @@ ASK ?= Why do several heads often know more than one?
 ARGS ?=
 export ASK
 
-.PHONY: help setup demo run generate format lint types test coverage check check-long pythons bench chaos clean \
+.PHONY: help setup demo run generate format lint types test coverage check check-long pythons bench chaos mutants clean \
   format-check protos
 
 help: ## List the tasks
@@ -57,6 +58,12 @@ $(KUBECTL): $(PINS)/k8s.txt $(SETUP)
 $(CHECKOV): $(PINS)/checkov.txt $(SETUP)
 	@$(BIN)/python -m venv .venv/checkov
 	@.venv/checkov/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r $(PINS)/checkov.txt
+	@touch $@
+
+# In a folder of its own, which is on the path of `make mutants` alone.
+$(MUTANTS): $(PINS)/mutants.txt $(SETUP)
+	@rm -rf .venv/mutants
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --target .venv/mutants -r $(PINS)/mutants.txt
 	@touch $@
 
 demo: $(if $(OPENAI_BASE_URL),$(SETUP),$(MODEL)) ## Ask a question of a mixture of small local models and show every layer (ASK="...")
@@ -133,6 +140,9 @@ bench: $(SETUP) ## Measure the server beside its peers (ARGS="overhead")
 chaos: $(SETUP) ## Kill, freeze, hold and stop servers under many runs, on every store (ARGS="sqlite --runs 20")
 	@$(BIN)/python -m tests.house.surviving $(ARGS)
 
+mutants: $(MUTANTS) ## Change the code where it matters most and say what no test notices (ARGS="spending quorum")
+	@PYTHONPATH=$(CURDIR)/.venv/mutants $(BIN)/python -m tests.mutants $(ARGS)
+
 clean: ## Remove .venv and every cache
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis build dist .coverage*
+	@rm -rf .venv .mutants .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis build dist .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,119 @@
+"""Changes the code that holds money, deadlines, ownership, cancelling and resume; says which changes no test notices.
+
+Ends badly when a mutant lives that `explained.toml` does not explain. Name files to look at these alone.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mutmut import __main__ as mutmut
+from mutmut.mutation import mutators
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.stats import status_by_exit_code
+
+from tests.mutants.operators import OPERATORS
+
+_ROOT = Path(__file__).parent.parent.parent
+_PLACE = _ROOT / ".mutants"
+_EXPLAINED = Path(__file__).parent / "explained.toml"
+_PROCESSES = 2
+_LIVES = {"survived", "no tests"}
+
+
+class Change(NamedTuple):
+    """What a mutant is known by, wherever its line moves to."""
+
+    where: str
+    was: str
+    becomes: str
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command
+
+
+def _lay_out() -> None:
+    """Lay the distributions and their tests side by side, as mutmut wants them: a file's place is its import path."""
+    shutil.rmtree(_PLACE, ignore_errors=True)
+    _PLACE.mkdir()
+    ignored = shutil.ignore_patterns("__pycache__")
+    for source in ("server/moa_server", "clients/python/moa", "tests"):
+        shutil.copytree(_ROOT / source, _PLACE / Path(source).name, ignore=ignored)
+    shutil.copy2(_ROOT / "pyproject.toml", _PLACE)
+
+
+def _change(diff: str, where: str) -> Change:
+    lines = [line for line in diff.splitlines() if not line.startswith(("---", "+++", "@@"))]
+    was, becomes = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+    return Change(where, was, becomes)
+
+
+def _explained() -> dict[Change, str]:
+    entries = tomllib.loads(_EXPLAINED.read_text()).get("mutant", [])
+    return {Change(entry["where"], entry["was"], entry["becomes"]): entry["reason"] for entry in entries}
+
+
+def _where(name: str) -> str:
+    """Return `room.file.Class.method` of mutmut's name for a mutant."""
+    path, _, function = name.partition("__mutmut_")[0].rpartition(".")
+    return f"{path}.{function.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}"
+
+
+def _told(wanted: Sequence[str]) -> bool:
+    """Print a table and write the survivors down; return whether each of them is explained."""
+    explained, met = _explained(), set[Change]()
+    tables: dict[str, Counter[str]] = defaultdict(Counter)
+    unexplained = list[tuple[Change, str]]()
+    mutants, _ = mutmut.collect_source_file_mutation_data(mutant_names=wanted)
+    for file, name, exit_code in mutants:
+        table, status = tables[str(file.path)], status_by_exit_code[exit_code]
+        table["mutants"] += 1
+        if status not in _LIVES:
+            table["timed out" if status == "timeout" else "killed"] += 1
+            continue
+        diff = get_diff_for_mutant(name, path=file.path)
+        change = _change(diff, _where(name))
+        met.add(change)
+        if change in explained:
+            table["explained"] += 1
+        else:
+            table["survived"] += 1
+            unexplained.append((change, f"# {name}: {status}\n{diff}"))
+    columns = ("mutants", "killed", "timed out", "explained", "survived")
+    _say("\n" + " " * 44 + "".join(f"{column:>11}" for column in columns))
+    for path, table in [*sorted(tables.items()), ("all", sum(tables.values(), Counter[str]()))]:
+        _say(f"{path:44}" + "".join(f"{table[column]:11}" for column in columns))
+    (_PLACE / "survivors.diff").write_text("\n".join(diff for _, diff in unexplained))
+    for change, _ in unexplained:
+        _say(f"\n[[mutant]]\nwhere = \"{change.where}\"\nwas = '{change.was}'\nbecomes = '{change.becomes}'")
+    for change in explained.keys() - met if not wanted else ():
+        _say(f"\nexplained, but killed or gone: {change.where}: {change.was}")
+    return not unexplained
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("files", nargs="*", help="names of files, such as spending")
+    wanted = [f"*.{name}.x*" for name in parser.parse_args().files]
+    os.nice(10)
+    _lay_out()
+    os.chdir(_PLACE)
+    mutators.mutation_operators[:] = OPERATORS
+    began = time.monotonic()
+    mutmut._run(wanted, _PROCESSES)  # noqa: SLF001 - what `mutmut run` calls, with operators of our own
+    sound = _told(wanted)
+    used = sum(os.times()[:4])
+    _say(f"\n{time.monotonic() - began:.0f} s, {used:.0f} s of CPU; survivors: .mutants/survivors.diff")
+    sys.exit(not sound)
+
+
+if __name__ == "__main__":
+    main()
