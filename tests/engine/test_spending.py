@@ -1,5 +1,7 @@
 """No run spends more than its budget."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,59 @@ def test_what_is_kept_for_planned_calls_is_not_had_by_others() -> None:
 def test_a_call_of_unknown_price_cannot_be_kept_within_a_limit_of_money() -> None:
     with pytest.raises(BudgetExceeded):
         Spending(Budget(cost_nanousd=10**9)).reserve(Usage(calls=1, cost_nanousd=None))
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit"),
+    [(Budget(calls=1), "calls"), (Budget(tokens=39), "tokens"), (Budget(cost_nanousd=199), "cost_nanousd")],
+)
+def test_the_limit_that_stops_a_call_is_named_with_what_it_allows(budget: Budget, limit: str) -> None:
+    spending = Spending(budget)
+    spending.reserve(WORST)
+    with pytest.raises(BudgetExceeded) as told:
+        spending.reserve(WORST)
+    assert told.value.metadata == {"limit": limit, "allowed": str(getattr(budget, limit))}
+
+
+def test_a_budget_can_be_used_up_to_the_last_of_it() -> None:
+    spending = Spending(Budget(calls=2, tokens=40, cost_nanousd=200))
+    spending.reserve(WORST)
+    spending.reserve(WORST)
+
+
+def test_what_was_spent_lost_and_set_aside_before_counts_from_the_beginning() -> None:
+    budget = Budget(calls=3, tokens=60, cost_nanousd=300)
+    past = {"spent": WORST, "lost": WORST, "set_aside": Usage(0, 10, 10, cost_nanousd=100)}
+    for left_out in past:
+        Spending(budget, **{name: usage for name, usage in past.items() if name != left_out}).reserve(WORST)
+    with pytest.raises(BudgetExceeded):
+        Spending(budget, **past).reserve(WORST)
+
+
+def test_a_call_that_was_lost_is_told_as_made_and_of_unknown_use() -> None:
+    assert Spending(Budget(), spent=WORST, lost=WORST + WORST).spent == WORST + Usage.unknown(2)
+
+
+def test_what_may_have_been_used_is_told_count_by_count() -> None:
+    spending = Spending(Budget())
+    worst = Usage(1, 10, 20, cost_nanousd=100)
+    spending.reserve(worst)
+    assert spending.settle(worst, Usage(1, 4, 5, certainty=Certainty.ESTIMATED, cost_nanousd=30)) == Usage(
+        0, 6, 15, cost_nanousd=70
+    )
+    spending.reserve(worst)
+    over = Usage(2, 11, 21, certainty=Certainty.ESTIMATED, cost_nanousd=101)
+    assert spending.settle(worst, over) == Usage(), "never less than nothing"
+    spending.reserve(replace(worst, cost_nanousd=None))
+    unpriced = Usage(1, 10, 20, certainty=Certainty.ESTIMATED, cost_nanousd=None)
+    assert spending.settle(replace(worst, cost_nanousd=None), unpriced) == Usage()
+
+
+def test_a_call_whose_use_is_known_gives_all_the_rest_back() -> None:
+    spending = Spending(Budget(tokens=25))
+    spending.reserve(WORST)
+    assert spending.settle(WORST, Usage(1, 1, 1)) == Usage()
+    spending.reserve(WORST)
 
 
 def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
