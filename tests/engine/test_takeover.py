@@ -375,7 +375,7 @@ async def test_what_was_told_to_be_less_than_planned_is_kept_by_the_next_owner(o
     panel = [["a"], ["b", "c"]]
     first = {
         "a": FakeModel(spec("a"), wordy),
-        "b": FakeModel(spec("b", window=400)),
+        "b": FakeModel(spec("b", window=500)),
         "c": stuck,
         "boss": FakeModel(spec("boss")),
     }
