@@ -1,11 +1,13 @@
 """What follows a break, by an injected clock."""
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
 
 import moa
 from moa.errors import MoaError
 from moa.resume import PATIENCE, Resume
+from moa.silence import BEATS, SPREAD, STARTING, WATCHING
 from moa.status import Status
 from moa.terms import Deadline
 from moa.testing import answered, numbered
@@ -77,6 +79,32 @@ def test_a_message_without_events_is_progress_and_moves_nothing() -> None:
     made.delay(CUT)
 
 
+def test_the_first_message_of_each_call_tells_how_long_silence_may_last() -> None:
+    def heard(period_s: int) -> float | None:
+        list(made.accept(WatchRunResponse(run_id="7f3", heartbeat_period=Duration(seconds=period_s))))
+        return made.silence.seconds
+
+    made = resume()
+    assert made.begin() is None
+    assert made.silence.seconds == STARTING + SPREAD
+    assert heard(2) == BEATS * 2 + SPREAD
+    assert heard(0) == BEATS * 2 + SPREAD, "the others tell nothing"
+    assert made.begin() == WatchRunRequest(run_id="7f3")
+    assert made.silence.seconds == WATCHING + SPREAD
+    assert heard(1) == BEATS + SPREAD
+
+
+def test_a_new_event_ends_the_patience_with_a_server_that_fell_silent_and_an_old_one_does_not() -> None:
+    made, first = attached(), numbered(answered("42"))[:2]
+    for events, patience in ((first[:1], 2), (first[1:], 1)):
+        made.silence.broken()
+        made.begin()
+        take(made, *events)
+        made.begin()
+        list(made.accept(WatchRunResponse(run_id="7f3", heartbeat_period=Duration(seconds=1))))
+        assert made.silence.seconds == BEATS * patience + SPREAD
+
+
 def test_the_end_is_taken_again_by_one_who_watches_from_there() -> None:
     made = resume(watching=WatchRunRequest(run_id="7f3", after=Cursor(epoch=9, sequence=9)))
     end = numbered([RunSucceeded()], after=4)
@@ -100,6 +128,26 @@ def test_progress_makes_the_next_wait_short_again() -> None:
 def test_what_the_server_asks_to_wait_is_waited() -> None:
     busy = moa.Overloaded("full", Status(StatusCode.UNAVAILABLE, "OVERLOADED", retry_after=7.0))
     assert attached().delay(busy) == 7.0
+
+
+def test_a_wait_is_anywhere_between_nothing_and_the_longest() -> None:
+    asked = list[tuple[float, float]]()
+
+    def shortest(low: float, high: float) -> float:
+        asked.append((low, high))
+        return low
+
+    made = Resume(Deadline.after(None, Clock()), WatchRunRequest(run_id="7f3"), shortest)
+    take(made, *numbered(answered("42"))[:1])
+    assert made.delay(CUT) == 0.0
+    assert asked == [(0.0, 0.1)]
+
+
+def test_a_wait_that_takes_all_the_time_that_is_left_is_no_use() -> None:
+    busy = moa.Overloaded("full", Status(StatusCode.UNAVAILABLE, "OVERLOADED", retry_after=0.5))
+    with pytest.raises(moa.Overloaded):
+        attached(timeout=0.5).delay(busy)
+    assert attached(timeout=0.75).delay(busy) == 0.5
 
 
 def test_the_callers_time_limit_ends_it() -> None:

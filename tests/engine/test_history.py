@@ -88,7 +88,8 @@ def test_every_decision_is_counted() -> None:
 
 def test_what_was_less_than_planned_is_apart_for_the_open_layer_until_it_closes() -> None:
     first, second, third = missed(0, "first"), missed(1, "second"), missed(2, "third")
-    whole, facts = missed(None, "of the run"), [first, closed(gave("a")), second]
+    whole = missed(None, "of the run")
+    facts: list[Fact] = [first, closed(gave("a")), second]
     before = history(ProposalReceived(0, gave("a")), *facts, whole)
     assert before.degraded == [first.degradation, whole.degradation]
     assert before.degraded_so_far == [second.degradation]

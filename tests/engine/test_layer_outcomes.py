@@ -21,8 +21,8 @@ from moa_server.domain.strategy import Call, Layer
 from moa_server.engine.runs.quorum import check_layer, degradation_of, limit_of, quorum_of
 
 
-def layer(agents: str, **said: int) -> Layer:
-    return Layer(tuple(Call(Agent(name, name)) for name in agents), **said)
+def layer(agents: str, quorum: int | None = None) -> Layer:
+    return Layer(tuple(Call(Agent(name, name)) for name in agents), quorum=quorum)
 
 
 def gave(agent: str, position: int) -> Proposal:
