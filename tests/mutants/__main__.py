@@ -6,6 +6,7 @@ Ends badly when a mutant lives that `explained.toml` does not explain. Name file
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import time
 import tomllib
@@ -48,6 +49,14 @@ def _lay_out() -> None:
     for source in ("server/moa_server", "clients/python/moa", "tests"):
         shutil.copytree(_ROOT / source, _PLACE / Path(source).name, ignore=ignored)
     shutil.copy2(_ROOT / "pyproject.toml", _PLACE)
+
+
+def _pass() -> bool:
+    """Return whether the tests pass as the code is, and let pytest say which do not: mutmut would not."""
+    config = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])}
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *config["pytest_add_cli_args_test_selection"]]
+    return subprocess.run(tests, check=False, env=here).returncode == 0
 
 
 def _change(diff: str, where: str) -> Change:
@@ -108,6 +117,8 @@ def main() -> None:
     os.chdir(_PLACE)
     mutators.mutation_operators[:] = OPERATORS
     began = time.monotonic()
+    if not _pass():
+        sys.exit("the tests have to pass before the code is changed")
     mutmut._run(wanted, _PROCESSES)  # noqa: SLF001 - what `mutmut run` calls, with operators of our own
     sound = _told(wanted)
     used = sum(os.times()[:4])
