@@ -51,6 +51,16 @@ def test_before_the_first_event_the_request_is_made_again() -> None:
     assert attached().request() == WatchRunRequest(run_id="7f3", after=Cursor(epoch=1, sequence=1))
 
 
+def test_a_watch_begins_at_the_place_that_was_asked_for() -> None:
+    watching = WatchRunRequest(run_id="7f3", after=Cursor(epoch=1, sequence=5))
+    made = resume(watching=watching)
+    assert (made.request(), made.run_id, made.end) == (watching, "7f3", None)
+
+
+def test_a_stream_that_is_cut_before_its_first_message_is_asked_for_again_soon() -> None:
+    assert resume().delay(moa.errors.StreamCut("nothing was heard")) == pytest.approx(0.1)
+
+
 def test_a_watch_by_request_id_goes_on_by_run_id() -> None:
     made = attached(watching=WatchRunRequest(request_id="mine"))
     request = made.request()
