@@ -1,7 +1,14 @@
 """Lets the quickest tests run first, so that a mutant is mostly killed in milliseconds. A plug-in of pytest."""
 
+import gc
+
 import pytest
 from mutmut.state import state
+
+
+def pytest_configure() -> None:
+    # Pytest collects garbage when it ends, and all that was imported before the fork is none.
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
