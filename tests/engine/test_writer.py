@@ -121,19 +121,19 @@ async def test_nothing_is_written_for_nobody() -> None:
 
 @timeless
 async def test_money_may_be_spent_for_a_share_of_the_time_after_a_renewal_began() -> None:
-    made = Desk()
-    assert not made.writer.may_spend
-    waiting = asyncio.create_task(made.writer.until_it_may_spend())
+    writer, may_spend = Desk().writer, list[bool]()
+    may_spend.append(writer.may_spend)
+    waiting = asyncio.create_task(writer.until_it_may_spend())
     await asyncio.sleep(0)
-    made.writer.renewed(now())
-    await waiting
     renewed = now()
-    made.writer.renewed(renewed - 1)
-    assert made.writer.renewed_at == renewed, "an older one takes nothing back"
-    await asyncio.sleep(OWNERSHIP.ownership_s * 0.75)
-    assert made.writer.may_spend
-    await asyncio.sleep(OWNERSHIP.ownership_s * 0.1)
-    assert not made.writer.may_spend
+    writer.renewed(renewed)
+    await waiting
+    writer.renewed(renewed - 1)
+    assert writer.renewed_at == renewed, "an older one takes nothing back"
+    for share in (0.75, 0.1):
+        await asyncio.sleep(OWNERSHIP.ownership_s * share)
+        may_spend.append(writer.may_spend)
+    assert may_spend == [False, True, False]
 
 
 @timeless
