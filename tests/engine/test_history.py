@@ -110,18 +110,13 @@ def test_a_layer_has_the_last_that_was_told_of_each_turn() -> None:
     assert layer.proposals == (last,)
 
 
-def test_one_who_broke_off_and_began_again_has_both_ends_in_its_layer() -> None:
-    layers, lost, broke, other = (
-        ClosedLayers(),
-        fell("a"),
-        replace(fell("a"), detail="broke off"),
-        gave("b", 1, "other"),
-    )
-    again = gave("a", 0, "whole")
-    for failure in (lost, broke):
+def test_one_who_broke_off_and_began_again_has_all_its_ends_in_its_layer() -> None:
+    layers, lost, again, other = ClosedLayers(), fell("a"), gave("a", 0, "whole"), gave("b", 1, "other")
+    broke = tuple(replace(fell("a"), detail=f"broke off {number}") for number in range(2))
+    for failure in (lost, *broke):
         layers.hear(AgentFailed(0, failure))
     layers.hear(ProposalReceived(0, again))
     layers.hear(ProposalReceived(0, other))
-    layer = layers.hear(closed(again, other, failures=(broke,)))
+    layer = layers.hear(closed(again, other, failures=broke))
     assert layer is not None
-    assert (layer.failures, layer.proposals) == ((broke,), (again, other))
+    assert (layer.failures, layer.proposals) == (broke, (again, other))
