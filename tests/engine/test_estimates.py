@@ -32,6 +32,7 @@ def test_a_correction_goes_up_at_once_and_down_slowly() -> None:
     assert learned((1000, 2000)).corrected("m", 1000) == 2000
     assert learned((1000, 2000), (1000, 1000)).corrected("m", 1000) == 1900
     assert learned((1000, 500)).corrected("m", 1000) == 950
+    assert learned((1000, 1)).corrected("m", 1000) == 950, "no report moves it further than by half"
 
 
 @pytest.mark.parametrize(("estimate", "reported"), [(10, 100), (1000, 0), (1000, -1)])
