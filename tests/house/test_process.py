@@ -101,7 +101,7 @@ def test_everything_that_is_wrong_with_a_configuration_is_told_one_line_each(tmp
     settings["models"]["three"]["widow"] = 1
     settings["models"]["editor"]["api_key"] = {"env": "NOT_THERE_AT_ALL"}
     settings["models"]["two"]["api_key"] = {"file": "not-there-at-all"}
-    settings["models"]["tiny"] = model(NOWHERE, window=900, max_output=800)
+    settings["models"]["tiny"] = model(NOWHERE, window=1000, max_output=800)
     settings["agents"]["tiny"] = {"model": "tiny"}
     settings["mixtures"]["deep"]["aggregator"] = "nobody"
     settings["mixtures"]["alone"] |= {"layers": ["tiny"], "aggregator": "tiny"}
