@@ -461,3 +461,21 @@ async def test_a_run_whose_strategy_a_server_does_not_have_is_left_to_one_that_h
     three = await open_house({"boss": newer}, [], journal=journal, ownership=ownership("three"))
     assert succeeded(await three.events(run.run_id)).answer.text == "from boss"
     assert (older.asked, len(newer.asked)) == ([], 1)
+
+
+async def test_one_who_is_asked_again_takes_nothing_from_the_agent_that_answers(open_house: OpenHouse) -> None:
+    """What was lost is paid for, so that a budget of no more than the worst case has nothing left for it."""
+    stuck = FakeModel(spec("b"), silent())
+    first = {"a": FakeModel(spec("a")), "b": stuck, "boss": FakeModel(spec("boss"))}
+    second = {name: FakeModel(spec(name)) for name in ("a", "b", "boss")}
+    journal = SharedJournal(ownership_s=OWNERSHIP_S, poll_s=0.01)
+    one = await open_house(first, [["a", "b"]], journal=journal, ownership=ownership("one"))
+    two = await open_house(second, [["a", "b"]], journal=journal, ownership=ownership("two"))
+    run = await one.start(detached=True, overrides=Overrides(budget=Budget(calls=3)))
+    await two.journaled(run.run_id, ProposalReceived, 1)
+    await stuck.called.wait()
+    await one.engine.close(0)
+    answer = succeeded(await two.events(run.run_id)).answer
+    assert answer.text == "from boss"
+    assert [(one.reason, one.agent) for one in answer.degradations] == [(DegradationReason.AGENT_FAILED, "b")]
+    assert [len(second[name].asked) for name in ("a", "b", "boss")] == [0, 0, 1]

@@ -1,7 +1,6 @@
 """What is counted for a text is no less than the densest of real tokenizers makes of it, and little more for prose."""
 
 import json
-from time import process_time
 
 import pytest
 from hypothesis import given
@@ -70,10 +69,7 @@ def test_what_is_too_long_for_a_tokenizer_on_the_loop_is_assumed() -> None:
     assert Prompt(long).tokens(spec) == frame + 2 * tokens.of_text(text) < 2 * len(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["x" * 2**23, "Ab9" * 2**21, "hello " * 2**20, "\u4e00" * 2**21], ids=lambda text: text[:3]
-)
-def test_a_text_of_megabytes_does_not_hold_the_loop_up(text: str) -> None:
-    began = process_time()
-    tokens.of_text(text)
-    assert process_time() - began < 5
+def test_the_words_of_a_text_of_megabytes_are_not_looked_at() -> None:
+    """It would take its time, on the event loop: each letter is counted as one of many random ones."""
+    prose = "hello " * 1000
+    assert tokens.of_text(prose * 200) > 2 * 200 * tokens.of_text(prose)

@@ -66,6 +66,11 @@ class History:
         return tuple((layer, agent) for (layer, _), agents in self._calling.items() for agent in agents)
 
     @property
+    def asked_before(self) -> frozenset[int]:
+        """The positions in the open layer whose calls were lost, so that they are asked again."""
+        return frozenset(at for (layer, at), agents in self._calling.items() if agents and layer == len(self.closed))
+
+    @property
     def spent(self) -> Usage:
         """What all calls have used, as far as it is known."""
         return self.known + Usage.unknown(len(self.lost))

@@ -144,8 +144,9 @@ class Carrier:
         quorum = quorum_of(layer, rules.quorum) or len(agents)
         run.tell(LayerStarted(PlannedLayer(index, agents, quorum, rules.grace_s, layer.answers)))
         # Proposals of the layer that was open when its owner was lost are not asked for again.
-        is_resumed = index == len(self.history.closed)
-        given = Given(self.history.given, self.history.degraded_so_far) if is_resumed else Given()
+        history, given = self.history, Given()
+        if index == len(history.closed):
+            given = Given(history.given, history.degraded_so_far, history.asked_before)
         deadline = self._deadline(layer, index)
         if layer.answers:
             result, error = await answer_layer(run, layer, index, deadline, given)

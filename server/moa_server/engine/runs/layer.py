@@ -34,6 +34,8 @@ class Given:
     """By position."""
     degradations: Sequence[Degradation] = ()
     """What was told to be less than planned."""
+    asked: frozenset[int] = frozenset()
+    """The positions of those who were asked, and whose calls were lost."""
 
 
 class OpenLayer:
@@ -57,6 +59,8 @@ class OpenLayer:
         self._arrival = list(self._outcomes)
         """The positions of those who proposed, the earliest first."""
         self._degradations = [*given.degradations]
+        # What was lost is paid for already; where others have answered, asking again is not worth the layers to come.
+        self._spare = given.asked if given.proposals else frozenset[int]()
         self._is_closed = False
 
     async def result(self) -> LayerResult:
@@ -131,7 +135,8 @@ class OpenLayer:
         """Let one agent answer, and make whatever comes of it a fact: only a cancelled run raises."""
         run = self._run
         hear, gather_s = self._listener(call, position)
-        turn = Turn(run, call, Place(self._index, position, self._deadline), hear, gather_s)
+        place = Place(self._index, position, self._deadline, position in self._spare)
+        turn = Turn(run, call, place, hear, gather_s)
         run.tell(AgentStarted(self._index, call.agent.name, position, call.agent.model))
         try:
             outcome = await turn.take()

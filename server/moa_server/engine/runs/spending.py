@@ -68,13 +68,22 @@ class TurnAccount:
     """The attempts of one agent's turn."""
 
     def __init__(
-        self, spending: Spending, bounds: UpperBounds, clock: Clock, deadline: float, may_spend: Callable[[], bool]
+        self,
+        spending: Spending,
+        bounds: UpperBounds,
+        clock: Clock,
+        deadline: float,
+        may_spend: Callable[[], bool],
+        *,
+        spares_others: bool = False,
     ) -> None:
+        """Take calls from ``spending``; one that ``spares_others`` leaves them what they were planned to use."""
         self._spending = spending
         self._bounds = bounds
         self._clock = clock
         self._deadline = deadline
         self._may_spend = may_spend
+        self._spares_others = spares_others
         self.attempts: list[Attempt] = []
 
     @property
@@ -89,7 +98,7 @@ class TurnAccount:
         if not self._may_spend():
             raise JournalUnavailable("no call is paid for while the ownership of the run is in doubt")
         worst = self._bounds.worst_call(spec, prompt)
-        self._spending.reserve(worst, extra=kind is not AttemptKind.FIRST)
+        self._spending.reserve(worst, extra=self._spares_others or kind is not AttemptKind.FIRST)
         return TurnEntry(self, spec, kind, worst, self._clock.now())
 
     def enter(self, entry: "TurnEntry", attempt: Attempt) -> None:

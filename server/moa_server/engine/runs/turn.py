@@ -36,6 +36,8 @@ class Place:
     position: int
     deadline: float
     """By asyncio's clock."""
+    spares_others: bool = False
+    """Whether its calls must not take what the layers to come were planned to use, the first one neither."""
 
 
 class Turn:
@@ -49,7 +51,12 @@ class Turn:
         self._gather_s = gather_s
         writer = run.server.writer
         self._account = TurnAccount(
-            run.spending, run.bounds, run.server.clock, place.deadline, lambda: writer.may_spend
+            run.spending,
+            run.bounds,
+            run.server.clock,
+            place.deadline,
+            lambda: writer.may_spend,
+            spares_others=place.spares_others,
         )
         self._has_spoken = False
         self._sent = 0
