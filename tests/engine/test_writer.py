@@ -99,6 +99,32 @@ async def test_events_that_nobody_waits_for_wait_for_company() -> None:
 
 
 @timeless
+async def test_events_that_were_taken_along_leave_no_hurry_behind() -> None:
+    async with desk() as made:
+        log = made.adopted("r1")
+        made.say(log, urgent=False)
+        await asyncio.sleep(OWNERSHIP.lazy_s / 4)
+        made.say(log)
+        await log.durable()
+        began = now()
+        made.say(log, urgent=False)
+        await log.durable()
+        assert now() - began >= OWNERSHIP.lazy_s
+
+
+@timeless
+async def test_runs_without_news_are_asked_for_twice_within_a_renewal_at_the_most() -> None:
+    async with desk() as made:
+        log = made.adopted("r1")
+        made.adopted("r2")
+        for _ in range(3):
+            made.say(log)
+            await log.durable()
+            await asyncio.sleep(RENEWAL_S * 0.4)
+        assert [len(batch) for batch in made.journal.sent] == [2, 1, 2]
+
+
+@timeless
 async def test_the_ownership_is_renewed_thrice_within_its_time_without_news() -> None:
     async with desk() as made:
         made.adopted("r1")
@@ -162,8 +188,10 @@ async def test_what_a_store_has_lost_is_sent_once_more_and_counts_as_lost_until_
             made.say(log)
             await log.durable()
         made.journal.answers = [Written(behind=(("r1", 0), ("gone", 4)))]
+        began = now()
         made.say(log)
         await log.durable()
+        assert now() - began < 3 * MOMENT_S
         assert made.journal.sent == [[("r1", [1])], [("r1", [2])], [("r1", [3])], [("r1", [1, 2, 3])]]
 
 
