@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
+
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import AnswerDelta
 from moa_server.domain.operation import Ownership
@@ -96,6 +98,20 @@ async def test_events_that_nobody_waits_for_wait_for_company() -> None:
         made.say(log, urgent=False)
         await log.durable()
         assert now() - began >= 2 * OWNERSHIP.lazy_s, "the next ones wait anew"
+
+
+@timeless
+async def test_events_wait_a_moment_for_company_and_a_little_longer_where_there_are_many_runs() -> None:
+    for runs, moment_s in ((1, 0.001), (3, 0.0015), (20, 0.01), (100, 0.03)):
+        async with desk() as made:
+            logs = [made.adopted(f"r{number}") for number in range(runs)]
+            began = now()
+            made.say(logs[0])
+            await asyncio.sleep(0.0005)
+            made.say(logs[-1])
+            await asyncio.gather(logs[0].durable(), logs[-1].durable())
+            assert now() - began == pytest.approx(moment_s)
+            assert len(made.journal.written) == 1
 
 
 @timeless
