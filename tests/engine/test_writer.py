@@ -48,8 +48,9 @@ class Answering(SharedJournal):
 class Desk:
     """A writer at work, and what it told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_shared: bool = True) -> None:
         self.journal = Answering()
+        self.journal.is_shared = is_shared
         self.told: list[Written] = []
         self.writer = Writer(self.journal, OWNERSHIP, self.told.append)
 
@@ -64,8 +65,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk() -> AsyncIterator[Desk]:
-    made = Desk()
+async def desk(*, is_shared: bool = True) -> AsyncIterator[Desk]:
+    made = Desk(is_shared=is_shared)
     task = asyncio.create_task(made.writer.write_for_ever())
     try:
         yield made
@@ -112,6 +113,15 @@ async def test_events_wait_a_moment_for_company_and_a_little_longer_where_there_
             await asyncio.gather(logs[0].durable(), logs[-1].durable())
             assert now() - began == pytest.approx(moment_s)
             assert len(made.journal.written) == 1
+
+
+@timeless
+async def test_where_a_commit_costs_nothing_no_event_waits_for_company() -> None:
+    async with desk(is_shared=False) as made:
+        log, began = made.adopted("r1"), now()
+        made.say(log)
+        await log.durable()
+        assert now() == began
 
 
 @timeless
