@@ -97,6 +97,28 @@ def test_what_may_have_been_used_is_told_count_by_count() -> None:
     assert spending.settle(replace(worst, cost_nanousd=None), unpriced) == Usage()
 
 
+def test_where_it_is_not_known_what_a_call_cost_all_its_money_stays_set_aside() -> None:
+    spending = Spending(Budget())
+    spending.reserve(WORST)
+    unpriced = Usage(1, 10, 10, certainty=Certainty.UNKNOWN, cost_nanousd=None)
+    assert spending.settle(WORST, unpriced) == Usage(cost_nanousd=100)
+
+
+def test_what_is_set_aside_for_other_calls_stays_so_when_one_is_over() -> None:
+    spending = Spending(Budget(calls=3))
+    for _ in range(2):
+        spending.reserve(WORST)
+    spending.settle(WORST, WORST)
+    spending.reserve(WORST)
+    with pytest.raises(BudgetExceeded):
+        spending.reserve(WORST)
+
+
+def test_no_money_is_spent_where_it_is_not_known_what_lost_calls_have_cost() -> None:
+    with pytest.raises(BudgetExceeded):
+        Spending(Budget(cost_nanousd=10**9), lost=Usage.unknown(1)).reserve(WORST)
+
+
 def test_a_call_whose_use_is_known_gives_all_the_rest_back() -> None:
     spending = Spending(Budget(tokens=25))
     spending.reserve(WORST)

@@ -14,8 +14,8 @@ from tests.engine.journals import SharedJournal
 from tests.journal.examples import NOON, PLAN, submission
 from tests.models.timeless_loop import now, timeless
 
-OWNERSHIP_S = 1.2
-LOOK_S = 0.15
+OWNERSHIP_S = 0.8
+LOOK_S = 0.1
 
 
 def record(run_id: str, *, after_loss: bool = False, trial: RunTrial = RunTrial.NONE) -> RunRecord:
