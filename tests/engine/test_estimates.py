@@ -35,6 +35,18 @@ def test_a_correction_goes_up_at_once_and_down_slowly() -> None:
     assert learned((1000, 1)).corrected("m", 1000) == 950, "no report moves it further than by half"
 
 
+def test_a_prompt_has_the_room_that_its_answer_leaves_as_the_model_counts() -> None:
+    assert learned().room(spec("m", window=1100), 100) == 1000
+    assert learned((1000, 3000)).room(spec("m", window=1100), 100) == 333
+    assert [learned().room(spec("m", window=window), 100) for window in (99, 100, 101)] == [0, 0, 1]
+
+
+def test_nothing_is_reserved_beyond_an_estimate_that_was_never_seen_to_be_too_low() -> None:
+    for reported in (500, 1000):
+        assert learned((1000, reported)).most("m", 1000) == 1000
+    assert learned((1000, 1500)).most("m", 1000) > 1500
+
+
 @pytest.mark.parametrize(("estimate", "reported"), [(10, 100), (1000, 0), (1000, -1)])
 def test_what_tells_nothing_is_not_learned(estimate: int, reported: int) -> None:
     assert learned((estimate, reported)).corrected("m", 1000) == 1000
