@@ -97,6 +97,31 @@ async def test_an_adaptive_limit_keeps_its_least() -> None:
     assert model.places == 3
 
 
+@timeless
+async def test_a_round_of_calls_that_went_well_gains_one_place() -> None:
+    model = limited(scripted("m", [1.0, "ok"]), 4, adaptive=True, least=2, most=12)
+    await all_of(*(Caller().ask(model) for _ in range(8)))
+    assert model.places == 5
+
+
+@timeless
+async def test_calls_sent_out_under_the_smaller_limit_shrink_it_again() -> None:
+    model = limited(scripted("m", [1.0, ModelThrottled("429")]), 10, adaptive=True, least=2, most=12)
+    await all_of(*(Caller().failure(model) for _ in range(17)))
+    assert model.places == 4, "ten, then seven that began in the moment in which it shrank"
+
+
+@timeless
+async def test_neither_a_refusal_nor_a_caller_in_a_hurry_shrinks_it() -> None:
+    provider = scripted("m", [1.0, ModelRefused("no")], [1.0, ModelTimeout("not finished at the deadline")])
+    model = limited(provider, 8, adaptive=True, least=2, most=12)
+    assert await Caller().failure(model) == "ModelRefused"
+    assert await Caller().failure(model, time_s=1.0) == "ModelTimeout"
+    assert model.places == 8
+    assert await Caller().failure(model, time_s=60.0) == "ModelTimeout"
+    assert model.places == 5
+
+
 def test_what_an_overload_is() -> None:
     assert is_overload(ModelThrottled("429"))
     assert is_overload(ModelTimeout("silent"))
@@ -118,6 +143,37 @@ async def test_a_place_that_is_handed_to_a_cancelled_call_goes_to_the_next() -> 
         await second
     await third
     assert (places.taken, places.waiting) == (1, 0)
+
+
+@timeless
+async def test_a_place_that_comes_free_while_its_call_leaves_goes_to_the_next() -> None:
+    places = Places(lambda: 1)
+    await places.take("a")
+    second, third = asyncio.create_task(places.take("b")), asyncio.create_task(places.take("b"))
+    await asyncio.sleep(0)
+    second.cancel()
+    places.free()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    await third
+    assert (places.taken, places.waiting) == (1, 0)
+
+
+@timeless
+async def test_a_call_that_leaves_is_not_waited_for() -> None:
+    places = Places(lambda: 1)
+    await places.take("a")
+    leaving = [asyncio.create_task(places.take(run_id)) for run_id in "bbc"]
+    await asyncio.sleep(0)
+    assert places.waiting == 3
+    for task, left in zip(leaving, (2, 1, 0), strict=True):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert places.waiting == left
+    places.free()
+    await asyncio.wait_for(places.take("d"), 1.0)
+    assert places.taken == 1
 
 
 @unhurried

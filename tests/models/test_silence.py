@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moa_server.domain.conversation import Message, Role
-from moa_server.domain.errors import ModelTimeout, ModelUnavailable
+from moa_server.domain.errors import ModelRefused, ModelTimeout, ModelUnavailable
 from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.domain.reliability import BreakerRule, HedgeRule, Reliability, RetryRule
@@ -323,3 +323,50 @@ async def test_cancelling_a_trial_leaves_nothing_behind() -> None:
     await cut(model, 1.0)
     assert provider.under_way == 0
     assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_a_probe_that_the_model_refuses_shows_that_it_is_well_and_begins_the_count_anew() -> None:
+    model = wrap(model_of(*QUICK, HANGS, HANGS, HANGS, [ModelRefused("no")], HANGS))
+    await asked(model)
+    await cut(model, 5.0, times=3)
+    await asyncio.sleep(15.0)
+    assert await Caller().failure(model) == "ModelRefused"
+    assert breaker_state(model) == "closed"
+    await cut(model, 5.0, times=2)
+    assert breaker_state(model) == "closed"
+    await cut(model, 5.0)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_a_trial_of_a_slow_model_that_is_alive_is_believed_until_it_is_silent_again() -> None:
+    alive: Script = [0.5, None, 1000.0]
+    provider = model_of(*SLOW, HANGS, HANGS, HANGS, alive, HANGS, rules=STOOD_IN)
+    model = wrap(provider, scripted("spare", [0.1, "instead"]))
+    await asked(model, 8)
+    assert breaker_state(model) == "open"
+    await asyncio.sleep(15.0)
+    await asked(model, 1)
+    assert breaker_state(model) == "closed"
+    await asked(model, 1)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_a_trial_of_a_quick_model_that_is_alive_but_late_is_not_believed() -> None:
+    model, _ = await opened([0.05, None, 1000.0], spare=[0.5, "instead"])
+    await asked(model, 1)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_nobody_waits_for_the_trial_of_a_model_of_unknown_pace() -> None:
+    down: Script = [ModelUnavailable("500")]
+    model = wrap(model_of(*[down] * 30, HANGS, rules=STOOD_IN), scripted("spare", [0.1, "instead"]))
+    while breaker_state(model) == "closed":
+        await asked(model, 1)
+    await asyncio.sleep(15.0)
+    started = now()
+    await asked(model, 1)
+    assert now() - started == pytest.approx(0.1)
