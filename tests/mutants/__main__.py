@@ -15,10 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import libcst as cst
 from mutmut import __main__ as mutmut
+from mutmut.configuration import config
 from mutmut.mutation import mutators
+from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
-from mutmut.stats import status_by_exit_code
+from mutmut.stats import calculate_summary_stats, status_by_exit_code
+from mutmut.utils.file_utils import walk_mutatable_files
 
 from tests.mutants.operators import OPERATORS
 
@@ -53,10 +57,39 @@ def _lay_out() -> None:
 
 def _pass() -> bool:
     """Return whether the tests pass as the code is, and let pytest say which do not: mutmut would not."""
-    config = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
     here = {**os.environ, "PYTHONPATH": os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])}
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *config["pytest_add_cli_args_test_selection"]]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *config().pytest_add_cli_args_test_selection]
     return subprocess.run(tests, check=False, env=here).returncode == 0
+
+
+class _Undecorated(cst.CSTTransformer):
+    """Applies some decorators below their functions: mutmut leaves decorated functions alone."""
+
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef | cst.FlattenSentinel[cst.BaseStatement]:
+        decorators = [one.decorator.value for one in updated_node.decorators if isinstance(one.decorator, cst.Name)]
+        if decorators not in (["property"], ["contextmanager"], ["asynccontextmanager"]):
+            return updated_node
+        name = updated_node.name.value
+        applied = cst.parse_statement(f"{name} = {decorators[0]}({name})")
+        return cst.FlattenSentinel([updated_node.with_changes(decorators=[]), applied])
+
+
+def _narrow(wanted: Sequence[str]) -> None:
+    """Leave it at these files, and the tests of their rooms."""
+    chosen = config()
+    chosen.only_mutate = [file for file in chosen.only_mutate if Path(file).stem in wanted]
+    rooms = {"client" if file.startswith("moa/") else Path(file).parts[1] for file in chosen.only_mutate}
+    tests = chosen.pytest_add_cli_args_test_selection
+    chosen.pytest_add_cli_args_test_selection = [test for test in tests if Path(test).parts[1] in rooms]
+
+
+def _tell_progress(data: dict[str, SourceFileMutationData], *, force_output: bool = False) -> None:
+    stats = calculate_summary_stats(data)
+    done = stats.total - stats.not_checked
+    if force_output or done % 50 == 0:
+        _say(f"{time.strftime('%H:%M:%S')}  {done} of {stats.total}, {stats.survived} live")
 
 
 def _change(diff: str, where: str) -> Change:
@@ -81,7 +114,7 @@ def _told(wanted: Sequence[str]) -> bool:
     explained, met = _explained(), set[Change]()
     tables: dict[str, Counter[str]] = defaultdict(Counter)
     unexplained = list[tuple[Change, str]]()
-    mutants, _ = mutmut.collect_source_file_mutation_data(mutant_names=wanted)
+    mutants, _ = mutmut.collect_source_file_mutation_data(mutant_names=())
     for file, name, exit_code in mutants:
         table, status = tables[str(file.path)], status_by_exit_code[exit_code]
         table["mutants"] += 1
@@ -111,15 +144,22 @@ def _told(wanted: Sequence[str]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="names of files, such as spending")
-    wanted = [f"*.{name}.x*" for name in parser.parse_args().files]
+    wanted = parser.parse_args().files
     os.nice(10)
     _lay_out()
     os.chdir(_PLACE)
+    os.environ["MOA_EXAMPLES"] = "few"
+    if wanted:
+        _narrow(wanted)
+    for path in walk_mutatable_files():
+        path.write_text(cst.parse_module(path.read_text()).visit(_Undecorated()).code)
+    mutmut.print_status = lambda *_, **__: None
+    mutmut.print_stats = _tell_progress
     mutators.mutation_operators[:] = OPERATORS
     began = time.monotonic()
     if not _pass():
         sys.exit("the tests have to pass before the code is changed")
-    mutmut._run(wanted, _PROCESSES)  # noqa: SLF001 - what `mutmut run` calls, with operators of our own
+    mutmut._run((), _PROCESSES)  # noqa: SLF001 - what `mutmut run` calls, with operators of our own
     sound = _told(wanted)
     used = sum(os.times()[:4])
     _say(f"\n{time.monotonic() - began:.0f} s, {used:.0f} s of CPU; survivors: .mutants/survivors.diff")
