@@ -12,6 +12,7 @@ from moa_server.domain.event import BEGINNING, AnswerDelta, Cursor, RunAdopted
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Append, Journal
 from moa_server.domain.run import RunRecord, RunState, RunTrial
+from moa_server.journal.rules import PURGE_STEP
 from tests.journal.examples import CLOSED, PLAN, SUCCEEDED, USED, deltas, events, submission, whole
 
 OWNERSHIP_S = 5.0
@@ -481,6 +482,7 @@ class JournalContract:
         assert await journal.purge() == 1
         assert await journal.find("r1") is None
         assert await journal.find("r2") is not None
+        assert await journal.find_request("ann", "r1") is None
         assert (await journal.submit(submission("r3", "r1"), "a")).created
         with pytest.raises(ResumePointExpired):
             await journal.read("r1", BEGINNING, 10)
@@ -537,3 +539,69 @@ class JournalContract:
         await journal.submit(submission(), "a")
         await store.pass_time(100)
         assert await journal.purge() == 0
+
+    @pytest.mark.parametrize("retention", [Retention(count=1), Retention(count_per_caller=1), Retention(bytes=12_000)])
+    async def test_what_is_gone_counts_no_more(self, store: Store, retention: Retention) -> None:
+        journal = await store.journal(retention)
+        gone = []
+        for number in range(4):
+            run_id = f"r{number}"
+            await journal.submit(submission(run_id, run_id), "a")
+            half = AnswerDelta("x" * 4_000)
+            await journal.write("a", [Append(run_id, 1, events(half, run_id=run_id))])
+            await journal.write("a", [Append(run_id, 1, events(half, SUCCEEDED, run_id=run_id, first=2))])
+            await store.pass_time(0.01)
+            gone.append(await journal.purge())
+        assert gone == [0, 1, 1, 1]
+        assert [await journal.find(f"r{number}") is None for number in range(4)] == [True, True, True, False]
+
+    async def test_contents_that_are_gone_take_no_room(self, store: Store) -> None:
+        journal = await store.journal(Retention(content_age_s=10, bytes=25_000))
+        gone = []
+        for number in range(3):
+            run_id = f"r{number}"
+            await journal.submit(submission(run_id, run_id), "a")
+            await journal.write("a", [Append(run_id, 1, events(AnswerDelta("x" * 8_000), SUCCEEDED, run_id=run_id))])
+            await store.pass_time(11)
+            gone.append(await journal.purge())
+        assert gone == [1, 1, 1]
+        assert [await journal.find(f"r{number}") is None for number in range(3)] == [False] * 3
+
+    async def test_what_lost_its_contents_goes_as_any_other(self, store: Store) -> None:
+        journal = await store.journal(Retention(content_age_s=10, age_s=60))
+        await journal.submit(submission(), "a")
+        await journal.write("a", [whole()])
+        gone = []
+        for _ in range(3):
+            await store.pass_time(31)
+            gone.append(await journal.purge())
+        assert gone == [1, 1, 0]
+        assert await journal.find("r1") is None
+
+    async def test_no_more_than_a_step_is_purged_at_once(self, store: Store) -> None:
+        journal = await store.journal(Retention(content_age_s=10, count=PURGE_STEP))
+        for number in range(PURGE_STEP + 1):
+            await journal.submit(submission(f"r{number}", f"q{number}"), "a")
+            await journal.write("a", [whole(f"r{number}")])
+        await store.pass_time(11)
+        gone = [await journal.purge() for _ in range(3)]
+        assert (max(gone), sum(gone), gone[-1]) == (PURGE_STEP, PURGE_STEP + 1, 0)
+
+    async def test_an_ended_run_is_asked_to_end_no_more(self, store: Store) -> None:
+        journal = await store.journal(Retention(age_s=60))
+        await journal.submit(submission(), "a")
+        await journal.cancel("r1", "ann")
+        assert (await journal.write("a", ())).cancelled == (("r1", "ann"),)
+        await journal.write("a", [whole()])
+        assert (await journal.write("a", ())).cancelled == ()
+        await store.pass_time(61)
+        assert await journal.purge() == 1
+        assert (await journal.write("a", ())).cancelled == ()
+
+    async def test_a_run_is_as_old_as_the_time_since_it_was_submitted(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(), "a")
+        await store.pass_time(100)
+        record = await journal.find("r1")
+        assert record is not None
+        assert record.age_s == pytest.approx(100, abs=20)

@@ -4,9 +4,11 @@ import pytest
 
 from moa_server.domain.limits import Retention
 from moa_server.domain.ports import Journal
-from moa_server.journal.memory import MemoryJournal
+from moa_server.journal.codec import Codec
+from moa_server.journal.memory import MEMORY, MemoryJournal, MemoryOptions
 from tests.journal.clock import HandClock
 from tests.journal.contract import JournalContract
+from tests.journal.examples import submission, whole
 
 
 class OneProcess:
@@ -50,3 +52,13 @@ async def test_followers_look_now_and_then_without_news() -> None:
     for _ in range(3):
         await anext(news)
     await news.aclose()
+
+
+async def test_it_keeps_to_what_the_operator_says() -> None:
+    async with MEMORY.open(MemoryOptions(), Retention(count=0), Codec(), 0.0) as journal:
+        await journal.submit(submission("r1", "q1"), "a")
+        await journal.submit(submission("r2", "q2"), "a")
+        await journal.write("a", [whole("r1")])
+        assert await journal.purge() == 1
+        (claimed,) = await journal.claim("b", 10)
+        assert claimed.run_id == "r2"
