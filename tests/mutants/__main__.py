@@ -62,7 +62,7 @@ def _pass() -> bool:
     return subprocess.run(tests, check=False, env=here).returncode == 0
 
 
-class _Undecorated(cst.CSTTransformer):
+class _Undecorated(cst.CSTTransformer):  # type: ignore[misc]  # on the path of `make mutants` alone
     """Applies some decorators below their functions: mutmut leaves decorated functions alone."""
 
     def leave_FunctionDef(
