@@ -20,12 +20,13 @@ from moa_server.domain.errors import (
     ModelWindowExceeded,
 )
 from moa_server.domain.model import TimeLimits
-from moa_server.domain.reliability import BreakerRule
+from moa_server.domain.reliability import BreakerRule, ConcurrencyRule
 from moa_server.models.accounted import Accounted
 from moa_server.models.breaker import Breaker, Gate
 from moa_server.models.circuit import BreakerState, Circuit
+from moa_server.models.limit import Limit
 from tests.models.fakes import Caller, Script, Scripted, scripted
-from tests.models.timeless_loop import timeless, unhurried
+from tests.models.timeless_loop import now, timeless, unhurried
 
 RULE = BreakerRule(share=0.5, least_calls=4, window_s=30.0, open_s=15.0)
 DOWN = ModelUnavailable("500")
@@ -70,6 +71,25 @@ async def test_a_call_that_is_not_let_through_is_no_attempt() -> None:
     caller = Caller()
     assert await caller.failure(guarded.model) == "ModelBreakerOpen"
     assert caller.ledger.entries == []
+
+
+@timeless
+async def test_nobody_queues_for_an_endpoint_that_is_left_alone() -> None:
+    guarded = Guarded(["well", 100.0], [DOWN])
+    limit = Limit(Breaker(Accounted(guarded.provider), guarded.circuit), ConcurrencyRule(1))
+    model = Gate(limit, guarded.circuit)
+    holding = asyncio.create_task(Caller().ask(model))
+    await asyncio.sleep(1)
+    await guarded.fail(4)
+    started = now()
+    assert await Caller().failure(model) == "ModelBreakerOpen"
+    assert now() == started
+    await holding
+
+
+@timeless
+async def test_a_time_out_of_somebody_elses_passes_as_it_is() -> None:
+    assert await Caller().failure(Guarded([TimeoutError()]).model) == "TimeoutError"
 
 
 @timeless

@@ -370,3 +370,21 @@ async def test_nobody_waits_for_the_trial_of_a_model_of_unknown_pace() -> None:
     started = now()
     await asked(model, 1)
     assert now() - started == pytest.approx(0.1)
+
+
+@timeless
+async def test_every_word_ends_a_silence() -> None:
+    talking: Script = [0.2, *("word ", 1.0) * 100]
+    model = wrap(model_of(*QUICK, talking))
+    await asked(model)
+    await cut(model, 10.5, times=5)
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_pauses_between_words_make_nobody_patient_with_the_first() -> None:
+    halting: list[Script] = [[0.2, "a ", 5.0, "b"]] * 5
+    model = wrap(model_of(*halting, HANGS))
+    await asked(model)
+    await cut(model, 3.0, times=3)
+    assert breaker_state(model) == "open"
