@@ -7,8 +7,10 @@ import pytest
 from moa_server.domain.agent import Agent
 from moa_server.domain.mixture import Mixture, Roster, Rules
 from moa_server.domain.query import Overrides, Query
+from moa_server.domain.usage import Price, Usage
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.engine.plans.worst_case import UpperBounds
 from moa_server.journal.memory import MemoryJournal
 from moa_server.strategies import STRATEGIES
 from tests.engine.fakes import FakeModel, spec, user
@@ -136,3 +138,20 @@ def test_what_may_be_folded_is_counted(
     strategy: str, widths: tuple[int, ...], options: Mapping[str, object], calls: int, why: str
 ) -> None:
     assert explained(strategy, roster_of(widths), options, FOLD, schema=False) == calls, why
+
+
+@pytest.mark.parametrize("price", [None, Price(1_000, 2_000)])
+def test_what_is_to_come_is_the_worst_case_of_the_layers_after_one(price: Price | None) -> None:
+    model = FakeModel(spec("m", window=100_000, price=price))
+    mixture = Mixture("mix", "aggregate", roster_of((3, 3)))
+    agents = {agent.name: agent for agent in mixture.roster.agents()}
+    engine = Engine(Catalogue({"m": model}, {"mix": mixture}, STRATEGIES, agents, "mix"), MemoryJournal())
+    plan = engine.explain(Query(user("hello"), "mix"))
+    strategy = STRATEGIES["aggregate"]
+    stages = strategy.outlined(plan.roster, strategy.read(plan.options), plan.rules)
+    to_come = [UpperBounds({"m": model}).to_come(plan, stages, index) for index in (-1, 0, 1, 2)]
+    assert [usage.calls for usage in to_come] == [7, 4, 1, 0]
+    whole = plan.worst_case
+    assert (to_come[0].tokens, to_come[0].cost_nanousd) == (whole.tokens, whole.cost_nanousd or 0)
+    assert to_come[-1] == Usage(cost_nanousd=0)
+    assert UpperBounds({}).to_come(plan, stages, -1) == Usage(), "its models are not known here"
