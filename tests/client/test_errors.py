@@ -10,13 +10,14 @@ import moa
 from moa.errors import MoaError
 from moa.status import Status, Violation, unpack
 from moa.testing import FakeMoa
-from moa.translation import BY_REASON, of_agent
+from moa.translation import BY_REASON, error_of, of_agent
 from moa.v1.error_pb2 import (
     ERROR_REASON_MODEL_TIMEOUT,
     ERROR_REASON_QUORUM_MISSED,
     ERROR_REASON_UNSPECIFIED,
     ErrorReason,
 )
+from moa.v1.event_pb2 import Event, RunCancelled
 from moa.v1.run_pb2 import AgentFailure, RunFailure
 from tests.client.either import Either
 
@@ -128,3 +129,10 @@ def test_errors_survive_pickling_and_copying() -> None:
     error = moa.RunNotFound("run 7f3 not found", Status(grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", {"run_id": "7f3"}))
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own bytes
         assert (type(twin), str(twin), twin.metadata) == (moa.RunNotFound, "run 7f3 not found", {"run_id": "7f3"})
+
+
+def test_who_cancelled_a_run_may_be_known_to_a_newer_server_alone() -> None:
+    by_another = RunCancelled.FromString(b"\x08\xe7\x07")
+    error = error_of(Event(run_cancelled=by_another), "r-1")
+    assert isinstance(error, moa.RunCancelled)
+    assert error.metadata == {"run_id": "r-1", "by": "999"}

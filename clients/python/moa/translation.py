@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
+from google.protobuf.descriptor import EnumDescriptor
 from grpc import RpcError, StatusCode
 
 from moa import errors
@@ -69,7 +70,7 @@ def error_of(event: Event | None, run_id: str) -> MoaError:
         failure = event.run_failed.failure
         return _of_reason(failure.reason, failure.detail, {**failure.metadata, "run_id": run_id}, failure)
     if event is not None and event.HasField("run_cancelled"):
-        by = CancelledBy.Name(event.run_cancelled.by).removeprefix("CANCELLED_BY_").lower()
+        by = member_name(CancelledBy.DESCRIPTOR, event.run_cancelled.by, "CANCELLED_BY_").lower()
         status = Status(StatusCode.CANCELLED, errors.RunCancelled.usual_reason(), {"run_id": run_id, "by": by})
         return errors.RunCancelled(f"run {run_id} was cancelled by {by}", status)
     return errors.StreamCut("the stream was left before its terminal event")
@@ -98,5 +99,10 @@ def _with_causes(error: MoaError) -> MoaError:
 
 def reason_name(reason: ErrorReason.ValueType) -> str:
     """Return a reason's name without its prefix; a number from a newer server stays a number."""
-    known = reason in ErrorReason.values()
-    return ErrorReason.Name(reason).removeprefix(errors.PREFIX) if known else str(int(reason))
+    return member_name(ErrorReason.DESCRIPTOR, reason, errors.PREFIX)
+
+
+def member_name(enum: EnumDescriptor, number: int, prefix: str) -> str:
+    """Return the name of an enum's member without its prefix; a number from a newer server stays a number."""
+    member = enum.values_by_number.get(number)
+    return str(int(number)) if member is None else member.name.removeprefix(prefix)

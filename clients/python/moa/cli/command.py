@@ -14,7 +14,7 @@ from moa.cli.view import print_json, view
 from moa.sync_client import Client
 from moa.sync_stream import Stream
 from moa.terms import DEFAULT_TIMEOUT, token_file
-from moa.translation import answer_of, reason_name
+from moa.translation import answer_of, member_name, reason_name
 from moa.v1.run_pb2 import RunState
 
 OK, FAILED, WRONG, UNREACHABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
@@ -161,7 +161,7 @@ def _cancel(client: Client, options: Namespace) -> int:
     if options.json:
         print_json(run)
     else:
-        print(f"run {one_line(run.run_id)} {RunState.Name(run.state).removeprefix('RUN_STATE_').lower()}")
+        print(f"run {one_line(run.run_id)} {member_name(RunState.DESCRIPTOR, run.state, 'RUN_STATE_').lower()}")
     return OK
 
 

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from moa.cli.progress import AgentProgress, RunProgress, State
-from moa.translation import error_of
+from moa.translation import error_of, member_name
 from moa.v1.event_pb2 import DecisionKind, Event
 from moa.v1.plan_pb2 import DegradationReason, Mixture, Plan, PlannedLayer, WorstCase
 from moa.v1.run_pb2 import CERTAINTY_KNOWN, LayerSummary, Usage
@@ -130,10 +130,8 @@ def count(number: int, word: str) -> str:
 
 
 def _kind(kind: DecisionKind.ValueType) -> str:
-    known = kind in DecisionKind.values()
-    return DecisionKind.Name(kind).removeprefix("DECISION_KIND_").lower() if known else str(int(kind))
+    return member_name(DecisionKind.DESCRIPTOR, kind, "DECISION_KIND_").lower()
 
 
 def _name(reason: DegradationReason.ValueType) -> str:
-    known = reason in DegradationReason.values()
-    return DegradationReason.Name(reason).removeprefix("DEGRADATION_REASON_") if known else str(int(reason))
+    return member_name(DegradationReason.DESCRIPTOR, reason, "DEGRADATION_REASON_")
