@@ -12,13 +12,11 @@ import grpc
 from moa.async_silence import SilenceTimer
 from moa.errors import MoaError, StreamCut
 from moa.layers import ClosedLayers
-from moa.resume import FAREWELL, Resume
+from moa.resume import FAREWELL, Message, Resume
 from moa.translation import answer_of, translated
 from moa.v1.event_pb2 import Event
-from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
+from moa.v1.moa_service_pb2 import WatchRunRequest
 from moa.v1.run_pb2 import Answer, LayerResult
-
-Message = SynthesizeResponse | WatchRunResponse
 
 
 class AsyncCall(Protocol):
@@ -65,8 +63,7 @@ class AsyncStream:
     async def layers(self) -> AsyncIterator[LayerResult]:
         """Yield each layer, whole, when it closes; what else happens is read and left out."""
         async for event in self:
-            layer = self.closed_layers.get(event.layer_closed.layer.index) if event.HasField("layer_closed") else None
-            if layer is not None:
+            if (layer := self._layers.closed_by(event)) is not None:
                 yield layer
 
     async def answer(self) -> Answer:

@@ -31,6 +31,10 @@ class ClosedLayers:
                 return self._closed(event.layer_closed.layer)
         return None
 
+    def closed_by(self, event: Event) -> LayerResult | None:
+        """Return the layer that an event closed, once it was heard."""
+        return self.by_index.get(event.layer_closed.layer.index) if event.HasField("layer_closed") else None
+
     def _closed(self, summary: LayerSummary) -> LayerResult | None:
         # What an agent came to for an owner that was lost is told too: the layer has the last of it. One who began
         # again has more than one end in it.

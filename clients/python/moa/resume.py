@@ -33,6 +33,10 @@ def is_terminal(event: Event) -> bool:
     return event.WhichOneof("fact") in TERMINAL
 
 
+Message = SynthesizeResponse | WatchRunResponse
+"""Of a stream."""
+
+
 class Resume:
     """Knows a caller's place in a run; is told events and failures, and does no I/O."""
 
@@ -72,7 +76,7 @@ class Resume:
         self._is_first = True
         return request
 
-    def accept(self, message: SynthesizeResponse | WatchRunResponse) -> Iterator[Event]:
+    def accept(self, message: Message) -> Iterator[Event]:
         """Note a message, and give those of its events that are new to the caller; one without any is a heartbeat."""
         self._attached = True
         self._failures = 0

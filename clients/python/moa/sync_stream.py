@@ -8,14 +8,12 @@ from typing import Protocol, Self
 
 from moa.errors import MoaError, StreamCut
 from moa.layers import ClosedLayers
-from moa.resume import FAREWELL, Resume
+from moa.resume import FAREWELL, Message, Resume
 from moa.sync_silence import WatchedRead
 from moa.translation import answer_of, translated
 from moa.v1.event_pb2 import Event
-from moa.v1.moa_service_pb2 import SynthesizeResponse, WatchRunRequest, WatchRunResponse
+from moa.v1.moa_service_pb2 import WatchRunRequest
 from moa.v1.run_pb2 import Answer, LayerResult
-
-Message = SynthesizeResponse | WatchRunResponse
 
 
 class SyncCall(Protocol):
@@ -61,8 +59,7 @@ class Stream:
     def layers(self) -> Iterator[LayerResult]:
         """Yield each layer, whole, when it closes; what else happens is read and left out."""
         for event in self:
-            layer = self.closed_layers.get(event.layer_closed.layer.index) if event.HasField("layer_closed") else None
-            if layer is not None:
+            if (layer := self._layers.closed_by(event)) is not None:
                 yield layer
 
     def answer(self) -> Answer:

@@ -6,6 +6,7 @@ Each walk is a generator: it yields what is to be held to what and receives how 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from moa_server.engine.schemas.assertions import key_of
 from moa_server.engine.schemas.linear_pattern import LinearPattern
 from moa_server.engine.schemas.subschema import Applicator, Misfit, Subschema, Walk
 
@@ -130,7 +131,7 @@ def unique(value: Any) -> Walk:  # noqa: ANN401 - any JSON
     for start in range(0, len(whole), _AT_ONCE):
         some = whole[start : start + _AT_ONCE]
         yield 1 + len(some) // _ITEMS_A_STEP
-        keys = [(item,) if type(item) is bool else item for item in some if type(item) not in (list, dict)]
+        keys = [key_of(item) for item in some if type(item) not in (list, dict)]
         before = len(seen)
         seen.update(keys)
         if len(seen) < before + len(keys):
