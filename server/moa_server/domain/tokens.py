@@ -21,6 +21,7 @@ as it is.
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from moa_server.domain import word_pieces
@@ -65,8 +66,6 @@ _CLASSES: Final = bytes(
 _ONLY_LETTERS: Final = bytes(code if kind == ord(_LETTER) else ord(_BLANK) for code, kind in enumerate(_CLASSES))
 
 _word_tokens: dict[bytes, float] = {}
-_text_tokens: dict[tuple[int, int], int] = {}
-"""By the hash and length of a text, so that none is kept for it; Python's hash is keyed anew in every process."""
 
 
 class Tokenizer(Protocol):
@@ -77,19 +76,34 @@ class Tokenizer(Protocol):
         ...
 
 
+class Remembered:
+    """Counts texts, and does not count again what it has counted lately."""
+
+    def __init__(self, count: Callable[[str], int], most: int) -> None:
+        """Count by ``count``, and remember at most so many texts."""
+        self._count = count
+        self._most = most
+        self._known: dict[tuple[int, int], int] = {}
+        """By the hash and length of a text, so that none is kept for it; the hash is keyed anew in every process."""
+
+    def count(self, text: str) -> int:
+        """Return the most tokens of a text."""
+        key = hash(text), len(text)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            found = self._known[key] = self._count(text)
+        return found
+
+
 def of_text(text: str, tokenizer: Tokenizer | None = None) -> int:
     """Return the most tokens of a text."""
     if tokenizer is not None and len(text) <= _MOST_TOKENIZED:
         return tokenizer.count(text) if text else 0
     if len(text) < _SHORTEST_REMEMBERED:
         return _assumed(text) if text else 0
-    key = hash(text), len(text)
-    found = _text_tokens.get(key)
-    if found is None:
-        if len(_text_tokens) >= _REMEMBERED:
-            _text_tokens.clear()
-        found = _text_tokens[key] = _assumed(text)
-    return found
+    return _assumptions.count(text)
 
 
 def of_messages(messages: tuple[Message, ...], tokenizer: Tokenizer | None = None) -> int:
@@ -125,6 +139,9 @@ def _assumed(text: str) -> int:
     most = len(data) - letters - absorbed + _of_words(data, letters)
     # The shorter a text, the further it can be from what is usual.
     return math.ceil(most + math.sqrt(most) / 2)
+
+
+_assumptions = Remembered(_assumed, _REMEMBERED)
 
 
 def _of_words(data: bytes, letters: int) -> float:

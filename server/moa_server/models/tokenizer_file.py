@@ -4,6 +4,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Self
 
+from moa_server.domain.tokens import Remembered
+
 _SEAM: Final = 2
 """For what a template before a text and the cut after it may part in two."""
 _REMEMBERED: Final = 1024
@@ -14,7 +16,7 @@ class TokenizerFile:
 
     def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - a class of the extra
         self._tokenizer = tokenizer
-        self._counted: dict[tuple[int, int], int] = {}
+        self._remembered = Remembered(self._count, _REMEMBERED)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -39,13 +41,7 @@ class TokenizerFile:
 
     def count(self, text: str) -> int:
         """Return the most tokens of a text."""
-        key = hash(text), len(text)
-        found = self._counted.get(key)
-        if found is None:
-            if len(self._counted) >= _REMEMBERED:
-                self._counted.clear()
-            found = self._counted[key] = self._count(text)
-        return found
+        return self._remembered.count(text)
 
     def _count(self, text: str) -> int:
         # A half character, which some models write, has no encoding.
