@@ -77,6 +77,7 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls or httpx.create_ssl_context()
         self._session: aiohttp.ClientSession
+        self._ending = _Ending()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -90,6 +91,7 @@ class Transport(httpx.AsyncBaseTransport):
         return self
 
     async def aclose(self) -> None:
+        self._ending.close_all()
         await self._session.close()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -107,7 +109,8 @@ class Transport(httpx.AsyncBaseTransport):
                     raise
                 raise _stale(error) from error
         reading = request.extensions.get(READING) or Reading()
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, reading), request=request)
+        body = _Body(answer, reading, self._ending)
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=body, request=request)
 
     async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
         content = request.content
@@ -171,13 +174,35 @@ def _is_readable(connection: Connection) -> bool:
     return bool(poll.poll(0))
 
 
+class _Ending:
+    """Answers of which nothing more is wanted than their bodies' ends."""
+
+    def __init__(self) -> None:
+        self._answers: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
+
+    def add(self, answer: aiohttp.ClientResponse) -> None:
+        """Close an answer soon."""
+        self._answers[answer] = asyncio.get_running_loop().call_later(_LINGER_S, self._close, answer)
+
+    def close_all(self) -> None:
+        """Close them now."""
+        for answer, timer in [*self._answers.items()]:
+            timer.cancel()
+            self._close(answer)
+
+    def _close(self, answer: aiohttp.ClientResponse) -> None:
+        del self._answers[answer]
+        answer.close()
+
+
 class _Body(httpx.AsyncByteStream):
     """The body of an answer, in pieces as large as its reader has time for."""
 
-    def __init__(self, answer: aiohttp.ClientResponse, reading: Reading) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, reading: Reading, ending: _Ending) -> None:
         self._answer = answer
         self._content = answer.content
         self._reading = reading
+        self._ending = ending
         self._pause: asyncio.Future[None] | None = None
         self._begun = False
 
@@ -198,7 +223,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         if self._reading.complete and not self._content.is_eof():
-            asyncio.get_running_loop().call_later(_LINGER_S, self._answer.close)
+            self._ending.add(self._answer)
         else:
             self._answer.close()
 
