@@ -186,7 +186,12 @@ async def test_a_hedge_beside_requests_that_are_sent_again_is_counted_with_them(
     model = scene.model(replace(CALM, hedge=HedgeRule("rival", least_seen=2, share=1.0)))
     await scene.warm(model, 2)
     scene.upstream.script("m", Reset(), Silence(after_headers=True))
-    scene.upstream.script("rival", Speech("from the rival"))
+
+    async def speak_last(stage: Stage) -> None:
+        await scene.upstream.wait_for(lambda: len(scene.upstream.calls_of("m")) == 2)
+        await Speech("from the rival").play(stage)
+
+    scene.upstream.script("rival", speak_last)
     with recorded() as spans:
         asked = await ask(model)
     assert asked.text == "from the rival"
