@@ -136,9 +136,13 @@ async def test_an_answer_that_broke_off_twice_is_voided_before_a_proposal_stands
     )
     answer = succeeded(await house.carried()).answer
     assert answer.text == "mine"
-    reasons = [one.reason for one in answer.degradations]
-    assert reasons.count(DegradationReason.ANSWER_RESTARTED) == 1
-    assert DegradationReason.AGGREGATOR_FAILED in reasons
+    assert [(one.reason, one.detail) for one in answer.degradations] == [
+        (DegradationReason.AGENT_FAILED, "down"),
+        (DegradationReason.ANSWER_RESTARTED, "boss broke off and began again"),
+        (DegradationReason.AGENT_FAILED, "down"),
+        (DegradationReason.ANSWER_RESTARTED, "boss broke off again"),
+        (DegradationReason.AGGREGATOR_FAILED, "boss failed; the answer is a's"),
+    ]
 
 
 async def test_the_weightiest_proposal_stands_in_and_the_first_of_equals(open_house: OpenHouse) -> None:

@@ -154,6 +154,7 @@ async def test_an_answer_that_begins_again_has_its_retries_and_stand_ins(
     end = succeeded(events)
     assert (end.answer.text, end.answer.served_model) == ("from the spare", "spare")
     assert [one.reason for one in end.answer.degradations] == [
+        DegradationReason.AGENT_FAILED,
         DegradationReason.ANSWER_RESTARTED,
         DegradationReason.FALLBACK_SERVED,
     ]

@@ -122,6 +122,11 @@ def asked_again(events: list[Event]) -> list[Event]:
     ]
 
 
+OUT_OF_TIME = Story(17, Rules(restart_answer=True, best_proposal_on_failure=True), 19, 0.2)
+"""Its aggregator begins again when the run's time is over."""
+BREAKS_OFF = Story(0, Rules(restart_answer=True), 28982, 0.2)
+"""Its only agent breaks off, and begins again."""
+
 DEATHS = st.lists(st.integers(0, 20), min_size=1, max_size=3)
 QUICK = st.builds(Rules, restart_answer=st.booleans(), best_proposal_on_failure=st.booleans())
 
@@ -146,6 +151,8 @@ def test_a_run_survives_its_owners(story: Story, deaths: list[int], they_return:
 
 @many(80)
 @given(stories(rules=QUICK), DEATHS)
+@example(BREAKS_OFF, [0])
+@example(OUT_OF_TIME, [19])
 def test_what_is_less_than_planned_is_told_once_and_none_of_it_is_forgotten(story: Story, deaths: list[int]) -> None:
     _, late = carried(story, deaths)
     end, planned = ended(late), Counter(facts(late, RunStarted)[0].plan.degradations)
@@ -172,10 +179,6 @@ def made_for(events: list[Event]) -> int:
     """How many calls were begun, as far as it is told: an agent that no time was left for made none."""
     begun = sum(isinstance(event.fact, AgentStarted) for event in events)
     return begun - sum(isinstance(event.fact, AgentFailed) and not event.fact.failure.attempts for event in events)
-
-
-OUT_OF_TIME = Story(17, Rules(restart_answer=True, best_proposal_on_failure=True), 19, 0.2)
-"""Its aggregator begins again when the run's time is over."""
 
 
 @many(60)

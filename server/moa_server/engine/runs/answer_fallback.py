@@ -47,16 +47,18 @@ def _stand_ins(layer: Layer) -> tuple[Proposal, ...]:
 async def _begin_again(run: RunContext, layer: Layer, index: int, deadline: float, broken: LayerResult) -> LayerResult:
     """Void what was shown of the answer, and have it written once more."""
     agent = broken.failures[0].agent
-    why = Degradation(DegradationReason.ANSWER_RESTARTED, f"{agent} broke off and began again", index, agent)
-    run.void_answer(why)
-    result = await OpenLayer(run, layer, index, deadline).result()
-    if not result.proposals and run.answer_text:
+
+    def void(detail: str) -> Degradation:
+        why = Degradation(DegradationReason.ANSWER_RESTARTED, detail, index, agent)
         run.void_answer(why)
-    return replace(
-        result,
-        failures=(*broken.failures, *result.failures),
-        degradations=(why, *result.degradations),
-    )
+        return why
+
+    degradations = [*broken.degradations, void(f"{agent} broke off and began again")]
+    result = await OpenLayer(run, layer, index, deadline).result()
+    degradations += result.degradations
+    if not result.proposals and run.answer_text:
+        degradations.append(void(f"{agent} broke off again"))
+    return replace(result, failures=(*broken.failures, *result.failures), degradations=tuple(degradations))
 
 
 def _failed(layer: Layer, result: LayerResult, deadline: float) -> MoaError:
