@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
 from typing import Protocol
 
 import pytest
 
+from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import RequestIdReused, ResumePointExpired
 from moa_server.domain.event import BEGINNING, AnswerDelta, Cursor, RunAdopted
 from moa_server.domain.limits import Retention
@@ -509,6 +512,9 @@ class JournalContract:
             await store.pass_time(0.01)
         assert await journal.purge() == 3
         assert [await journal.find(f"r{number}") is None for number in range(5)] == [True, True, True, False, False]
+        await journal.submit(submission("r5", "r5"), "a")
+        await journal.write("a", [whole("r5")])
+        assert await journal.purge() == 1
 
     async def test_one_callers_runs_do_not_push_out_anothers(self, store: Store) -> None:
         journal = await store.journal(Retention(count_per_caller=1))
@@ -558,14 +564,14 @@ class JournalContract:
     async def test_contents_that_are_gone_take_no_room(self, store: Store) -> None:
         journal = await store.journal(Retention(content_age_s=10, bytes=25_000))
         gone = []
-        for number in range(3):
+        for number in range(2):
             run_id = f"r{number}"
             await journal.submit(submission(run_id, run_id), "a")
-            await journal.write("a", [Append(run_id, 1, events(AnswerDelta("x" * 8_000), SUCCEEDED, run_id=run_id))])
+            await journal.write("a", [Append(run_id, 1, events(AnswerDelta("x" * 14_000), SUCCEEDED, run_id=run_id))])
             await store.pass_time(11)
             gone.append(await journal.purge())
-        assert gone == [1, 1, 1]
-        assert [await journal.find(f"r{number}") is None for number in range(3)] == [False] * 3
+        assert gone == [1, 1]
+        assert [await journal.find(f"r{number}") is None for number in range(2)] == [False] * 2
 
     async def test_what_lost_its_contents_goes_as_any_other(self, store: Store) -> None:
         journal = await store.journal(Retention(content_age_s=10, age_s=60))
@@ -578,8 +584,9 @@ class JournalContract:
         assert gone == [1, 1, 0]
         assert await journal.find("r1") is None
 
-    async def test_no_more_than_a_step_is_purged_at_once(self, store: Store) -> None:
-        journal = await store.journal(Retention(content_age_s=10, count=PURGE_STEP))
+    @pytest.mark.parametrize("retention", [Retention(content_age_s=10, count=PURGE_STEP), Retention(count=0)])
+    async def test_no_more_than_a_step_is_purged_at_once(self, store: Store, retention: Retention) -> None:
+        journal = await store.journal(retention)
         for number in range(PURGE_STEP + 1):
             await journal.submit(submission(f"r{number}", f"q{number}"), "a")
             await journal.write("a", [whole(f"r{number}")])
@@ -605,3 +612,21 @@ class JournalContract:
         record = await journal.find("r1")
         assert record is not None
         assert record.age_s == pytest.approx(100, abs=20)
+        assert record.created.utcoffset() == timedelta()
+
+    async def test_a_submission_without_a_request_id_sent_again_leaves_its_run_as_it_is(self, store: Store) -> None:
+        journal = await store.journal()
+        await journal.submit(submission(request_id=""), "a")
+        await journal.write("a", [deltas(3)])
+        assert (await journal.submit(submission(request_id=""), "a")).created
+        assert len(await journal.read("r1", BEGINNING, 10)) == 3
+
+    async def test_what_was_asked_takes_room_too(self, store: Store) -> None:
+        journal = await store.journal(Retention(bytes=50_000))
+        plan = replace(PLAN, messages=(Message.of(Role.USER, "x" * 30_000),))
+        for run_id in ("r1", "r2"):
+            await journal.submit(replace(submission(run_id, run_id), plan=plan), "a")
+            await journal.write("a", [whole(run_id)])
+            await store.pass_time(0.01)
+        assert await journal.purge() == 1
+        assert await journal.find("r1") is None

@@ -9,6 +9,7 @@ from moa_server.journal.memory import MEMORY, MemoryJournal, MemoryOptions
 from tests.journal.clock import HandClock
 from tests.journal.contract import JournalContract
 from tests.journal.examples import submission, whole
+from tests.models.timeless_loop import now, timeless
 
 
 class OneProcess:
@@ -47,11 +48,13 @@ async def test_a_follower_leaves_no_trace() -> None:
     assert not journal._followers.names  # noqa: SLF001 - what is kept is what is tested
 
 
+@timeless
 async def test_followers_look_now_and_then_without_news() -> None:
-    news = MemoryJournal(poll_s=0.001).follow("r1")
+    news, began = MemoryJournal(poll_s=0.5).follow("r1"), now()
     for _ in range(3):
         await anext(news)
     await news.aclose()
+    assert now() - began == 1.0, "the first look is at once"
 
 
 async def test_it_keeps_to_what_the_operator_says() -> None:

@@ -64,8 +64,21 @@ async def test_a_call_waits_no_longer_than_the_operator_says() -> None:
     first = asyncio.create_task(Caller().ask(model))
     await asyncio.sleep(0)
     started = now()
-    assert await Caller().failure(model) == "ModelThrottled"
+    with pytest.raises(ModelThrottled) as caught:
+        await Caller().ask(model)
+    assert caught.value.permanent, "it is not asked again: it would only queue once more"
     assert now() - started == 2.0
+    await first
+
+
+@timeless
+async def test_a_call_without_time_left_does_not_wait_at_all() -> None:
+    model = limited(scripted("m", [100.0, "ok"]), 1)
+    first = asyncio.create_task(Caller().ask(model))
+    await asyncio.sleep(0)
+    started = now()
+    assert await Caller().failure(model, time_s=0.0) == "DeadlineExceeded"
+    assert now() == started
     await first
 
 

@@ -13,6 +13,11 @@ _TEXTS = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString)
 _ALREADY_MUTATED = (cst.Comparison, cst.BooleanOperation, cst.UnaryOperation)
 
 
+def _is_constant(value: cst.BaseExpression | None) -> bool:
+    """Return whether this is True or False, which are turned round by themselves, or None."""
+    return isinstance(value, cst.Name) and value.value in {"True", "False", "None"}
+
+
 def _arguments(call: cst.Call) -> Iterable[cst.CSTNode]:
     """Hand over nothing, or leave the parameter to its default.
 
@@ -22,10 +27,16 @@ def _arguments(call: cst.Call) -> Iterable[cst.CSTNode]:
         if argument.star or isinstance(argument.value, _TEXTS):
             continue
         before, after = call.args[:place], call.args[place + 1 :]
-        if not (isinstance(argument.value, cst.Name) and argument.value.value == "None"):
+        if not _is_constant(argument.value):
             yield call.with_changes(args=[*before, argument.with_changes(value=cst.Name("None")), *after])
         if argument.keyword is not None:
             yield call.with_changes(args=[*before, *after])
+
+
+def _assignment(node: cst.Assign | cst.AnnAssign) -> Iterable[cst.CSTNode]:
+    """Assign nothing, where that is more than another way to say no."""
+    if not _is_constant(node.value):
+        yield from mutators.operator_assignment(node)
 
 
 def _statement(line: cst.SimpleStatementLine) -> Iterable[cst.CSTNode]:
@@ -46,8 +57,8 @@ def _condition(branch: cst.If | cst.While | cst.CompIf) -> Iterable[cst.CSTNode]
 OPERATORS: list[tuple[Any, Callable[[Any], Iterable[cst.CSTNode]]]] = [
     (cst.BaseNumber, mutators.operator_number),
     (cst.Name, mutators.operator_name),
-    (cst.Assign, mutators.operator_assignment),
-    (cst.AnnAssign, mutators.operator_assignment),
+    (cst.Assign, _assignment),
+    (cst.AnnAssign, _assignment),
     (cst.AugAssign, mutators.operator_augmented_assignment),
     (cst.UnaryOperation, mutators.operator_remove_unary_ops),
     (cst.Lambda, mutators.operator_lambda),
