@@ -46,7 +46,7 @@ class Adjust(Wrapper):
                 raise refusal from limit
             except ModelError as error:
                 error.left_out = frozenset(found)
-                if not error.parameter or error.parameter in asked.left_out or left_s(terms) <= 0:
+                if error.parameter not in prompt.parameters - asked.left_out or left_s(terms) <= 0:
                     raise
                 found[error.parameter] = error.reach
                 refusal = refusal or error
@@ -82,7 +82,7 @@ class _Refused:
             self._until[key] = asyncio.get_running_loop().time() + _REMEMBERED_S
             if len(self._until) > _MOST_REMEMBERED:
                 self._until.popitem(last=False)
-            _logger.info("model.parameter_left_out", model=self._model, parameter=name, of=reach.value)
+            _logger.info("model.parameter_left_out", model=self._model, parameter=name, reach=reach.value)
 
 
 def _settings(sampling: Sampling) -> Sampling:

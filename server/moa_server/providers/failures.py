@@ -138,8 +138,7 @@ class Complaint:
 
     def told(self) -> dict[str, str]:
         """Return what may be told on: the identifiers in it, since none of the words of a prompt is one."""
-        code, kind = "" if self.status else self.code, self.kind.partition(" ")[0]
-        named = {"code": code, "type": kind, "param": next(iter(self.params), "")}
+        named = {"code": "" if self.status else self.code, "type": self.kind, "param": next(iter(self.params), "")}
         return {key: word for key, word in named.items() if _IDENTIFIER.fullmatch(word)}
 
 

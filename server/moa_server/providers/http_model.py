@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import httpx
+import msgspec
 from opentelemetry import propagate
 
 from moa_server.domain import errors
@@ -61,7 +62,8 @@ class HttpModel:
         listener = self._dialect.listener(self._spec, self._options, prompt)
 
         def changes_without(parameter: str) -> bool:
-            return self._body(replace(prompt, left_out=prompt.left_out | {parameter}))[0] != body
+            without, _ = self._body(replace(prompt, left_out=prompt.left_out | {parameter}))
+            return bool(msgspec.json.decode(without) != msgspec.json.decode(body))  # the order of fields says nothing
 
         question = Question(prompt, self._dialect.words, changes_without)
         reply = await _Exchange(self._spec, self._http, terms, listener, question).carry(request)
