@@ -12,6 +12,8 @@ from tests.models.fakes import PLAIN, PROMPT, Caller, Scripted, hedged_by, spec,
 from tests.models.timeless_loop import now, timeless
 
 HOUR_S = 3600.0
+TEMPERATURE = frozenset({"temperature"})
+BOTH = frozenset({"temperature", "top_p"})
 WARM = replace(PROMPT, sampling=Sampling(temperature=0.5, top_p=0.9, max_tokens=100))
 PERSISTENT = replace(PLAIN, retry=RetryRule(attempts=2, base_s=1.0, least_in_window=100))
 
@@ -54,9 +56,9 @@ async def ask(model: Model, prompt: Prompt = WARM) -> Reply:
 async def test_what_is_refused_is_left_out_of_another_attempt_and_told() -> None:
     provider, caller = refusing("temperature"), Caller()
     reply = await caller.ask(wrap(provider), prompt=WARM)
-    assert (reply.text, reply.left_out) == ("hello", {"temperature"})
+    assert (reply.text, reply.left_out) == ("hello", TEMPERATURE)
     assert caller.ledger.story == [("m", "first", "MODEL_REJECTED_REQUEST"), ("m", "adjusted", "")]
-    assert provider.asked == [(AttemptKind.FIRST, frozenset()), (AttemptKind.ADJUSTED, {"temperature"})]
+    assert provider.asked == [(AttemptKind.FIRST, frozenset()), (AttemptKind.ADJUSTED, TEMPERATURE)]
     assert [entry.closed for entry in caller.ledger.entries] == [1, 1]
 
 
@@ -68,8 +70,8 @@ async def test_it_is_not_sent_again_within_the_hour_and_tried_again_after_it() -
     provider.asked.clear()
     await asyncio.sleep(HOUR_S - 1)
     reply = await ask(model)
-    assert provider.asked == [(AttemptKind.FIRST, {"temperature"})]
-    assert reply.left_out == {"temperature"}, "it is told each time"
+    assert provider.asked == [(AttemptKind.FIRST, TEMPERATURE)]
+    assert reply.left_out == TEMPERATURE, "it is told each time"
     await asyncio.sleep(started + HOUR_S - now())
     provider.refused = ()
     assert (await ask(model)).left_out == frozenset()
@@ -89,11 +91,11 @@ async def test_parameters_are_refused_in_turn() -> None:
     provider, caller = refusing("temperature", "top_p"), Caller()
     model = wrap(provider)
     reply = await caller.ask(model, prompt=WARM)
-    assert reply.left_out == {"temperature", "top_p"}
+    assert reply.left_out == BOTH
     assert [kind for _, kind, _ in caller.ledger.story] == ["first", "adjusted", "adjusted"]
     provider.asked.clear()
     await ask(model)
-    assert provider.asked == [(AttemptKind.FIRST, {"temperature", "top_p"})]
+    assert provider.asked == [(AttemptKind.FIRST, BOTH)]
 
 
 @timeless
@@ -130,7 +132,7 @@ async def test_nothing_is_learned_from_a_call_that_failed_after_all() -> None:
     model, provider.failing = wrap(provider), [ModelRejectedRequest("it was something else")]
     assert await Caller().failure(model, prompt=WARM) == "ModelRejectedRequest"
     await ask(model)
-    assert provider.asked[2:] == [(AttemptKind.FIRST, frozenset()), (AttemptKind.ADJUSTED, {"temperature"})]
+    assert provider.asked[2:] == [(AttemptKind.FIRST, frozenset()), (AttemptKind.ADJUSTED, TEMPERATURE)]
 
 
 @timeless
@@ -150,18 +152,18 @@ async def test_a_refused_value_is_not_held_against_others() -> None:
     await ask(model)
     provider.asked.clear()
     longer = replace(WARM, sampling=replace(WARM.sampling, max_tokens=50))
-    assert (await ask(model, longer)).left_out == {"temperature"}
+    assert (await ask(model, longer)).left_out == TEMPERATURE
     provider.refused = ()
     cooler = replace(WARM, sampling=replace(WARM.sampling, temperature=0.4))
     assert (await ask(model, cooler)).left_out == frozenset()
-    assert [left_out for _, left_out in provider.asked] == [{"temperature"}, frozenset()]
+    assert [left_out for _, left_out in provider.asked] == [TEMPERATURE, frozenset()]
 
 
 @timeless
 async def test_words_of_its_own_prompt_teach_a_model_nothing() -> None:
     provider = refusing("temperature", reach=RefusalReach.CALL)
     model = wrap(provider)
-    assert (await ask(model)).left_out == {"temperature"}
+    assert (await ask(model)).left_out == TEMPERATURE
     provider.refused, provider.asked = (), []
     assert (await ask(model)).left_out == frozenset()
     assert provider.asked == [(AttemptKind.FIRST, frozenset())]
@@ -186,7 +188,7 @@ async def test_first_calls_side_by_side_find_out_each_for_themselves_and_once() 
     provider.after_s = 1.0
     model, callers = wrap(provider), [Caller() for _ in range(20)]
     replies = await asyncio.gather(*(caller.ask(model, prompt=WARM) for caller in callers))
-    assert {reply.left_out for reply in replies} == {frozenset({"temperature"})}
+    assert {reply.left_out for reply in replies} == {TEMPERATURE}
     assert len(provider.asked) == 40
     await ask(model)
     assert len(provider.asked) == 41
@@ -214,11 +216,11 @@ async def test_rules_of_retries_do_not_count_it_and_a_retry_need_not_find_it_aga
     provider, caller = refusing("temperature", "top_p", rules=PERSISTENT), Caller()
     model, provider.failing = wrap(provider), [ModelUnavailable("503"), ModelUnavailable("503")]
     reply = await caller.ask(model, prompt=WARM)
-    assert reply.left_out == {"temperature", "top_p"}
+    assert reply.left_out == BOTH
     assert [kind for _, kind, _ in caller.ledger.story] == ["first", "adjusted", "adjusted", "retry", "retry"]
     provider.asked.clear()
     await ask(model)
-    assert provider.asked == [(AttemptKind.FIRST, {"temperature", "top_p"})], "the answer was given without them"
+    assert provider.asked == [(AttemptKind.FIRST, BOTH)], "the answer was given without them"
 
 
 @timeless
@@ -238,7 +240,7 @@ async def test_a_rival_finds_out_for_itself() -> None:
     for _ in range(4):
         await ask(model)
     reply = await caller.ask(model, prompt=WARM)
-    assert (reply.text, reply.left_out) == ("hello", {"temperature"})
+    assert (reply.text, reply.left_out) == ("hello", TEMPERATURE)
     assert [kind for kind, _ in rival.asked] == [AttemptKind.HEDGE, AttemptKind.ADJUSTED]
 
 

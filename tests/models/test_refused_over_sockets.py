@@ -25,6 +25,7 @@ from tests.telemetry.spans import recorded
 from tests.upstream import Speech, Status, Upstream
 from tests.upstream.picky import Complain, Picky, by_message, by_param, complaint
 
+TEMPERATURE = frozenset({"temperature"})
 CALM = Reliability(RetryRule(attempts=0))
 ASKED = Prompt((Message.of(Role.USER, "Hello there"),), Sampling(temperature=0.5, max_tokens=20))
 
@@ -89,7 +90,7 @@ async def test_the_first_call_finds_out_and_the_others_are_spared_it(scene: Scen
     model = scene.model()
     with recorded() as spans:
         asked = await scene.ask(model)
-    assert (asked.text, asked.left_out) == ("here", {"temperature"})
+    assert (asked.text, asked.left_out) == ("here", TEMPERATURE)
     code = "unsupported_parameter" if complain is by_param else "invalid_request_error"
     assert asked.story == [("first", REFUSED, code), ("adjusted", "", "")]
     assert asked.account.usage.calls == asked.spending.spent.calls == 2
@@ -105,7 +106,7 @@ async def test_it_is_tried_again_after_an_hour(scene: Scene) -> None:
     loop, model = asyncio.get_running_loop(), scene.model()
     await scene.ask(model)
     later = 3601.0
-    loop.time = lambda: time.monotonic() + later  # type: ignore[method-assign] - the loop's own clock, an hour on
+    loop.time = lambda: time.monotonic() + later  # type: ignore[method-assign]
     try:
         await scene.ask(model)
     finally:
@@ -119,7 +120,7 @@ async def test_parameters_that_are_refused_in_turn_are_each_found_out(scene: Sce
     prompt = replace(ASKED, sampling=Sampling(0.5, 0.9, stop=("END",)))
     model = scene.model()
     asked = await scene.ask(model, prompt)
-    assert (asked.text, asked.left_out) == ("here", {"stop", "temperature", "top_p"})
+    assert (asked.text, asked.left_out) == ("here", frozenset({"stop", "temperature", "top_p"}))
     assert [kind for kind, _, _ in asked.story] == ["first", "adjusted", "adjusted", "adjusted"]
     assert (await scene.ask(model, prompt)).story == [("first", "", "")]
 

@@ -30,10 +30,6 @@ async def refused(asker: Asker, upstream: Upstream, script: Status, prompt: Prom
     return failure.parameter, failure.reach
 
 
-def said(message: str, **more: object) -> Status:
-    return complaint(message, **more)  # type: ignore[arg-type] - whatever an endpoint adds
-
-
 def plainly(body: object, status: int = 400) -> Status:
     return Status(status, body=json.dumps(body).encode())
 
@@ -50,7 +46,7 @@ async def test_what_is_named_in_either_way_is_known_in_each_dialect(
 FORBIDDEN = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 7}
 SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
     "OpenAI, a value": (
-        said(
+        complaint(
             "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is "
             "supported.",
             param="temperature",
@@ -59,31 +55,31 @@ SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
         ("temperature", MODEL),
     ),
     "OpenAI, without param": (
-        said("Unsupported parameter: 'stop' is not supported with this model.", param=None, code=None),
+        complaint("Unsupported parameter: 'stop' is not supported with this model.", param=None, code=None),
         ("stop", MODEL),
     ),
     "OpenAI, an argument": (
-        said("Unrecognized request argument supplied: presence_penalty", param=None, code=None),
+        complaint("Unrecognized request argument supplied: presence_penalty", param=None, code=None),
         ("presence_penalty", MODEL),
     ),
     "OpenAI, log-probabilities": (
-        said("You are not allowed to request logprobs from this model."),
+        complaint("You are not allowed to request logprobs from this model."),
         ("logprobs", MODEL),
     ),
     "OpenAI, out of range": (
-        said("2.5 is greater than the maximum of 2 - 'temperature'", param="temperature", code=None),
+        complaint("2.5 is greater than the maximum of 2 - 'temperature'", param="temperature", code=None),
         ("temperature", SETTINGS),
     ),
-    "OpenAI, only named": (said("Something is off.", param="top_p"), ("top_p", SETTINGS)),
+    "OpenAI, only named": (complaint("Something is off.", param="top_p"), ("top_p", SETTINGS)),
     "Bedrock behind LiteLLM": (
-        said(
+        complaint(
             "litellm.BadRequestError: BedrockException - The model returned the following errors: `temperature` and "
             "`top_p` cannot both be specified for this model. Please use only one."
         ),
         ("top_p", SETTINGS),
     ),
     "LiteLLM's own": (
-        said(
+        complaint(
             "litellm.UnsupportedParamsError: gpt-5 models (including gpt-5-codex) don't support temperature=0.5. Only "
             "temperature=1 is supported. To drop unsupported params set `litellm.drop_params = True`",
             param=None,
@@ -92,11 +88,13 @@ SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
         ("temperature", MODEL),
     ),
     "LiteLLM, a list": (
-        said("litellm.UnsupportedParamsError: openai does not support parameters: ['stop'], for model=gpt-5-mini."),
+        complaint(
+            "litellm.UnsupportedParamsError: openai does not support parameters: ['stop'], for model=gpt-5-mini."
+        ),
         ("stop", MODEL),
     ),
     "Anthropic behind LiteLLM": (
-        said(
+        complaint(
             'litellm.BadRequestError: AnthropicException - {"type":"error","error":{"type":"invalid_request_error",'
             '"message":"`top_p` is deprecated for this model."}}. Received Model Group=claude'
         ),
@@ -120,11 +118,11 @@ SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
         ("presence_penalty", MODEL),
     ),
     "Google, an unknown name": (
-        said('Invalid JSON payload received. Unknown name "seed": Cannot find field.', code=400),
+        complaint('Invalid JSON payload received. Unknown name "seed": Cannot find field.', code=400),
         ("seed", MODEL),
     ),
     "Vertex": (
-        said("Unable to submit request because Logprobs is not supported for this model."),
+        complaint("Unable to submit request because Logprobs is not supported for this model."),
         ("logprobs", MODEL),
     ),
     "Mistral": (
@@ -148,12 +146,15 @@ SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
         ("presence_penalty", MODEL),
     ),
     "vLLM": (
-        said("[{'type': 'extra_forbidden', 'loc': ('body', 'seed'), 'msg': 'Extra inputs are not permitted'}]"),
+        complaint("[{'type': 'extra_forbidden', 'loc': ('body', 'seed'), 'msg': 'Extra inputs are not permitted'}]"),
         ("seed", MODEL),
     ),
-    "Mistral's word for the seed": (said("Unknown parameter: 'random_seed'.", param="random_seed"), ("seed", MODEL)),
+    "Mistral's word for the seed": (
+        complaint("Unknown parameter: 'random_seed'.", param="random_seed"),
+        ("seed", MODEL),
+    ),
     "the newer name of the limit": (
-        said(
+        complaint(
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
             "instead.",
             param="max_tokens",
@@ -162,20 +163,22 @@ SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
         ("max_tokens", MODEL),
     ),
     "a limit that is too large": (
-        said("max_tokens is too large: 100. This model supports at most 50.", param="max_tokens", code="invalid_value"),
+        complaint(
+            "max_tokens is too large: 100. This model supports at most 50.", param="max_tokens", code="invalid_value"
+        ),
         NOTHING,
     ),
-    "a parameter of the messages": (said("Invalid 'messages[0].stop'.", param="messages[0].stop"), NOTHING),
+    "a parameter of the messages": (complaint("Invalid 'messages[0].stop'.", param="messages[0].stop"), NOTHING),
     "in the middle of a message": (
-        said("Invalid prompt: Unsupported parameter: 'temperature' is not supported with this model."),
+        complaint("Invalid prompt: Unsupported parameter: 'temperature' is not supported with this model."),
         NOTHING,
     ),
-    "an unknown field": (said("Unsupported parameter: 'top_k' is not supported with this model."), NOTHING),
+    "an unknown field": (complaint("Unsupported parameter: 'top_k' is not supported with this model."), NOTHING),
     "no object": (Status(400, body=b"Unsupported parameter: 'temperature'"), NOTHING),
     "lists without end": (plainly({"detail": []}, 422), NOTHING),
     "strange places": (plainly({"detail": [{"loc": 7, "type": 8, "msg": []}, {"loc": [[], {}]}]}, 422), NOTHING),
-    "a text that is half an object": (said('AnthropicException - {"error":{"message":"`top_p` is depr'), NOTHING),
-    "texts in texts": (said("{" * 900), NOTHING),
+    "a text that is half an object": (complaint('AnthropicException - {"error":{"message":"`top_p` is depr'), NOTHING),
+    "texts in texts": (complaint("{" * 900), NOTHING),
 }
 
 
