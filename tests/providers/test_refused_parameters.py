@@ -54,6 +54,19 @@ SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
         ),
         ("temperature", MODEL),
     ),
+    "OpenAI, one value of several": (
+        complaint(
+            "Unsupported value: 'temperature' does not support 0.5 with this model. Supported values are: 0, 1.",
+            param="temperature",
+            code="unsupported_value",
+        ),
+        ("temperature", SETTINGS),
+    ),
+    "LiteLLM, one value of several": (
+        complaint("litellm.UnsupportedParamsError: gpt-5 models don't support temperature=0.5 while reasoning."),
+        ("temperature", SETTINGS),
+    ),
+    "only beside another": (complaint("temperature is not supported when thinking is on."), ("temperature", SETTINGS)),
     "OpenAI, without param": (
         complaint("Unsupported parameter: 'stop' is not supported with this model.", param=None, code=None),
         ("stop", MODEL),

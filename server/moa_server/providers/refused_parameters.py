@@ -19,22 +19,30 @@ from moa_server.providers.failures import Complaint, read_complaint
 _NAME: Final = r"[`'\"]?(?P<name>[a-z][a-z0-9_.\[\]-]{0,63})[`'\"]?(?![\w`'\"])"
 _OTHER: Final = _NAME.replace("name", "other")
 _NOT_THERE: Final = (
-    r"(?:unsupported|deprecated|no longer supported|"
-    r"not (?:yet |currently )?(?:supported|enabled|allowed|permitted|available))"
+    rf"(?:the )?(?:parameter |property |field )?{_NAME}(?: parameter)? (?:is|are) (?:unsupported|deprecated|"
+    r"no longer supported|not (?:yet |currently )?(?:supported|enabled|allowed|permitted|available))"
+)
+_LACKS: Final = (
+    rf"[\w ./:()+-]{{1,160}}? (?:does not|do not|doesn't|don't) support (?:the )?(?:parameters?:? )?[\[({{]?{_NAME}"
 )
 _UNKNOWN_TO_IT: Final = (
-    rf"unsupported (?:parameter|value|argument|field)s?: {_NAME}",
+    rf"unsupported (?:parameter|argument|field)s?: {_NAME}",
+    rf"unsupported value: {_NAME} does not support .{{1,60}}? with this model\. only the default",
     rf"unrecognized request arguments? supplied: {_NAME}",
     rf"(?:invalid json payload received\. )?unknown (?:parameter|argument|field|name)s?:? {_NAME}",
     rf"argument not supported on this model: {_NAME}",
     rf"you are not allowed to request {_NAME}",
-    rf"(?:the )?(?:parameter |property |field )?{_NAME}(?: parameter)? (?:is|are) {_NOT_THERE}",
-    rf"[\w ./:()+-]{{1,160}}? (?:does not|do not|doesn't|don't) support (?:the )?(?:parameters?:? )?[\[({{]?{_NAME}",
+    rf"{_NOT_THERE}(?! (?:when|while|if|unless|together|in combination))",
+    rf"{_LACKS}(?!=)",
+    rf"{_LACKS}=\S+ only (?P=name)=\S+ is supported",  # as LiteLLM says it of temperature, which then is fixed
     rf"(?:body -> )?{_NAME}(?::|\n) *extra inputs are not permitted",
     rf"\[\{{'type': 'extra_forbidden', 'loc': \('body', {_NAME}\)",
 )
 """How messages begin that say that a model or an endpoint does not have a parameter, in lower case."""
 _NOT_SO: Final = (
+    rf"unsupported value: {_NAME}",
+    _NOT_THERE,
+    _LACKS,
     rf"{_OTHER} and {_NAME} cannot both be specified",  # the second goes: temperature is what people set
     rf"{_NAME}: ",
     rf"{_NAME} (?:may only|must|should|can only|cannot) be ",
@@ -50,9 +58,7 @@ _RELAYED: Final = re.compile(
     r"unable to submit request because )*"
 )
 """What gateways put before the message of the endpoint behind them."""
-_CODES: Final = frozenset(
-    {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden", "invalid_parameter_name"}
-)
+_CODES: Final = frozenset({"unsupported_parameter", "unknown_parameter", "extra_forbidden", "invalid_parameter_name"})
 """Codes that say, beside a name, that a model does not take a parameter, whatever its value."""
 _STATUSES: Final = ("400", "422")
 _DEEPEST: Final = 3
