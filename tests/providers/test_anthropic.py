@@ -9,7 +9,7 @@ from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import ModelProtocolBroken, ModelRefused, ModelThrottled, ModelUnavailable
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.usage import Certainty, Usage
-from moa_server.providers import Transport
+from moa_server.providers import Transport, unsent_settings
 from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Events, Speech, Upstream
 
@@ -57,6 +57,38 @@ async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
         "metadata": {"user_id": "moa"},
         "stream": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("sampling", "dialect", "sent", "left_out"),
+    [
+        (Sampling(0.5, 0.9), {}, {"temperature": 0.5}, {"top_p"}),
+        (Sampling(0.5, 0.9), {"both_samplings": True}, {"temperature": 0.5, "top_p": 0.9}, set()),
+        (Sampling(None, 0.9), {}, {"top_p": 0.9}, set()),
+        (Sampling(1.0), {}, {"temperature": 1.0}, set()),
+        (Sampling(1.5, 0.9), {}, {"top_p": 0.9}, {"temperature"}),
+        (Sampling(1.5), {"most_temperature": 2.0}, {"temperature": 1.5}, set()),
+        (Sampling(0.5, 0.9), {"sends_sampling": False}, {}, {"temperature", "top_p"}),
+        (Sampling(stop=("\n\n", "END", " ")), {}, {"stop_sequences": ["END"]}, {"stop"}),
+        (Sampling(stop=("\n",)), {}, {}, {"stop"}),
+        (Sampling(stop=("\n",)), {"blank_stops": True}, {"stop_sequences": ["\n"]}, set()),
+        (Sampling(seed=7, presence_penalty=0.1), {}, {}, {"seed", "presence_penalty"}),
+    ],
+)
+async def test_what_its_house_refuses_is_not_sent_and_told(
+    anthropic: Asker,
+    upstream: Upstream,
+    sampling: Sampling,
+    dialect: dict[str, Any],
+    sent: dict[str, Any],
+    left_out: set[str],
+) -> None:
+    upstream.script("m", Speech("ok"))
+    reply = await anthropic.ask(Prompt(HELLO.messages, sampling), dialect=dialect)
+    [call] = upstream.calls
+    assert {name: call.body[name] for name in ("temperature", "top_p", "stop_sequences") if name in call.body} == sent
+    assert reply.left_out == left_out
+    assert unsent_settings(anthropic.model(dialect=dialect).spec, sampling).keys() == left_out
 
 
 async def test_only_turns_before_the_last_are_marked_for_the_cache(anthropic: Asker, upstream: Upstream) -> None:

@@ -1,5 +1,6 @@
 """A named voice: a model, what it is told, how it samples, and what it weighs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
@@ -27,10 +28,19 @@ class Sampling:
     frequency_penalty: Penalty | None = None
     """Above 0, words become less likely the more often they were said."""
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the settings that are not left to the endpoint."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ()))
+
     def over(self, base: "Sampling") -> "Sampling":
         """Return these settings, and those of ``base`` where these are silent."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) not in (None, ())}
-        return replace(base, **said)
+        return replace(base, **{name: getattr(self, name) for name in self.given})
+
+    def without(self, names: Collection[str]) -> "Sampling":
+        """Return these settings but for some, which are left to the endpoint."""
+        silent = Sampling()
+        return replace(self, **{name: getattr(silent, name) for name in self.given if name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,16 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect
+from moa_server.providers.dialect import Dialect, Taken, taken_but
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter
 from moa_server.providers.sse import ServerSentEvent
@@ -35,6 +36,12 @@ class AnthropicOptions:
     """Added to each question."""
     sends_sampling: bool = True
     """Whether it takes temperature and top_p."""
+    both_samplings: bool = False
+    """Whether it takes temperature and top_p in one request; else temperature alone is sent where both are set."""
+    most_temperature: float = 1.0
+    """Above it a temperature is not sent."""
+    blank_stops: bool = False
+    """Whether it takes stop sequences of nothing but white space."""
     schema: bool = True
     """Whether it can be held to a JSON schema."""
     prompt_cache: bool = False
@@ -44,12 +51,29 @@ class AnthropicOptions:
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
+def anthropic_takes(options: AnthropicOptions, sampling: Sampling) -> Taken:
+    """Return what is sent of settings: what Anthropic has a word for, and does not refuse."""
+    temperature, stop = sampling.temperature, sampling.stop
+    unsent = dict.fromkeys(("seed", "presence_penalty", "frequency_penalty"), "its dialect has no word for it")
+    if not options.sends_sampling:
+        unsent |= dict.fromkeys(("temperature", "top_p"), "its dialect has sends_sampling off")
+    elif temperature is not None and temperature > options.most_temperature:
+        unsent["temperature"] = f"it takes one of at most {options.most_temperature:g}"
+    elif temperature is not None and not options.both_samplings:
+        unsent["top_p"] = "it takes one of temperature and top_p"
+    taken = taken_but(sampling, unsent)
+    kept = stop if options.blank_stops else tuple(text for text in stop if not text.isspace())
+    if kept == stop:
+        return taken
+    return Taken(replace(taken.sampling, stop=kept), {**taken.unsent, "stop": "it takes none that is blank"})
+
+
 def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON. Settings for which the dialect has no word are left out."""
     sampling = prompt.sampling
     wanted = {
-        "temperature": sampling.temperature if options.sends_sampling else None,
-        "top_p": sampling.top_p if options.sends_sampling else None,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
         "stop_sequences": sampling.stop or None,
     }
     # System texts have a field of their own: there is no such role among the turns.
@@ -218,4 +242,6 @@ ANTHROPIC: Final = Dialect(
     anthropic_body,
     AnthropicListener,
     lambda options: {"anthropic-version": options.version, **options.headers},
+    anthropic_takes,
+    {"stop_sequences": "stop"},
 )
