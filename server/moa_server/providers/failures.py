@@ -11,7 +11,7 @@ import structlog
 
 from moa_server.domain import errors
 from moa_server.domain.model import ModelSpec
-from moa_server.providers.retry_hints import retry_after_s, should_retry
+from moa_server.providers.retry_hints import delay_in_details_s, retry_after_s, should_retry
 from moa_server.providers.transport import StaleConnection, UnsentRequest
 
 _log = structlog.stdlib.get_logger()
@@ -132,6 +132,10 @@ class Complaint:
     kind: str = ""
     words: str = ""
     """Its message in lower case, cut to a sane length."""
+    retry_after_s: float | None = None
+    """How long to wait, when its details say so."""
+    daily: bool = False
+    """Whether what is used up is a quota of the day: its own hint may be seconds, and waiting them out in vain."""
 
 
 def read_complaint(body: bytes) -> Complaint | None:
@@ -156,7 +160,20 @@ def read_complaint(body: bytes) -> Complaint | None:
         code,
         f"{_word(inner.get('type'))} {_word(inner.get('status'))}".strip(),
         str(inner.get("message") or inner.get("msg") or "")[:_LONGEST_WORDS].lower(),
+        delay_in_details_s(inner.get("details")),
+        _is_daily(inner.get("details")),
     )
+
+
+def _is_daily(details: object) -> bool:
+    """Tell whether a quota that is violated is one of the day, in the details of an error in Google's form."""
+    for detail in details if isinstance(details, list) else ():
+        violations = detail.get("violations") if isinstance(detail, dict) else None
+        for violation in violations if isinstance(violations, list) else ():
+            quota = str(violation.get("quotaId", "")) if isinstance(violation, dict) else ""
+            if "PerDay" in quota or "Daily" in quota:
+                return True
+    return False
 
 
 def _word(value: object) -> str:
@@ -180,11 +197,13 @@ def translated(spec: ModelSpec, *, answering: bool) -> Iterator[None]:
 def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: bytes) -> errors.ModelError:
     """Return the error for an answer that is not 200. Only the status is told on, not the endpoint's words."""
     _log.debug("upstream.rejected", model=spec.name, status=status, body=body[:_SHOWN].decode(errors="replace"))
-    kind = _kind_of_status(status, read_complaint(body))
+    complaint = read_complaint(body)
+    kind = _kind_of_status(status, complaint)
+    hint_s = retry_after_s(status, headers)
     error = kind(
         f"{spec.name} answered with status {status}",
         metadata={"status": str(status)},
-        retry_after_s=retry_after_s(status, headers),
+        retry_after_s=complaint.retry_after_s if hint_s is None and complaint is not None else hint_s,
     )
     if (again := should_retry(headers)) is not None:
         error.permanent = not again
@@ -202,7 +221,9 @@ def reported(spec: ModelSpec, complaint: Complaint) -> errors.ModelError:
         status = _OVERLOADED_STATUS
     kind = _kind_of_status(status, complaint) if status else _kind_of_complaint(complaint)
     metadata = {"status": str(status)} if status else None
-    return (kind or errors.ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
+    return (kind or errors.ModelUnavailable)(
+        f"{spec.name} reported an error in its stream", metadata=metadata, retry_after_s=complaint.retry_after_s
+    )
 
 
 def _kind_of_status(status: int, complaint: Complaint | None) -> type[errors.ModelError]:
@@ -219,6 +240,8 @@ def _kind_of_status(status: int, complaint: Complaint | None) -> type[errors.Mod
 
 
 def _kind_of_complaint(complaint: Complaint) -> type[errors.ModelError] | None:
+    if complaint.daily:
+        return errors.ModelQuotaExhausted
     by_words = next((kind for words, kind in _WORDS if words in complaint.words), None)
     by_code = _CODES.get(complaint.code)
     by_kind = next((_CODES[word] for word in complaint.kind.split() if word in _CODES), None)

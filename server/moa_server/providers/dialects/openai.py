@@ -163,6 +163,7 @@ class _CompletionChunk(msgspec.Struct):
 
 class _PromptTokensDetails(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _CompletionTokensDetails(msgspec.Struct):
@@ -278,6 +279,7 @@ def _read_usage(raw: msgspec.Raw, *, reasoning_in_completion: bool) -> Usage | N
         output_tokens=counts.completion_tokens + apart,
         cached_input_tokens=(inputs.cached_tokens if inputs else None) or counts.prompt_cache_hit_tokens or 0,
         reasoning_tokens=thought,
+        cache_write_tokens=(inputs.cache_write_tokens if inputs else None) or 0,
     )
 
 
