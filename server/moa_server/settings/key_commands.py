@@ -191,11 +191,13 @@ async def _printed(command: tuple[str, ...], longest_s: float) -> bytes:
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
+    over = False
     try:
         async with asyncio.timeout(longest_s):
             await output.ended
         if len(output.printed) > MOST_BYTES:
             raise ValueError(f"printed more than {MOST_BYTES} bytes")
+        over = True
         status = transport.get_returncode()
         if status:
             raise ValueError(f"ended with status {status}")
@@ -203,8 +205,8 @@ async def _printed(command: tuple[str, ...], longest_s: float) -> bytes:
     except TimeoutError:
         raise ValueError(f"had not ended after {longest_s:g} s") from None
     finally:
-        if transport.get_returncode() is None or not output.ended.done():
-            # The whole session, since many such programs are scripts that start another one.
+        if not over:
+            # The whole session, since many such programs are scripts that start another one, which may outlive them.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(transport.get_pid(), signal.SIGKILL)
             await asyncio.wait([output.exited], timeout=_KILLED_S)
