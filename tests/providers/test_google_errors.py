@@ -41,7 +41,13 @@ def told(*quotas: str, code: int = 429, delay: str | None = "34s") -> dict[str, 
     ],
 )
 async def test_an_error_is_read_with_its_details(
-    openai: Asker, upstream: Upstream, told_of: dict[str, Any], kind: type[ModelError], wait: float | None, wrapped: bool
+    openai: Asker,
+    upstream: Upstream,
+    told_of: dict[str, Any],
+    kind: type[ModelError],
+    wait: float | None,
+    *,
+    wrapped: bool,
 ) -> None:
     body = json.dumps([told_of] if wrapped else told_of).encode()
     upstream.script("m", Status(told_of["error"]["code"], body=body))

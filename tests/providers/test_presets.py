@@ -14,7 +14,6 @@ from moa_server.providers.presets import Preset
 from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Speech, Upstream
 
-
 NAMED_BY_THE_OPERATOR = {"azure", "azure-dated", "bedrock", "vertex"}
 """Their endpoints name a resource, a region or a project."""
 

@@ -5,10 +5,10 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import pytest
 import uvloop
 from structlog.testing import capture_logs
@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 from moa_server.domain.model import ExpiringSecret
 from moa_server.settings import KeyCommands
 from moa_server.settings.secret import CommandSecret, EnvironmentSecret
+from tests.settings.processes import gone, settled
 
-COUNTED = 'n=$(($(cat count 2>/dev/null || echo 0) + 1)); echo $n > count; '
+COUNTED = "n=$(($(cat count 2>/dev/null || echo 0) + 1)); echo $n > count; "
 EVERY_S = 100.0
 
 
@@ -54,9 +55,7 @@ class Desk:
     async def gone(self, name: str) -> None:
         """Wait until the process that wrote its number into a file is no more."""
         pid = int((self.folder / name).read_text())
-        async with asyncio.timeout(10):
-            while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                await asyncio.sleep(0.01)
+        await gone(pid)
 
 
 @pytest.fixture
@@ -75,12 +74,6 @@ def expiring(commands: KeyCommands, secret: CommandSecret) -> ExpiringSecret:
     key = commands.key(secret)
     assert isinstance(key, ExpiringSecret)
     return key
-
-
-async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_what_a_program_prints_is_the_key_without_the_line_end(desk: Desk) -> None:
@@ -216,9 +209,7 @@ def test_a_program_that_hangs_is_killed_with_all_that_it_started(
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_who_closes_the_house_kills_what_still_runs(
-    desk: Desk, loop: Callable[[], asyncio.AbstractEventLoop]
-) -> None:
+def test_who_closes_the_house_kills_what_still_runs(desk: Desk, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def check() -> None:
         async with desk.commands() as commands:
             key = expiring(commands, desk.program("sleep 1000 & echo $! > child; echo $$ > leader; wait"))
@@ -229,6 +220,27 @@ def test_who_closes_the_house_kills_what_still_runs(
             await waiting
         await desk.gone("leader")
         await desk.gone("child")
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(check())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_whoever_closes_the_house_while_a_program_is_being_started_leaves_nothing_of_it(
+    desk: Desk, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def check() -> None:
+        secret = desk.program("echo $$ >> started; sleep 1000 & echo $! >> started; wait")
+        for steps in range(10):
+            async with desk.commands() as commands:
+                waiting = asyncio.create_task(expiring(commands, secret).fetch())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            with suppress(ValueError, asyncio.CancelledError):
+                await waiting
+        started = desk.folder / "started"
+        for pid in started.read_text().split() if started.exists() else ():
+            await gone(int(pid))
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(check())
@@ -250,12 +262,22 @@ async def test_a_refused_key_is_printed_anew_at_once_and_once_a_minute(desk: Des
         assert key.refused(await key.fetch())
         assert await key.fetch() == "token-2"
         assert key.refused("token-1"), "another key is there already"
+        assert desk.runs() == 2
         assert not key.refused("token-2"), "the minute is not over"
         assert await key.fetch() == "token-2"
         assert desk.runs() == 2
         desk.watch.moment += 60.0
         assert key.refused("token-2")
         assert await key.fetch() == "token-3"
+
+
+async def test_all_who_were_refused_at_once_get_the_same_next_key(desk: Desk) -> None:
+    async with desk.commands() as commands:
+        key = expiring(commands, desk.program(f"{COUNTED} echo token-$n"))
+        value = await key.fetch()
+        assert [key.refused(value) for _ in range(5)] == [True] * 5
+        assert await asyncio.gather(*(key.fetch() for _ in range(5))) == ["token-2"] * 5
+        assert desk.runs() == 2
 
 
 async def test_a_refused_key_is_used_on_where_no_other_can_be_had(desk: Desk) -> None:

@@ -99,8 +99,8 @@ _KNOWN: Final[Mapping[str, Preset]] = {
     "together": Preset("openai", "https://api.together.ai/v1", {"strict_schema": False, "counts_logprobs": True}),
     "openrouter": Preset("openai", "https://openrouter.ai/api/v1", {**_NO_TAGS, "logprobs": False}),
     "deepseek": Preset("openai", "https://api.deepseek.com/v1", {"schema": "json_object", "sends_seed": False}),
-    # xAI Docs, "Best Practices Guide" and "Chat Completions API (Legacy)", 25 November 2026: its reasoning models refuse
-    # penalties and stop sequences; new features come to the Responses dialect only.
+    # xAI Docs, "Best Practices Guide" and "Chat Completions API (Legacy)", 25 November 2026: its reasoning models
+    # refuse penalties and stop sequences; what is new there is for the Responses dialect only.
     "xai": Preset("openai", "https://api.x.ai/v1", {**_NO_TAGS, "sends_penalties": False, "sends_stop": False}),
     # cerebras-cloud-sdk 1.91 (types of the SDK) and Cerebras Inference, "OpenAI Compatibility", 25 November 2026
     "cerebras": Preset("openai", "https://api.cerebras.ai/v1", {"max_tokens_field": "max_completion_tokens"}),

@@ -43,6 +43,7 @@ class KeyCommands:
         self._longest_s = longest_s
         self._keys: dict[CommandSecret, PrintedKey] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,6 +51,7 @@ class KeyCommands:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -62,7 +64,10 @@ class KeyCommands:
             self._keys[secret] = PrintedKey(secret, self._start, self._now, self._longest_s)
         return self._keys[secret]
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        if self._closed:
+            work.close()
+            return None
         task = asyncio.get_running_loop().create_task(work, name="key command")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -75,7 +80,7 @@ class PrintedKey:
     def __init__(
         self,
         secret: CommandSecret,
-        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None] | None],
         now: Callable[[], float],
         longest_s: float,
     ) -> None:
@@ -116,14 +121,13 @@ class PrintedKey:
 
     def refused(self, value: str) -> bool:
         """Note that a value was refused before its time, and return whether another one can be had soon."""
-        if value == self._value:
-            if self._now() - self._refused < _REFUSED_S:
-                return False
+        if value != self._value:
+            return True
+        if not self._doubted and self._now() - self._refused >= _REFUSED_S:
             self._refused = self._now()
             self._doubted = True
             self._renew()
-            return self._task is not None
-        return True
+        return self._doubted and self._task is not None
 
     @property
     def _program(self) -> str:
@@ -183,31 +187,42 @@ async def _printed(command: tuple[str, ...], longest_s: float) -> bytes:
         OSError: it cannot be run.
         ValueError: it failed.
     """
-    transport, output = await asyncio.get_running_loop().subprocess_exec(
-        _Output,
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
+    loop = asyncio.get_running_loop()
+    # A task of its own: a start that is given up halfway would leave behind what the program has started by then.
+    starting = loop.create_task(
+        loop.subprocess_exec(
+            _Output,
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
     )
     over = False
     try:
+        transport, output = await asyncio.shield(starting)
         async with asyncio.timeout(longest_s):
             await output.ended
         if len(output.printed) > MOST_BYTES:
             raise ValueError(f"printed more than {MOST_BYTES} bytes")
         over = True
-        status = transport.get_returncode()
-        if status:
+        if status := transport.get_returncode():
             raise ValueError(f"ended with status {status}")
         return bytes(output.printed)
     except TimeoutError:
         raise ValueError(f"had not ended after {longest_s:g} s") from None
     finally:
-        if not over:
-            # The whole session, since many such programs are scripts that start another one, which may outlive them.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(transport.get_pid(), signal.SIGKILL)
-            await asyncio.wait([output.exited], timeout=_KILLED_S)
-        transport.close()
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            transport, output = starting.result()
+            if not over:
+                await _kill(transport, output)
+            transport.close()
+
+
+async def _kill(transport: asyncio.SubprocessTransport, output: _Output) -> None:
+    """End a program with its whole session: many are scripts that start another one, which may outlive them."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(transport.get_pid(), signal.SIGKILL)
+    await asyncio.wait([output.exited], timeout=_KILLED_S)

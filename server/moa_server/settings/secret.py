@@ -40,7 +40,7 @@ class KeyReference(SecretReference):
     command: Annotated[tuple[Annotated[str, Length(most=4096)], ...], Length(least=1, most=64)] | None = None
     """The program that prints it, and its arguments; it is run without a shell. A path is relative to the configuration
     file, a name is looked for on the PATH."""
-    every_s: Annotated[float, Form.SECONDS, Range(least=1, most=86400)] = 1800.0
+    every_s: Annotated[float, Form.SECONDS, Range(least=60, most=86400)] = 1800.0
     """For how long what was printed is used: less than it is valid for. It is printed anew before, when it is used."""
 
     def __post_init__(self) -> None:
@@ -59,11 +59,14 @@ def only_a_reference(kind: type[SecretReference], value: object) -> object:
     right = f"{_RIGHT}, or {{command: [PROGRAM, ARGUMENT], every: 30m}}" if printed else _RIGHT
     if not isinstance(value, dict):
         raise ValueError(f"a secret is never written into the configuration; {right}")  # noqa: TRY004 - pydantic's way
-    places = {"env", "file", "command"} if printed else {"env", "file"}
-    said = value.keys() - {"every"} if "command" in value and printed else value.keys()
-    if len(said & places) == len(said) != 1:
+    places = value.keys() & ({"env", "file", "command"} if printed else {"env", "file"})
+    strangers = value.keys() - places - ({"every"} if printed else set())
+    if not strangers and len(places) != 1:
         raise ValueError(f"a secret is kept in exactly one place; {right}")
-    return value
+    if not strangers and "every" in value and "command" not in value:
+        raise ValueError("every goes with a command only; leave it out")
+    # What a check before pydantic's own has seen, pydantic takes for Python's values, and no list for a tuple.
+    return {key: tuple(part) if isinstance(part, list) else part for key, part in value.items()}
 
 
 @dataclass(frozen=True, slots=True)
