@@ -19,7 +19,7 @@ from moa_server.models import RecordedTexts, TokenizerFile, breaker_state, build
 from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
 from moa_server.security import Callers
 from moa_server.service import serving, stop_signals
-from moa_server.settings import Choices, KnownProvider, Reloader, Settings, load
+from moa_server.settings import Choices, KeyCommands, KnownProvider, Reloader, Settings, load
 from moa_server.strategies import STRATEGIES
 from moa_server.telemetry import RunMetrics, exporting, observe_breakers, observe_open_runs, set_up_logs
 
@@ -36,9 +36,10 @@ async def serve(path: Path, settings: Settings, ready: Callable[[str], None]) ->
         set_up_logs(settings.logging)
         stack.enter_context(exporting())
         http = await stack.enter_async_context(Transport())
+        keys = await stack.enter_async_context(KeyCommands())
         journal = await stack.enter_async_context(journal_of(settings))
         reached = await is_reached(journal)
-        offered, ownership, facts = catalogue(settings, http, {}), settings.ownership, RunMetrics()
+        offered, ownership, facts = catalogue(settings, http, keys, {}), settings.ownership, RunMetrics()
         engine = await stack.enter_async_context(
             Engine(offered, journal, settings.limits, ownership=ownership, breaker_of=breaker_state, on_fact=facts.see)
         )
@@ -53,7 +54,7 @@ async def serve(path: Path, settings: Settings, ready: Callable[[str], None]) ->
 
         def take_over(new: Settings) -> None:
             # What the logs and traces show is settled when the server starts.
-            engine.catalogue = catalogue(replace(new, logging=settings.logging), http, engine.catalogue.models)
+            engine.catalogue = catalogue(replace(new, logging=settings.logging), http, keys, engine.catalogue.models)
             callers.replace(new.callers)
 
         reloader = Reloader(path, settings, read=partial(load, choices=choices()), apply=take_over)
@@ -80,11 +81,11 @@ def journal_of(settings: Settings) -> AbstractAsyncContextManager[Journal]:
     return JOURNALS[said.kind].open(said.options, settings.limits.retention, codec, settings.ownership.ownership_s)
 
 
-def catalogue(settings: Settings, http: Transport, previous: Mapping[str, Model]) -> Catalogue:
+def catalogue(settings: Settings, http: Transport, keys: KeyCommands, previous: Mapping[str, Model]) -> Catalogue:
     """Return what the engine offers; models that are as they were keep their state."""
 
     def provided(spec: ModelSpec) -> Model:
-        provider = PROVIDERS[spec.provider](spec, http)
+        provider = PROVIDERS[spec.provider](replace(spec, api_key=keys.key(spec.api_key)), http)
         return RecordedTexts(provider) if settings.logging.record_texts else provider
 
     models = build_models(settings.models.values(), provided, previous=previous)
@@ -93,7 +94,7 @@ def catalogue(settings: Settings, http: Transport, previous: Mapping[str, Model]
 
 def explaining(settings: Settings) -> Callable[[Mixture], Plan]:
     """Return what plans a mixture; its models are made, and nothing is called."""
-    return Planner(catalogue(settings, Transport(), {}), settings.limits).describe
+    return Planner(catalogue(settings, Transport(), KeyCommands(), {}), settings.limits).describe
 
 
 def breakers(models: Mapping[str, Model]) -> dict[str, str]:

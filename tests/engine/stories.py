@@ -142,7 +142,8 @@ class Story:
 
     def spec(self, name: str) -> ModelSpec:
         draw = random.Random(f"{self.seed}:price:{name}")
-        price = Price(draw.randint(0, 10**7), draw.randint(0, 10**7)) if self.priced else None
+        whole = partial(draw.randint, 0, 10**7)
+        price = Price(whole(), whole(), cache_write=draw.choice((None, whole()))) if self.priced else None
         return ModelSpec(name, "fake", "nowhere", name, window=60_000, max_output=MAX_OUTPUT, price=price)
 
     def catalogue(self, models: Mapping[str, Model]) -> Catalogue:
@@ -183,7 +184,8 @@ class Story:
         return Usage(
             input_tokens=read,
             output_tokens=written,
-            cached_input_tokens=draw.randint(0, read),
+            cached_input_tokens=draw.randint(0, read // 2),
+            cache_write_tokens=draw.randint(0, read // 2),
             reasoning_tokens=draw.randint(0, written),
         )
 

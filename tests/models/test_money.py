@@ -66,6 +66,7 @@ PRICES = st.builds(
     input=st.integers(0, 10**13),
     output=st.integers(0, 10**13),
     cached_input=st.one_of(st.none(), st.integers(0, 10**13)),
+    cache_write=st.one_of(st.none(), st.integers(0, 10**13)),
 )
 BUDGETS = st.builds(
     Budget,

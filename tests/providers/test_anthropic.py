@@ -104,7 +104,7 @@ async def test_counts_are_sums_so_far_and_cached_input_is_input(anthropic: Asker
     end = stop(output_tokens=7, output_tokens_details={"thinking_tokens": 2})
     upstream.script("m", Events(begin, text("yes"), end, END))
     reply = await anthropic.ask()
-    assert reply.usage == Usage(0, 130, 7, 100, 2)
+    assert reply.usage == Usage(0, 130, 7, 100, 2, cache_write_tokens=20)
     assert reply.served_model == "m-1"
 
 
@@ -114,6 +114,17 @@ async def test_counts_that_cannot_be_are_not_believed(
 ) -> None:
     upstream.script("m", Events(start(input_tokens=5), text("yes"), stop(**counts), END))
     assert (await anthropic.ask()).usage.certainty is Certainty.ESTIMATED
+
+
+async def test_what_was_written_to_a_cache_is_known_of_an_answer_that_broke_off(
+    anthropic: Asker, upstream: Upstream
+) -> None:
+    begin = start(input_tokens=10, cache_creation_input_tokens=20, output_tokens=1)
+    upstream.script("m", Events(begin, text("yes and")))
+    failure = await anthropic.failure()
+    assert failure.usage is not None
+    assert (failure.usage.input_tokens, failure.usage.cache_write_tokens) == (30, 20)
+    assert failure.usage.certainty is Certainty.ESTIMATED
 
 
 async def test_a_refusal_voids_its_text(anthropic: Asker, upstream: Upstream) -> None:

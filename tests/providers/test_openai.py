@@ -104,6 +104,21 @@ USAGES: list[tuple[dict[str, Any] | None, Usage | None]] = [
     ),
     ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "prompt_cache_hit_tokens": 4}, Usage(0, 9, 3, 4)),
     (
+        {"prompt_tokens": 9, "completion_tokens": 3,
+         "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5}},
+        Usage(0, 9, 3, 4, cache_write_tokens=5),
+    ),
+    (
+        {"prompt_tokens": 9, "completion_tokens": 3,
+         "prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 5}},
+        None,
+    ),
+    (
+        {"prompt_tokens": 9, "completion_tokens": 3,
+         "prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": -5}},
+        None,
+    ),
+    (
         {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 32,
          "completion_tokens_details": {"reasoning_tokens": 20}},
         Usage(0, 9, 23, 0, 20),
@@ -169,6 +184,41 @@ async def test_the_mean_log_probability(openai: Asker, upstream: Upstream) -> No
     upstream.script("m", Speech("one two", logprob=-0.5), Speech("one two"))
     assert (await openai.ask()).mean_logprob == -0.5
     assert (await openai.ask()).mean_logprob is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [-0.5, -1.5],
+        [[-0.5], [None, -1.5]],
+        [{"content": [{"token": "one", "logprob": -0.5}]}, {"content": [{"token": " two", "logprob": -1.5}]}],
+        [{"token_logprobs": [-0.5], "tokens": ["one"]}, {"token_logprobs": [-1.5, None]}],
+        [{"content": [{"logprob": -0.5}], "token_logprobs": [-9.0]}, {"content": None, "token_logprobs": [-1.5]}],
+        [-1, {"content": []}],
+    ],
+    ids=["bare", "lists", "own form", "plain completions", "both forms", "whole number"],
+)
+async def test_log_probabilities_are_read_in_every_form(openai: Asker, upstream: Upstream, told: list[Any]) -> None:
+    choices = [
+        {"index": 0, "delta": {"content": word}, "logprobs": logprobs}
+        for word, logprobs in zip(("one", " two"), told, strict=True)
+    ]
+    end = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
+    upstream.script("m", Events(*({"choices": [choice]} for choice in (*choices, end)), "[DONE]"))
+    reply = await openai.ask()
+    assert (reply.text, reply.mean_logprob) == ("one two", -1.0)
+
+
+async def test_the_seed_and_the_log_probabilities_are_asked_for_as_the_endpoint_calls_them(
+    openai: Asker, upstream: Upstream
+) -> None:
+    upstream.script("m", Speech("ok"))
+    dialect = {"seed_field": "random_seed", "counts_logprobs": True}
+    await openai.ask(Prompt(HELLO.messages, Sampling(seed=7), logprobs=True), dialect=dialect)
+    [call] = upstream.calls
+    assert call.body.keys() & {"seed", "random_seed", "logprobs"} == {"random_seed", "logprobs"}
+    assert (call.body["random_seed"], call.body["logprobs"]) == (7, 1)
+    assert call.body["logprobs"] is not True
 
 
 async def test_a_refusal(openai: Asker, upstream: Upstream) -> None:

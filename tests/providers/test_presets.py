@@ -5,12 +5,17 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from moa_server.domain.model import ModelSpec
+from moa_server.domain.agent import Sampling
+from moa_server.domain.model import ModelSpec, Prompt
+from moa_server.domain.usage import Usage
 from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
 from moa_server.providers.dialects import DIALECTS
 from moa_server.providers.presets import Preset
 from tests.providers.asker import HELLO, Asker, Key
 from tests.upstream import Speech, Upstream
+
+NAMED_BY_THE_OPERATOR = {"azure", "azure-dated", "bedrock", "vertex"}
+"""Their endpoints name a resource, a region or a project."""
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -27,7 +32,7 @@ def test_every_preset_is_sound(name: str, http: Transport) -> None:
     endpoint = preset.endpoint or "https://models.example"
     spec = ModelSpec("voice", name, endpoint, "m", dialect={"headers": {"x-a": "b"}})
     assert PROVIDERS[name](spec, http).spec == replace(spec, dialect={**told, "headers": {"x-a": "b"}})
-    assert preset.endpoint.startswith("http") or name == "azure" or preset == Preset(name)
+    assert preset.endpoint.startswith("http") or name in NAMED_BY_THE_OPERATOR or preset == Preset(name)
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
@@ -36,16 +41,68 @@ def test_every_dialect_is_a_provider_for_any_endpoint(name: str) -> None:
     assert options_of(name) is DIALECTS[name].options
 
 
-async def test_azure_takes_its_key_and_version_its_own_way(upstream: Upstream, http: Transport) -> None:
+@pytest.mark.parametrize(("name", "query"), [("azure", ""), ("azure-dated", "?api-version=2024-10-21")])
+async def test_azure_takes_its_key_its_own_way_and_a_version_in_its_dated_form_only(
+    name: str, query: str, upstream: Upstream, http: Transport
+) -> None:
     upstream.script("m", Speech("ok"))
-    await Asker("azure", upstream.endpoint, http).ask(api_key=Key(["k"]))
+    await Asker(name, upstream.endpoint, http).ask(api_key=Key(["k"]))
     [call] = upstream.calls
-    assert call.path == "/v1/chat/completions?api-version=2024-10-21"
+    assert call.path == f"/v1/chat/completions{query}"
     assert call.headers["api-key"] == "k"
     assert "authorization" not in call.headers
 
 
+async def test_a_token_of_entra_goes_to_azure_as_a_bearer(upstream: Upstream, http: Transport) -> None:
+    upstream.script("m", Speech("ok"))
+    await Asker("azure", upstream.endpoint, http).ask(api_key=Key(["t"]), dialect={"key_header": "authorization"})
+    assert upstream.calls[0].headers["authorization"] == "Bearer t"
+    assert "api-key" not in upstream.calls[0].headers
+
+
+SAMPLED = Prompt(HELLO.messages, Sampling(0.5, 0.9, 9, 7, ("end",), 0.1, 0.2), logprobs=True)
+ALL = {"temperature", "top_p", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty", "logprobs"}
+USAGE = {"stream_options"}
+COMPLETION = {"max_completion_tokens"}
+PENALTIES = {"presence_penalty", "frequency_penalty"}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("azure", ALL - {"max_tokens"} | COMPLETION | USAGE),
+        ("bedrock", ALL - {"max_tokens"} | COMPLETION | USAGE),
+        ("cerebras", ALL - {"max_tokens"} | COMPLETION | USAGE),
+        ("fireworks", ALL | USAGE),
+        ("groq", ALL - {"max_tokens", "logprobs", *PENALTIES} | COMPLETION | USAGE),
+        ("litellm", ALL | USAGE),
+        ("lm-studio", ALL - {"logprobs"} | USAGE),
+        ("mistral", ALL - {"seed"} | {"random_seed"}),
+        ("nim", ALL | USAGE),
+        ("ollama", ALL | USAGE),
+        ("together", ALL | USAGE),
+        ("vertex", ALL - {"logprobs"} | USAGE),
+        ("xai", ALL - {"stop", *PENALTIES} | USAGE),
+    ],
+)
+async def test_every_preset_sends_what_its_house_takes(
+    name: str, fields: set[str], upstream: Upstream, http: Transport
+) -> None:
+    upstream.script("m", Speech("ok"))
+    await Asker(name, upstream.endpoint, http).ask(SAMPLED)
+    assert upstream.calls[0].body.keys() == fields | {"model", "messages", "stream"}
+
+
+async def test_xai_counts_reasoning_apart_from_the_completion(upstream: Upstream, http: Transport) -> None:
+    counted = {
+        "prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 32,
+        "completion_tokens_details": {"reasoning_tokens": 20},
+    }  # fmt: skip
+    upstream.script("m", Speech("ok", usage=counted))
+    assert (await Asker("xai", upstream.endpoint, http).ask()).usage == Usage(0, 9, 23, 0, 20)
+
+
 async def test_the_configuration_comes_before_the_preset(upstream: Upstream, http: Transport) -> None:
     upstream.script("m", Speech("ok"))
-    await Asker("azure", upstream.endpoint, http).ask(HELLO, dialect={"query": {"api-version": "2027-01-01"}})
+    await Asker("azure-dated", upstream.endpoint, http).ask(HELLO, dialect={"query": {"api-version": "2027-01-01"}})
     assert upstream.calls[0].path.endswith("?api-version=2027-01-01")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moa_server.providers.retry_hints import retry_after_s, should_retry
+from moa_server.providers.retry_hints import delay_in_details_s, retry_after_s, should_retry
 
 NOW = 1_793_000_000.0  # Mon, 26 Oct 2026 07:33:20 GMT
 
@@ -56,6 +56,32 @@ def test_an_endpoint_that_fails_is_not_waited_for_until_its_limits_reset(status:
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}
     assert retry_after_s(status, headers) is None
     assert retry_after_s(status, headers | {"retry-after": "3"}) == 3.0
+
+
+RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+HELP = {"@type": "type.googleapis.com/google.rpc.Help", "links": []}
+
+
+@pytest.mark.parametrize(
+    ("details", "wait"),
+    [
+        (None, None),
+        ("34s", None),
+        ([], None),
+        ([HELP, "34s", None], None),
+        ([HELP, {"@type": RETRY_INFO, "retryDelay": "34s"}], 34.0),
+        ([{"@type": RETRY_INFO, "retryDelay": "34.074824224s"}], 34.074824224),
+        ([{"@type": RETRY_INFO, "retryDelay": "0s"}], 0.0),
+        ([{"@type": RETRY_INFO, "retryDelay": "315576000000s"}], 86400.0),
+        ([{"@type": RETRY_INFO, "retryDelay": "-5s"}], None),
+        ([{"@type": RETRY_INFO, "retryDelay": "9" * 400 + "s"}], None),
+        ([{"@type": RETRY_INFO, "retryDelay": "infs"}], None),
+        ([{"@type": RETRY_INFO, "retryDelay": {"seconds": 3}}], None),
+        ([{"@type": RETRY_INFO}], None),
+    ],
+)
+def test_a_delay_in_the_details_of_an_error_is_read_and_bounded(details: object, wait: float | None) -> None:
+    assert delay_in_details_s(details) == wait
 
 
 def test_whether_to_retry_is_said_in_two_words_only() -> None:

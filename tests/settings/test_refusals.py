@@ -204,7 +204,8 @@ def test_a_secret_in_the_file_is_answered_with_how_to_refer_to_it(tmp_path: Path
     assert refused(tmp_path, changed("models.small.api_key", "sk-12345")) == [
         (
             "models.small.api_key: a secret is never written into the configuration; "
-            "write {env: NAME} or {file: PATH}, and keep the secret there"
+            "write {env: NAME} or {file: PATH}, and keep the secret there, "
+            "or {command: [PROGRAM, ARGUMENT], every: 30m}"
         )
     ]
 

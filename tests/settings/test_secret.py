@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from moa_server.settings.secret import EnvironmentSecret, FileSecret
-from tests.settings.tiny import loaded, plain, refused
+from moa_server.settings import json_schema
+from moa_server.settings.secret import CommandSecret, EnvironmentSecret, FileSecret
+from tests.settings.tiny import CHOICES, loaded, plain, refused
 
 
-def keyed(reference: dict[str, str]) -> dict[str, object]:
+def keyed(reference: object) -> dict[str, object]:
     data = plain()
     data["models"]["small"]["api_key"] = reference
     return data
@@ -72,3 +73,62 @@ def test_secrets_of_one_place_are_equal() -> None:
     assert EnvironmentSecret("A") == EnvironmentSecret("A")
     assert FileSecret(Path("a")) == FileSecret(Path("a"))
     assert hash(FileSecret(Path("a"))) == hash(FileSecret(Path("a")))
+
+
+def test_a_key_may_be_printed_by_a_program(tmp_path: Path) -> None:
+    secret = loaded(tmp_path, keyed({"command": ["sh", "-c", "echo t"], "every": "5m"})).models["small"].api_key
+    assert secret == CommandSecret(("sh", "-c", "echo t"), 300.0)
+    with pytest.raises(ValueError, match="sh is not run"):
+        secret.reveal()
+    assert loaded(tmp_path, keyed({"command": ["sh"]})).models["small"].api_key == CommandSecret(("sh",), 1800.0)
+
+
+def test_a_path_to_a_program_is_relative_to_the_configuration(tmp_path: Path) -> None:
+    program = tmp_path / "print-key"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    secret = loaded(tmp_path, keyed({"command": ["./print-key"]})).models["small"].api_key
+    assert secret == CommandSecret((str(tmp_path / "./print-key"),), 1800.0)
+    program.chmod(0o644)
+    (problem,) = refused(tmp_path, keyed({"command": ["./print-key"]}))
+    assert problem.startswith("models.small.api_key: ")
+    assert "is no program that can be run" in problem
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        ({"command": ["no-such-program"]}, "api_key: no-such-program is no program that can be run; install it, or"),
+        ({"command": "gcloud auth print-access-token"}, "api_key.command: is not a list; write [a, b]"),
+        ({"command": []}, "api_key.command: has too few entries; it needs at least 1"),
+        ({"command": [""]}, "api_key.command: names no program; write [PROGRAM, ARGUMENT]"),
+        ({"command": ["sh", "a\0b"]}, "api_key.command: names no program; write [PROGRAM, ARGUMENT]"),
+        ({"command": ["sh", 1]}, "api_key.command[1]: is not a text; put it into quotes"),
+        ({"command": ["sh"], "every": "59s"}, "api_key.every: is too small; it has to be at least 60"),
+        ({"command": ["sh"], "every": "2d"}, "api_key.every: is too large; it has to be at most 86400"),
+        ({"command": ["sh"], "evry": "2m"}, "api_key.evry: there is no key 'evry'; did you mean 'every'?"),
+        ({"command": ["sh"], "env": "A"}, "api_key: a secret is kept in exactly one place; write {env: NAME} or"),
+        ({"env": "A", "every": "5m"}, "api_key: every goes with a command only; leave it out"),
+        ({"every": "5m"}, "api_key: a secret is kept in exactly one place; write {env: NAME} or"),
+    ],
+    ids=str,
+)
+def test_what_no_program_can_be_made_of_is_refused(tmp_path: Path, reference: object, problem: str) -> None:
+    (told,) = refused(tmp_path, keyed(reference))
+    assert told.startswith(f"models.small.{problem}")
+
+
+def test_only_keys_of_models_are_printed(tmp_path: Path) -> None:
+    data = plain()
+    data["server"] = {"callers": {"search": {"token": {"command": ["sh"]}}}}
+    (problem,) = refused(tmp_path, data)
+    assert problem == "server.callers.search.token.command: there is no key 'command'; known are env, file"
+
+
+def test_the_schema_tells_what_a_key_may_be() -> None:
+    parts = json_schema(CHOICES)["$defs"]
+    key = parts["KeyReference"]["properties"]
+    assert list(key) == ["env", "file", "command", "every"]
+    assert (key["every"]["default"], key["command"]["items"]["type"]) == (1800.0, "string")
+    assert all(each["description"] for each in key.values())
+    assert "command" not in parts["SecretReference"]["properties"]

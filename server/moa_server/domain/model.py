@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from moa_server.domain import tokens
 from moa_server.domain.agent import Sampling
@@ -19,6 +19,23 @@ class Secret(Protocol):
 
     def reveal(self) -> str:
         """Return the value as it is now."""
+        ...
+
+
+@runtime_checkable
+class ExpiringSecret(Secret, Protocol):
+    """A secret that does not last, and takes a while to be had anew."""
+
+    async def fetch(self) -> str:
+        """Return the value, and wait where there is none that may be used.
+
+        Raises:
+            ValueError: it cannot be had.
+        """
+        ...
+
+    def refused(self, value: str) -> bool:
+        """Note that a value was refused before its time, and return whether another one can be had soon."""
         ...
 
 
@@ -47,7 +64,7 @@ class ModelSpec:
     """The base URL of the endpoint; may be left out where the provider has one of its own."""
     upstream_model: Annotated[str, Called("model"), Length(least=1, most=512)] = ""
     """The name the endpoint knows it by; when left out, its name here."""
-    api_key: Secret | None = None
+    api_key: Annotated[Secret, Mark.PRINTED] | None = None
     """Where the endpoint's key is kept."""
     window: Tokens = 8192
     """The most tokens of a prompt and its answer together."""

@@ -41,6 +41,8 @@ class Mark(Enum):
     """It may be written as ``all``, meaning every name there is."""
     DISTINCT = "distinct"
     """No name stands in it twice."""
+    PRINTED = "printed"
+    """It may also be what a program prints, again and again."""
     READABLE = "readable"
     """It is a file that has to be there, with something in it."""
 

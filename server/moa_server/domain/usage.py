@@ -31,6 +31,8 @@ class Usage:
     certainty: Certainty = Certainty.KNOWN
     cost_nanousd: int | None = 0
     """None when a price is unknown: a sum with an unknown part is unknown, never too low."""
+    cache_write_tokens: int = 0
+    """Those of the input tokens that the endpoint wrote to its cache."""
 
     @classmethod
     def unknown(cls, calls: int) -> "Usage":
@@ -51,6 +53,7 @@ class Usage:
             self.reasoning_tokens + other.reasoning_tokens,
             max(self.certainty, other.certainty),
             None if self.cost_nanousd is None or other.cost_nanousd is None else self.cost_nanousd + other.cost_nanousd,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
 
 
@@ -66,14 +69,18 @@ class Price:
     """Of input tokens that the endpoint had cached; when left out, as other input."""
     reasoning: Nanodollars | None = None
     """Of reasoning tokens; when left out, as other output."""
+    cache_write: Nanodollars | None = None
+    """Of input tokens that the endpoint wrote to its cache; when left out, as other input."""
 
     def cost_nanousd(self, usage: Usage) -> int:
         """Return what the tokens of ``usage`` cost, rounded up."""
         cached = self.input if self.cached_input is None else self.cached_input
+        written = self.input if self.cache_write is None else self.cache_write
         reasoning = self.output if self.reasoning is None else self.reasoning
         total = (
-            (usage.input_tokens - usage.cached_input_tokens) * self.input
+            (usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens) * self.input
             + usage.cached_input_tokens * cached
+            + usage.cache_write_tokens * written
             + (usage.output_tokens - usage.reasoning_tokens) * self.output
             + usage.reasoning_tokens * reasoning
         )
@@ -81,7 +88,7 @@ class Price:
 
     def dearest_nanousd(self, input_tokens: int, output_tokens: int) -> int:
         """Return the most that so many tokens can cost, whatever of them is cached or reasoning, rounded up."""
-        dearest_input = max(self.input, self.cached_input or 0)
+        dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
         dearest_output = max(self.output, self.reasoning or 0)
         return -(-(input_tokens * dearest_input + output_tokens * dearest_output) // _MILLION)
 

@@ -131,6 +131,7 @@ class _Call:
                 names.INPUT_TOKENS: usage.input_tokens,
                 names.OUTPUT_TOKENS: usage.output_tokens,
                 names.CACHED_INPUT_TOKENS: usage.cached_input_tokens,
+                names.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
                 names.REASONING_TOKENS: usage.reasoning_tokens,
                 names.USAGE_CERTAINTY: usage.certainty.name.lower(),
             }

@@ -12,7 +12,7 @@ import structlog
 
 from moa_server.domain import errors
 from moa_server.domain.model import ModelSpec
-from moa_server.providers.retry_hints import retry_after_s, should_retry
+from moa_server.providers.retry_hints import delay_in_details_s, retry_after_s, should_retry
 from moa_server.providers.transport import StaleConnection, UnsentRequest
 
 _log = structlog.stdlib.get_logger()
@@ -135,6 +135,10 @@ class Complaint:
     """Its message in lower case, cut to a sane length."""
     params: tuple[str, ...] = ()
     """The parameters that it names beside its message, as paths."""
+    retry_after_s: float | None = None
+    """How long to wait, when its details say so."""
+    daily: bool = False
+    """Whether what is used up is a quota of the day: its own hint may be seconds, and waiting them out in vain."""
 
     def told(self) -> dict[str, str]:
         """Return what may be told on: the identifiers in it, since none of the words of a prompt is one."""
@@ -167,6 +171,8 @@ def read_complaint(body: bytes) -> Complaint | None:
         f"{_word(inner.get('type'))} {_word(inner.get('status'))}".strip(),
         str(inner.get("message") or inner.get("msg") or "")[:_LONGEST_WORDS].lower(),
         tuple(filter(None, [_word(inner.get("param"))])),
+        delay_in_details_s(inner.get("details")),
+        _is_daily(inner.get("details")),
     )
 
 
@@ -185,6 +191,17 @@ def _place(loc: object) -> str:
     """Return where in a request something is wrong, as a path."""
     steps = [_word(step) for step in loc] if isinstance(loc, list) else []
     return ".".join(steps[1:] if steps[:1] == ["body"] else steps)
+
+
+def _is_daily(details: object) -> bool:
+    """Tell whether a quota that is violated is one of the day, in the details of an error in Google's form."""
+    for detail in details if isinstance(details, list) else ():
+        violations = detail.get("violations") if isinstance(detail, dict) else None
+        for violation in violations if isinstance(violations, list) else ():
+            quota = str(violation.get("quotaId", "")) if isinstance(violation, dict) else ""
+            if "PerDay" in quota or "Daily" in quota:
+                return True
+    return False
 
 
 def _word(value: object) -> str:
@@ -211,10 +228,11 @@ def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: by
     told = complaint.told() if complaint else {}
     _log.debug("upstream.rejected", model=spec.name, status=status, **told)
     kind = _kind_of_status(status, complaint)
+    hint_s = retry_after_s(status, headers)
     error = kind(
         f"{spec.name} answered with status {status}",
         metadata={"status": str(status)},
-        retry_after_s=retry_after_s(status, headers),
+        retry_after_s=complaint.retry_after_s if hint_s is None and complaint is not None else hint_s,
     )
     error.told = told
     if (again := should_retry(headers)) is not None:
@@ -233,7 +251,9 @@ def reported(spec: ModelSpec, complaint: Complaint) -> errors.ModelError:
         status = _OVERLOADED_STATUS
     kind = _kind_of_status(status, complaint) if status else _kind_of_complaint(complaint)
     metadata = {"status": str(status)} if status else None
-    error = (kind or errors.ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
+    error = (kind or errors.ModelUnavailable)(
+        f"{spec.name} reported an error in its stream", metadata=metadata, retry_after_s=complaint.retry_after_s
+    )
     error.told = complaint.told()
     return error
 
@@ -252,6 +272,8 @@ def _kind_of_status(status: int, complaint: Complaint | None) -> type[errors.Mod
 
 
 def _kind_of_complaint(complaint: Complaint) -> type[errors.ModelError] | None:
+    if complaint.daily:
+        return errors.ModelQuotaExhausted
     by_words = next((kind for words, kind in _WORDS if words in complaint.words), None)
     by_code = _CODES.get(complaint.code)
     by_kind = next((_CODES[word] for word in complaint.kind.split() if word in _CODES), None)

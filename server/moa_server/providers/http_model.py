@@ -1,5 +1,6 @@
 """Asks one model behind an endpoint, whatever its dialect: writes the request, sends it, and listens to the answer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -10,7 +11,7 @@ import msgspec
 from opentelemetry import propagate
 
 from moa_server.domain import errors
-from moa_server.domain.model import ModelSpec, Prompt, Reply
+from moa_server.domain.model import ExpiringSecret, ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms
 from moa_server.providers.dialect import Dialect, Listener
 from moa_server.providers.failures import read_complaint, rejection, reported, translated
@@ -26,6 +27,7 @@ _ALWAYS: Final = {
     "accept-encoding": "identity",
     "user-agent": "moa",
 }
+_UNAUTHORIZED: Final = "401"
 _MOST_OF_AN_ERROR: Final = 64 * 1024
 """Of the body of an answer that is a failure, in bytes."""
 _MOST_OF_A_SILENCE: Final = 0.25
@@ -39,6 +41,7 @@ class HttpModel:
         self._spec = spec
         self._dialect = dialect
         self._http = http
+        self._expiring = spec.api_key if isinstance(spec.api_key, ExpiringSecret) else None
         self._options = options = dialect.options(**spec.dialect)
         self._url = httpx.URL(spec.endpoint.rstrip("/") + options.path).copy_merge_params(options.query)
         self._fixed_headers = httpx.Headers({**_ALWAYS, **dialect.headers(options)})
@@ -57,7 +60,8 @@ class HttpModel:
 
     async def _ask(self, prompt: Prompt, terms: CallTerms) -> Reply:
         body, unsent = self._body(prompt)
-        request = httpx.Request("POST", self._url, headers=self._headers(), content=body)
+        key = await self._key(terms)
+        request = httpx.Request("POST", self._url, headers=self._headers(key), content=body)
         request.extensions["timeout"] = {"connect": self._spec.times.connect}
         listener = self._dialect.listener(self._spec, self._options, prompt)
 
@@ -66,7 +70,13 @@ class HttpModel:
             return bool(msgspec.json.decode(without) != msgspec.json.decode(body))  # the order of fields says nothing
 
         question = Question(prompt, self._dialect.words, changes_without)
-        reply = await _Exchange(self._spec, self._http, terms, listener, question).carry(request)
+        try:
+            reply = await _Exchange(self._spec, self._http, terms, listener, question).carry(request)
+        except errors.ModelCredentialsRefused as error:
+            # Another key may do, so that the call may be made again.
+            if self._expiring is not None and key and error.metadata.get("status") == _UNAUTHORIZED:
+                error.permanent = not self._expiring.refused(key)
+            raise
         return replace(reply, left_out=unsent) if unsent else reply
 
     def _body(self, prompt: Prompt) -> tuple[bytes, frozenset[str]]:
@@ -76,21 +86,37 @@ class HttpModel:
         asked = replace(asked, sampling=taken.sampling)
         return self._dialect.body(self._spec, self._options, asked), frozenset(taken.unsent)
 
-    def _headers(self) -> httpx.Headers:
-        """Return the headers of the next question: with the key as it is now, and the trace it belongs to.
+    async def _key(self, terms: CallTerms) -> str | None:
+        """Return the key as it is now; one that has to be fetched is waited for as a connection is.
 
         Raises:
             ModelCredentialsRefused: there is no key that could be sent.
         """
-        headers, spec = self._fixed_headers.copy(), self._spec
-        if spec.api_key is not None:
-            try:
+        spec = self._spec
+        if spec.api_key is None:
+            return None
+        try:
+            if self._expiring is None:
                 key = spec.api_key.reveal()
-            except (OSError, ValueError, LookupError) as error:
-                raise errors.ModelCredentialsRefused(f"the key of {spec.name} cannot be read") from error
-            # A line break in it would forge further headers.
-            if not key or not key.isascii() or not key.isprintable():
-                raise errors.ModelCredentialsRefused(f"the key of {spec.name} cannot be sent in a header")
+            else:
+                soon = asyncio.get_running_loop().time() + spec.times.connect
+                async with asyncio.timeout_at(min(soon, terms.deadline)):
+                    key = await self._expiring.fetch()
+        except TimeoutError:
+            late = errors.ModelCredentialsRefused(f"the key of {spec.name} could not be had in time")
+            late.permanent = False
+            raise late from None
+        except (OSError, ValueError, LookupError) as error:
+            raise errors.ModelCredentialsRefused(f"the key of {spec.name} cannot be read") from error
+        # A line break in it would forge further headers.
+        if not key or not key.isascii() or not key.isprintable():
+            raise errors.ModelCredentialsRefused(f"the key of {spec.name} cannot be sent in a header")
+        return key
+
+    def _headers(self, key: str | None) -> httpx.Headers:
+        """Return the headers of the next question: with a key, and the trace it belongs to."""
+        headers = self._fixed_headers.copy()
+        if key is not None:
             name = self._options.key_header
             headers[name] = f"Bearer {key}" if name.lower() == "authorization" else key
         trace: dict[str, str] = {}

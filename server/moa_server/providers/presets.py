@@ -30,24 +30,27 @@ class Preset:
 
 _NO_TAGS: Final[Mapping[str, Any]] = {"think_tags": ()}
 _LOCAL: Final[Mapping[str, Any]] = {"strict_schema": False}
+_AZURE: Final[Mapping[str, Any]] = {
+    **_NO_TAGS,
+    "key_header": "api-key",
+    "max_tokens_field": "max_completion_tokens",
+}
 
+# What each rests on stands above it: whose document, or whose types of requests, and when it was read.
 _KNOWN: Final[Mapping[str, Preset]] = {
+    # openai 3.57 (types of the SDK), 25 November 2026
     "openai": Preset(
         "openai",
         "https://api.openai.com/v1",
         at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True},
     ),
-    # The endpoint names the resource and the deployment: https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT
-    "azure": Preset(
-        "openai",
-        "",
-        {
-            **_NO_TAGS,
-            "key_header": "api-key",
-            "query": {"api-version": "2024-10-21"},
-            "max_tokens_field": "max_completion_tokens",
-        },
-    ),
+    # Microsoft Learn, "Azure OpenAI in Microsoft Foundry Models v1 API", 25 November 2026: no version in the address,
+    # and the deployment is the model. The endpoint names the resource: https://NAME.openai.azure.com/openai/v1
+    "azure": Preset("openai", "", _AZURE),
+    # The form before it, as "Azure OpenAI REST API reference" has it: the endpoint names the resource and the
+    # deployment, https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT, and the version is dated.
+    "azure-dated": Preset("openai", "", {**_AZURE, "query": {"api-version": "2024-10-21"}}),
+    # Google AI for Developers, "OpenAI compatibility"
     "gemini": Preset(
         "openai",
         "https://generativelanguage.googleapis.com/v1beta/openai",
@@ -60,24 +63,63 @@ _KNOWN: Final[Mapping[str, Preset]] = {
             "strict_schema": False,
         },
     ),
-    # It names the seed differently, and refuses fields that it does not know.
+    # Google Cloud, "OpenAI libraries with Gemini Enterprise Agent Platform" (Vertex AI, as it was called), 25 November
+    # 2026. Its token lasts an hour at most. The endpoint names the project and the region, or "global":
+    # https://aiplatform.googleapis.com/v1/projects/PROJECT/locations/global/endpoints/openapi
+    "vertex": Preset(
+        "openai",
+        "",
+        {**_NO_TAGS, "reasoning_in_completion": False, "logprobs": False, "strict_schema": False},
+    ),
+    # AWS, "Invoke a model with the OpenAI Chat Completions API" (Amazon Bedrock User Guide), 25 November 2026; by an
+    # API key of Bedrock. The endpoint names the region: https://bedrock-runtime.REGION.amazonaws.com/openai/v1
+    "bedrock": Preset(
+        "openai",
+        "",
+        {
+            "think_tags": (("<reasoning>", "</reasoning>"), ("<think>", "</think>")),
+            "max_tokens_field": "max_completion_tokens",
+            "strict_schema": False,
+        },
+    ),
+    # mistralai 3.7 (types of the SDK), 25 November 2026. It refuses fields that it does not know.
     "mistral": Preset(
         "openai",
         "https://api.mistral.ai/v1",
-        {**_NO_TAGS, "sends_seed": False, "usage_in_stream": False, "logprobs": False},
+        {**_NO_TAGS, "seed_field": "random_seed", "usage_in_stream": False},
     ),
+    # groq 1.7 (types of the SDK) and GroqDocs, "OpenAI Compatibility", 25 November 2026: stream_options is not among
+    # the types of requests, and what it gives is among those of answers; logprobs are refused, penalties not supported.
     "groq": Preset(
         "openai",
         "https://api.groq.com/openai/v1",
         {"max_tokens_field": "max_completion_tokens", "logprobs": False, "sends_penalties": False},
     ),
-    "together": Preset("openai", "https://api.together.xyz/v1", {"strict_schema": False, "logprobs": False}),
+    # together 3.1 (types of the SDK) and Together AI, "OpenAI compatibility", 25 November 2026: log-probabilities are
+    # asked for by number and come as bare floats.
+    "together": Preset("openai", "https://api.together.ai/v1", {"strict_schema": False, "counts_logprobs": True}),
     "openrouter": Preset("openai", "https://openrouter.ai/api/v1", {**_NO_TAGS, "logprobs": False}),
     "deepseek": Preset("openai", "https://api.deepseek.com/v1", {"schema": "json_object", "sends_seed": False}),
+    # xAI Docs, "Best Practices Guide" and "Chat Completions API (Legacy)", 25 November 2026: its reasoning models
+    # refuse penalties and stop sequences; what is new there is for the Responses dialect only.
+    "xai": Preset("openai", "https://api.x.ai/v1", {**_NO_TAGS, "sends_penalties": False, "sends_stop": False}),
+    # cerebras-cloud-sdk 1.91 (types of the SDK) and Cerebras Inference, "OpenAI Compatibility", 25 November 2026
+    "cerebras": Preset("openai", "https://api.cerebras.ai/v1", {"max_tokens_field": "max_completion_tokens"}),
+    # fireworks-ai 1.2 (types of the SDK) and Fireworks AI, "OpenAI compatibility", 25 November 2026
+    "fireworks": Preset("openai", "https://api.fireworks.ai/inference/v1", _LOCAL),
+    # NVIDIA, "NIM for LLMs: API Reference" (2.1), 25 November 2026: vLLM or SGLang behind it, hosted and in containers
+    "nim": Preset("openai", "https://integrate.api.nvidia.com/v1", _LOCAL),
     "vllm": Preset("openai", "http://localhost:8000/v1", _LOCAL),
     "sglang": Preset("openai", "http://localhost:30000/v1", _LOCAL),
     "llama.cpp": Preset("openai", "http://localhost:8080/v1", _LOCAL),
-    "ollama": Preset("openai", "http://localhost:11434/v1", {**_LOCAL, "logprobs": False}),
+    # Ollama, "OpenAI compatibility" (docs/api), 25 November 2026
+    "ollama": Preset("openai", "http://localhost:11434/v1", _LOCAL),
+    # LM Studio Docs, "OpenAI Compatible Endpoints" and "Structured Output", 25 November 2026: log-probabilities are
+    # answered with null.
+    "lm-studio": Preset("openai", "http://localhost:1234/v1", {**_LOCAL, "logprobs": False}),
+    # LiteLLM, "LiteLLM Proxy Server", 25 November 2026; what a request may hold hangs on the model behind it.
+    "litellm": Preset("openai", "http://localhost:4000/v1"),
+    # anthropic 2.14 (types of the SDK), 25 November 2026
     "anthropic": Preset("anthropic", "https://api.anthropic.com/v1"),
 }
 

@@ -10,10 +10,15 @@ from http import HTTPStatus
 from typing import Final
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", re.ASCII)
+"""A duration as protobuf's JSON writes it."""
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EPOCH_S = 1e9
 """A number of seconds above it is a moment, not a length of time."""
 _EPOCH_MS = 1e12
+_LONGEST_S = 86400.0
+"""A delay told in an error's details; whoever says more is not believed more."""
+_RETRY_INFO: Final = "type.googleapis.com/google.rpc.RetryInfo"
 
 
 def retry_after_s(status: int, headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
@@ -31,6 +36,15 @@ def retry_after_s(status: int, headers: Mapping[str, str], now: Callable[[], flo
             wait = read(headers, now)
             if wait is not None and wait == wait and wait != float("inf"):  # noqa: PLR0124 - nan
                 return max(0.0, wait)
+    return None
+
+
+def delay_in_details_s(details: object) -> float | None:
+    """Return how long to wait by the details of an error in Google's form, or None when nothing readable is said."""
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and detail.get("@type") == _RETRY_INFO:
+            found = _SECONDS.fullmatch(str(detail.get("retryDelay", "")))
+            return min(float(found[1]), _LONGEST_S) if found else None
     return None
 
 

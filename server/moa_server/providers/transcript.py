@@ -117,6 +117,7 @@ class Transcript:
                 guess,
                 input_tokens=told.input_tokens,
                 cached_input_tokens=told.cached_input_tokens,
+                cache_write_tokens=told.cache_write_tokens,
                 output_tokens=max(told.output_tokens, guess.output_tokens),
             )
         if told.reasoning_tokens or not guess.reasoning_tokens:
@@ -171,7 +172,8 @@ def _is_believable(usage: Usage) -> bool:
     return (
         0 < usage.input_tokens < _MOST_TOKENS
         and 0 <= usage.output_tokens < _MOST_TOKENS
-        and 0 <= usage.cached_input_tokens <= usage.input_tokens
+        and min(usage.cached_input_tokens, usage.cache_write_tokens) >= 0
+        and usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens
         and 0 <= usage.reasoning_tokens <= usage.output_tokens
     )
 

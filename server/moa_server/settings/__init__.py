@@ -5,6 +5,7 @@ value of the domain says of itself: sections are derived from those.
 """
 
 from moa_server.settings.check import render_check
+from moa_server.settings.key_commands import KeyCommands
 from moa_server.settings.load import load
 from moa_server.settings.problem import ConfigurationRefused
 from moa_server.settings.reload import Reloader
@@ -14,6 +15,7 @@ from moa_server.settings.settings import Choices, KnownProvider, Settings
 __all__ = [
     "Choices",
     "ConfigurationRefused",
+    "KeyCommands",
     "KnownProvider",
     "Reloader",
     "Settings",

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_
 from moa_server.domain.model import Secret
 from moa_server.domain.quantities import Called, Form, Mark, Words
 from moa_server.settings.problem import Place
-from moa_server.settings.secret import SecretReference
+from moa_server.settings.secret import KeyReference, SecretReference
 
 _Made = TypeVar("_Made")
 _Mark = TypeVar("_Mark")
@@ -162,8 +162,15 @@ def types_at(kind: Kind, place: Place) -> list[MarkedType]:
                 inner += [key.type for key in keys_of(marked.bare) if key.name == step]
             elif marked.origin in {Mapping, tuple}:
                 inner.append(marked.parts[-1])
-        found = [MarkedType(SecretReference) if form.bare is Secret else form for each in inner for form in each.forms]
+        found = [
+            MarkedType(reference_in(form)) if form.bare is Secret else form for each in inner for form in each.forms
+        ]
     return found
+
+
+def reference_in(marked: MarkedType) -> type[SecretReference]:
+    """Return what stands in the file in the place of a secret."""
+    return KeyReference if Mark.PRINTED in marked.marks else SecretReference
 
 
 def at_key(kind: Kind, sentence: str) -> tuple[str | None, str]:

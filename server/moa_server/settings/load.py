@@ -15,6 +15,7 @@ from moa_server.settings.file import FileSection, JournalSection, file_section
 from moa_server.settings.mixtures import Fit, Mixtures
 from moa_server.settings.problem import ConfigurationRefused, Place, Problems, unknown
 from moa_server.settings.reader import Surroundings
+from moa_server.settings.secret import check_kept
 from moa_server.settings.settings import Choices, JournalChoice, KnownProvider, Settings
 from moa_server.settings.units import check_address
 from moa_server.settings.validation import read_section, read_what_is_sound
@@ -69,7 +70,7 @@ def _check_what_is_named(
         if Form.ADDRESS in leaf.type.marks:
             problems.tried(leaf.place, partial(check_address, leaf.value))
         if leaf.type.bare is Secret:
-            problems.tried(leaf.place, leaf.value.reveal)
+            problems.tried(leaf.place, partial(check_kept, leaf.value))
 
 
 def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, problems: Problems) -> Settings:

@@ -25,6 +25,7 @@ from moa_server.settings.derived import (
     in_the_file,
     keys_of,
     once,
+    reference_in,
     shape_of,
 )
 from moa_server.settings.secret import SecretReference, only_a_reference, referred
@@ -87,9 +88,9 @@ def _read_section(kind: Kind) -> Readable:
 
 def _read(marked: MarkedType) -> Readable:  # noqa: PLR0911 - one return a kind of type
     if marked.bare is Secret:
-        return _annotated[
-            _read_section(SecretReference), pydantic.BeforeValidator(only_a_reference), AfterValidator(referred)
-        ]
+        kind = reference_in(marked)
+        only = pydantic.BeforeValidator(partial(only_a_reference, kind))
+        return _annotated[_read_section(kind), only, AfterValidator(_referred)]
     if marked.bare is Path:
         return _annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_beside_the_file)]
     if is_dataclass(marked.bare):
@@ -176,6 +177,10 @@ def _with_names(kind: Kind, values: dict[str, Any]) -> dict[str, Any]:
     known = fields_of(kind) if is_dataclass(kind) else ()
     own = next((field.name for field, marked in known if Mark.OWN_NAME in marked.marks), None)
     return values if own is None else {key: replace(value, **{own: key}) for key, value in values.items()}
+
+
+def _referred(reference: SecretReference, info: ValidationInfo) -> Secret:
+    return referred(reference, info.context.folder if info.context else Path())
 
 
 def _beside_the_file(path: str, info: ValidationInfo) -> Path:

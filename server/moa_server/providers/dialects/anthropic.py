@@ -45,7 +45,8 @@ class AnthropicOptions:
     schema: bool = True
     """Whether it can be held to a JSON schema."""
     prompt_cache: bool = False
-    """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more."""
+    """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more:
+    a price says how much as ``cache_write``."""
 
 
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
@@ -233,6 +234,7 @@ class AnthropicListener:
             output_tokens=counts.output_tokens or 0,
             cached_input_tokens=read,
             reasoning_tokens=(details.thinking_tokens if details else None) or 0,
+            cache_write_tokens=written,
         )
         self.transcript.report(None if min(read, written, fresh) < 0 else usage, final=final)
 

@@ -1,7 +1,7 @@
 """Chat completions, the dialect of OpenAI and of most other endpoints: its options, its request, its answer."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -42,6 +42,8 @@ class OpenAIOptions:
     """Whether it takes presence_penalty and frequency_penalty."""
     sends_seed: bool = True
     """Whether it takes a seed."""
+    seed_field: Literal["seed", "random_seed"] = "seed"
+    """What it calls the seed."""
     sends_stop: bool = True
     """Whether it takes stop sequences."""
     usage_in_stream: bool = True
@@ -54,6 +56,8 @@ class OpenAIOptions:
     """Whether the schema is marked as strict."""
     logprobs: bool = True
     """Whether it gives log-probabilities."""
+    counts_logprobs: bool = False
+    """Whether they are asked for by how many of the likeliest tokens are wanted, in place of true."""
     reasoning_fields: tuple[Literal["reasoning", "reasoning_content", "thinking"], ...] = (
         "reasoning",
         "reasoning_content",
@@ -91,7 +95,7 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
     wanted = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "seed": sampling.seed,
+        options.seed_field: sampling.seed,
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
         "stop": sampling.stop or None,
@@ -109,7 +113,7 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
         named = {"name": "answer", "strict": options.strict_schema, "schema": schema}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     if prompt.logprobs and options.logprobs:
-        body["logprobs"] = True
+        body["logprobs"] = 1 if options.counts_logprobs else True
     body.update(options.body)
     # The stream comes after what the operator adds, which cannot turn it off.
     body["stream"] = True
@@ -162,13 +166,15 @@ class _TokenLogprob(msgspec.Struct):
 
 class _ChoiceLogprobs(msgspec.Struct):
     content: list[_TokenLogprob] | None = None
+    token_logprobs: list[float | None] | None = None
 
 
 class _Choice(msgspec.Struct):
     index: int = 0
     delta: _ChoiceDelta | None = None
     finish_reason: str | None = None
-    logprobs: _ChoiceLogprobs | None = None
+    logprobs: _ChoiceLogprobs | list[float | None] | float | None = None
+    """In the dialect's own form, in that of plain completions, or bare."""
 
 
 _ABSENT: Final = msgspec.Raw()
@@ -183,6 +189,7 @@ class _CompletionChunk(msgspec.Struct):
 
 class _PromptTokensDetails(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _CompletionTokensDetails(msgspec.Struct):
@@ -255,9 +262,8 @@ class OpenAIListener:
     def _take_choice(self, choice: _Choice) -> None:
         if choice.delta is not None:
             self._hear(choice.delta)
-        if choice.logprobs is not None:
-            for token in choice.logprobs.content or ():
-                self.transcript.weigh(token.logprob)
+        for logprob in _logprobs_of(choice):
+            self.transcript.weigh(logprob)
         if choice.finish_reason == "error":  # told by routers whose own upstream has failed
             raise reported(self._spec, Complaint())
         if choice.finish_reason:
@@ -280,6 +286,17 @@ class OpenAIListener:
                 self.transcript.think(_words(part.thinking))
 
 
+def _logprobs_of(choice: _Choice) -> Iterator[float]:
+    """Yield the log-probability of each of its tokens; the first of a text may have none."""
+    told = choice.logprobs
+    if isinstance(told, _ChoiceLogprobs):
+        yield from (token.logprob for token in told.content or ())
+        told = None if told.content else told.token_logprobs
+    for logprob in (told,) if isinstance(told, float) else told or ():
+        if logprob is not None:
+            yield logprob
+
+
 def _read_usage(raw: msgspec.Raw, *, reasoning_in_completion: bool) -> Usage | None:
     """Return the endpoint's counts, or None when they contradict themselves."""
     try:
@@ -298,6 +315,7 @@ def _read_usage(raw: msgspec.Raw, *, reasoning_in_completion: bool) -> Usage | N
         output_tokens=counts.completion_tokens + apart,
         cached_input_tokens=(inputs.cached_tokens if inputs else None) or counts.prompt_cache_hit_tokens or 0,
         reasoning_tokens=thought,
+        cache_write_tokens=(inputs.cache_write_tokens if inputs else None) or 0,
     )
 
 

@@ -54,6 +54,7 @@ def write_usage(usage: Usage) -> pb.Usage:
         reasoning_tokens=usage.reasoning_tokens,
         certainty=_CERTAINTIES[usage.certainty] if usage.calls else pb.CERTAINTY_UNSPECIFIED,
         cost_nanousd=usage.cost_nanousd,
+        cache_write_tokens=usage.cache_write_tokens,
     )
 
 
