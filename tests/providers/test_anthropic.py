@@ -39,7 +39,8 @@ async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
     messages = (Message.of(Role.SYSTEM, "Be brief."), *HELLO.messages, Message.of(Role.SYSTEM, "Be kind."))
     sampling = Sampling(0.0, None, 9, 7, ("a", "b"), 0.1, 0.2)
     dialect = {"prompt_cache": True, "body": {"metadata": {"user_id": "moa"}}}
-    await anthropic.ask(Prompt(messages, sampling, '{"type": "object"}'), dialect=dialect, api_key=Key(["k"]))
+    schema = '{"type": "object", "properties": {"total": {"type": "integer", "minimum": 0}}}'
+    await anthropic.ask(Prompt(messages, sampling, schema), dialect=dialect, api_key=Key(["k"]))
     [call] = upstream.calls
     assert call.path == "/v1/messages"
     assert (call.headers["x-api-key"], call.headers["anthropic-version"]) == ("k", "2023-06-01")
@@ -53,7 +54,16 @@ async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
             {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}},
         ],
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello there"}]}],
-        "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+        "output_config": {
+            "format": {
+                "type": "json_schema",
+                "schema": {
+                    "type": "object",
+                    "properties": {"total": {"type": "integer", "description": "minimum: 0"}},
+                    "additionalProperties": False,
+                },
+            }
+        },
         "metadata": {"user_id": "moa"},
         "stream": True,
     }

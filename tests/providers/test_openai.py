@@ -14,6 +14,8 @@ from moa_server.providers.dialects.openai import OpenAIOptions
 from tests.providers.asker import HELLO, Asker
 from tests.upstream import Events, Raw, Speech, Upstream
 
+INSTRUCTION = "Answer with one JSON document that satisfies this JSON Schema, and with nothing beside it:\n"
+
 
 def chunk(content: str | None = None, finish: str | None = None, **more: object) -> dict[str, object]:
     delta = {} if content is None else {"content": content}
@@ -24,7 +26,8 @@ async def test_the_whole_request(openai: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("ok"))
     sampling = Sampling(0.0, 0.5, 9, 7, ("a", "b"), 0.1, 0.2)
     messages = (Message.of(Role.SYSTEM, "Be brief."), Message.of(Role.USER, "Hi").with_text(" there"))
-    await openai.ask(Prompt(messages, sampling, response_schema='{"type": "object"}', logprobs=True))
+    schema = '{"type": "object", "properties": {}, "additionalProperties": false}'
+    await openai.ask(Prompt(messages, sampling, response_schema=schema, logprobs=True))
     [call] = upstream.calls
     assert call.path == "/v1/chat/completions"
     assert call.headers["accept-encoding"] == "identity"
@@ -40,7 +43,7 @@ async def test_the_whole_request(openai: Asker, upstream: Upstream) -> None:
         "stop": ["a", "b"],
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "strict": True, "schema": {"type": "object"}},
+            "json_schema": {"name": "answer", "strict": True, "schema": json.loads(schema)},
         },
         "logprobs": True,
         "stream": True,
@@ -86,7 +89,10 @@ async def test_a_request_to_an_endpoint_of_other_habits(openai: Asker, upstream:
     assert call.headers["x-title"] == "moa"
     assert call.body == {
         "model": "m",
-        "messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hello there"}],
+        "messages": [
+            {"role": "developer", "content": f"Be brief.\n\n{INSTRUCTION}{{}}"},
+            {"role": "user", "content": "Hello there"},
+        ],
         "max_completion_tokens": 9,
         "response_format": {"type": "json_object"},
         "provider": {"sort": "price"},

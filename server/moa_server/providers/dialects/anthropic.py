@@ -10,9 +10,11 @@ import msgspec
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
+from moa_server.providers.closed_schema import closed
 from moa_server.providers.dialect import Dialect
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter
+from moa_server.providers.schema_instruction import instructed
 from moa_server.providers.sse import ServerSentEvent
 from moa_server.providers.transcript import Transcript
 
@@ -36,7 +38,7 @@ class AnthropicOptions:
     sends_sampling: bool = True
     """Whether it takes temperature and top_p."""
     schema: bool = True
-    """Whether it can be held to a JSON schema."""
+    """Whether it can be held to a JSON schema; where it is not, the instructions tell of it."""
     prompt_cache: bool = False
     """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more."""
 
@@ -52,9 +54,13 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
         "top_p": sampling.top_p if options.sends_sampling else None,
         "stop_sequences": sampling.stop or None,
     }
+    messages, form = prompt.messages, None
+    if prompt.response_schema is not None:
+        form = closed(prompt.response_schema) if options.schema else None
+        messages = messages if form is not None else instructed(messages, prompt.response_schema)
     # System texts have a field of their own: there is no such role among the turns.
-    system = [_text(message.text) for message in prompt.messages if message.role is Role.SYSTEM and message.text]
-    turns = [_turn(message) for message in prompt.messages if message.role is not Role.SYSTEM]
+    system = [_text(message.text) for message in messages if message.role is Role.SYSTEM and message.text]
+    turns = [_turn(message) for message in messages if message.role is not Role.SYSTEM]
     body: dict[str, Any] = {
         "model": spec.upstream_model,
         "max_tokens": sampling.max_tokens or spec.max_output,
@@ -70,9 +76,8 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
             system[-1].update(_CACHED)
         if len(turns) > 1:
             turns[-2]["content"][-1].update(_CACHED)
-    if prompt.response_schema is not None and options.schema:
-        schema = msgspec.Raw(prompt.response_schema.encode())
-        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    if form is not None:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": msgspec.Raw(form.encode())}}
     # The stream comes last: nothing that the operator adds can turn it off.
     return msgspec.json.encode({**body, **options.body, "stream": True})
 

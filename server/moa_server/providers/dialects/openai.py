@@ -13,7 +13,10 @@ from moa_server.domain.usage import Usage
 from moa_server.providers.dialect import Dialect
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter, Tags
+from moa_server.providers.schema_instruction import instructed
+from moa_server.providers.schema_words import takes_objects
 from moa_server.providers.sse import ServerSentEvent
+from moa_server.providers.strict_schema import RootedSchema, rooted
 from moa_server.providers.transcript import Transcript
 
 
@@ -48,9 +51,11 @@ class OpenAIOptions:
     reasoning_in_completion: bool = True
     """Whether its count of completion tokens holds the reasoning; else the total tells."""
     schema: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How it is held to a JSON schema."""
+    """How it is held to a JSON schema; where it is not, or ignores what it is sent, the instructions tell of it."""
     strict_schema: bool = True
-    """Whether the schema is marked as strict."""
+    """Whether a schema that qualifies by OpenAI's rules is marked as strict, and its root has to be an object."""
+    strict_limits: bool = False
+    """Whether limits on values, such as minimum or pattern, may stand in a strict schema."""
     logprobs: bool = True
     """Whether it gives log-probabilities."""
     reasoning_fields: tuple[Literal["reasoning", "reasoning_content", "thinking"], ...] = (
@@ -83,18 +88,19 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
         "frequency_penalty": sampling.frequency_penalty if options.sends_penalties else None,
         "stop": (sampling.stop or None) if options.sends_stop else None,
     }
+    messages, response_format = prompt.messages, None
+    if prompt.response_schema is not None:
+        response_format = _response_format(options, prompt.response_schema)
+        if response_format is None or "json_schema" not in response_format:
+            messages = instructed(messages, prompt.response_schema)
     body: dict[str, Any] = {
         "model": spec.upstream_model,
-        "messages": [_message(message, options) for message in prompt.messages],
+        "messages": [_message(message, options) for message in messages],
         options.max_tokens_field: sampling.max_tokens or spec.max_output,
         **{name: value for name, value in wanted.items() if value is not None},
     }
-    if prompt.response_schema is not None and options.schema == "json_object":
-        body["response_format"] = {"type": "json_object"}
-    elif prompt.response_schema is not None and options.schema == "json_schema":
-        schema = msgspec.Raw(prompt.response_schema.encode())
-        named = {"name": "answer", "strict": options.strict_schema, "schema": schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    if response_format is not None:
+        body["response_format"] = response_format
     if prompt.logprobs and options.logprobs:
         body["logprobs"] = True
     body.update(options.body)
@@ -103,6 +109,19 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
     if options.usage_in_stream:
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
+
+
+def _response_format(options: OpenAIOptions, schema: str) -> Mapping[str, Any] | None:
+    """Return how the endpoint is to hold its model to a schema; None where it cannot be."""
+    if options.schema == "json_object":
+        return {"type": "json_object"} if takes_objects(schema) else None
+    if options.schema == "none":
+        return None
+    form = rooted(schema, with_limits=options.strict_limits) if options.strict_schema else RootedSchema(schema)
+    if form is None:
+        return None
+    named = {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
+    return {"type": "json_schema", "json_schema": named}
 
 
 def _message(message: Message, options: OpenAIOptions) -> Mapping[str, Any]:
