@@ -7,7 +7,14 @@ import pytest
 
 from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
-from moa_server.domain.errors import ModelRefused, ModelStreamCut, ModelThrottled, ModelUnavailable
+from moa_server.domain.errors import (
+    ModelAnsweredNothing,
+    ModelProtocolBroken,
+    ModelRefused,
+    ModelStreamCut,
+    ModelThrottled,
+    ModelUnavailable,
+)
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers.dialects.openai import OpenAIOptions
@@ -209,6 +216,53 @@ async def test_streams_that_end_in_different_ways(
 ) -> None:
     upstream.script("m", Events(*events))
     assert (await openai.ask(dialect=dialect)).text == "yes"
+
+
+CALL = {"index": 0, "id": "t", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+CALLED = {"choices": [{"index": 0, "delta": {"tool_calls": [CALL]}}]}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [CALLED, chunk(finish="tool_calls"), "[DONE]"],
+        [chunk("Let me look."), CALLED, chunk(finish="tool_calls"), "[DONE]"],
+        [chunk(finish="function_call"), "[DONE]"],
+        [CALLED, chunk(finish="stop"), "[DONE]"],
+        [{"choices": [{"index": 0, "delta": {"function_call": {"name": "look"}}}]}, chunk(finish="stop"), "[DONE]"],
+    ],
+    ids=["alone", "after words", "by its reason alone", "by its delta alone", "in the older form"],
+)
+async def test_a_tool_that_is_called_is_no_answer(openai: Asker, upstream: Upstream, events: list[Any]) -> None:
+    upstream.script("m", Events(*events))
+    failure = await openai.failure()
+    assert (type(failure), failure.permanent) == (ModelAnsweredNothing, True)
+    assert failure.detail == "voice called a tool in place of an answer, though it is offered none"
+    assert failure.usage is not None
+
+
+async def test_an_event_that_is_nested_without_end_breaks_the_protocol(openai: Asker, upstream: Upstream) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    upstream.script("m", Events(f'{{"choices": [{{"index": 0, "delta": {{"tool_calls": {deep}}}}}]}}'))
+    assert type(await openai.failure()) is ModelProtocolBroken
+
+
+@pytest.mark.parametrize("calls", [None, [], {}])
+async def test_no_call_is_no_tool_call(openai: Asker, upstream: Upstream, calls: object) -> None:
+    said = {"choices": [{"index": 0, "delta": {"content": "yes", "tool_calls": calls, "function_call": None}}]}
+    upstream.script("m", Events(said, chunk(finish="stop"), "[DONE]"))
+    assert (await openai.ask()).text == "yes"
+
+
+@pytest.mark.parametrize("word", ["insufficient_system_resource", "abort"])
+async def test_an_answer_that_the_endpoint_could_not_go_on_with_is_no_answer(
+    openai: Asker, upstream: Upstream, word: str
+) -> None:
+    upstream.script("m", Events(chunk("half an"), chunk(finish=word), "[DONE]"))
+    failure = await openai.failure()
+    assert (type(failure), failure.permanent) == (ModelUnavailable, False)
+    assert failure.usage is not None
+    assert failure.usage.output_tokens > 0
 
 
 async def test_an_endpoint_that_owes_its_last_marker(openai: Asker, upstream: Upstream) -> None:

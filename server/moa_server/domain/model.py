@@ -1,7 +1,7 @@
 """A model: what the operator says of it, how it is asked, and the one interface it has, wrapped or bare."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -34,6 +34,12 @@ class TimeLimits:
     """Between two tokens; comments that keep the connection alive do not count."""
     total: PositiveSeconds = 300.0
     """The whole attempt."""
+    until_whole: Annotated[bool, Mark.INTERNAL] = False
+    """Whether nothing comes before the answer is whole, so that a silence tells nothing."""
+
+    def of_whole_answers(self) -> "TimeLimits":
+        """Return the limits for answers that come in one piece, of which only the total is left."""
+        return replace(self, first_token=self.total, idle=self.total, until_whole=True)
 
 
 @dataclass(frozen=True, slots=True)

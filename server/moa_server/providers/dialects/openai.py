@@ -10,7 +10,7 @@ import msgspec
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect
+from moa_server.providers.dialect import Dialect, check_body
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter, Tags
 from moa_server.providers.schema_instruction import instructed
@@ -69,8 +69,11 @@ class OpenAIOptions:
     """Whether the opening tag is part of the prompt, so that only the closing one comes."""
     expects_done: bool = False
     """Whether ``[DONE]`` must come; else a finish reason will do."""
+    stream: bool = True
+    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
 
     def __post_init__(self) -> None:
+        check_body(self.body)
         if not all(opening and closing for opening, closing in self.think_tags):
             raise ValueError("think_tags: a tag is empty")
         if self.begins_thinking and not self.think_tags:
@@ -104,9 +107,10 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
     if prompt.logprobs and options.logprobs:
         body["logprobs"] = True
     body.update(options.body)
-    # The stream comes after what the operator adds, which cannot turn it off.
-    body["stream"] = True
-    if options.usage_in_stream:
+    # What is listened for comes after what the operator adds, which cannot change it.
+    body["stream"] = options.stream
+    body.pop("stream_options", None)
+    if options.stream and options.usage_in_stream:
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
 
@@ -153,6 +157,8 @@ class _ChoiceDelta(msgspec.Struct):
     reasoning: str | None = None
     reasoning_content: str | None = None
     thinking: str | None = None
+    tool_calls: Any = None
+    function_call: Any = None
 
 
 class _TokenLogprob(msgspec.Struct):
@@ -166,6 +172,8 @@ class _ChoiceLogprobs(msgspec.Struct):
 class _Choice(msgspec.Struct):
     index: int = 0
     delta: _ChoiceDelta | None = None
+    message: _ChoiceDelta | None = None
+    """In place of the delta, where the answer is whole."""
     finish_reason: str | None = None
     logprobs: _ChoiceLogprobs | None = None
 
@@ -174,6 +182,8 @@ _ABSENT: Final = msgspec.Raw()
 
 
 class _CompletionChunk(msgspec.Struct):
+    """A piece of an answer, or the whole."""
+
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = _ABSENT
@@ -200,12 +210,20 @@ class _CompletionUsage(msgspec.Struct):
 _FINISHES: Final = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
     "end_turn": FinishReason.STOP,
     "length": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
     "model_length": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "function_call": FinishReason.OTHER,
+    "tool_calls": FinishReason.OTHER,
+    "tool_use": FinishReason.OTHER,
 }
+_TOOL_CALLS: Final = frozenset({"function_call", "tool_calls", "tool_use"})
+_BROKE_OFF: Final = frozenset({"abort", "error", "insufficient_system_resource"})
+"""Said where the endpoint could not go on, or a router's own upstream has failed: what came is cut in the middle."""
 
 _chunks = msgspec.json.Decoder(_CompletionChunk)
 _usages = msgspec.json.Decoder(_CompletionUsage)
@@ -242,29 +260,47 @@ class OpenAIListener:
         chunk = _chunks.decode(event.data)
         if event.name == b"error" or _is_there(chunk.error):
             raise reported(self._spec, read_complaint(event.data) or Complaint())
-        if chunk.model and not self.transcript.served_model:
-            self.transcript.served_model = chunk.model
         for choice in chunk.choices or ():
             if choice.index == 0:
-                self._take_choice(choice)
+                self._take_choice(choice, choice.delta)
+        self._note(chunk, final=self.transcript.finish is not None)
+
+    def take_whole(self, body: bytes) -> bool:
+        """Take an answer that came in one piece."""
+        completion = _chunks.decode(body)
+        if _is_there(completion.error) or not completion.choices:
+            return False
+        self._note(completion, final=True)
+        self._take_choice(completion.choices[0], completion.choices[0].message)
+        self._done = True
+        return True
+
+    def _note(self, chunk: _CompletionChunk, *, final: bool) -> None:
+        """Take what is said of the answer beside it."""
+        if chunk.model and not self.transcript.served_model:
+            self.transcript.served_model = chunk.model
         if _is_there(chunk.usage):
             usage = _read_usage(chunk.usage, reasoning_in_completion=self._options.reasoning_in_completion)
-            self.transcript.report(usage, final=self.transcript.finish is not None)
+            self.transcript.report(usage, final=final)
 
-    def _take_choice(self, choice: _Choice) -> None:
-        if choice.delta is not None:
-            self._hear(choice.delta)
+    def _take_choice(self, choice: _Choice, said: _ChoiceDelta | None) -> None:
+        if said is not None:
+            self._hear(said)
         if choice.logprobs is not None:
             for token in choice.logprobs.content or ():
                 self.transcript.weigh(token.logprob)
-        if choice.finish_reason == "error":  # told by routers whose own upstream has failed
+        if choice.finish_reason in _BROKE_OFF:
             raise reported(self._spec, Complaint())
+        if choice.finish_reason in _TOOL_CALLS:
+            self.transcript.called_tool = True
         if choice.finish_reason:
-            self.transcript.finish = _FINISHES.get(choice.finish_reason, FinishReason.UNSPECIFIED)
+            self.transcript.stop(choice.finish_reason, _FINISHES)
 
     def _hear(self, delta: _ChoiceDelta) -> None:
         if delta.refusal:
             self.transcript.refused = True
+        if delta.tool_calls or delta.function_call:
+            self.transcript.called_tool = True
         for name in self._options.reasoning_fields:
             if thought := getattr(delta, name):
                 self.transcript.think(thought)
