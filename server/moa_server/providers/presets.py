@@ -92,11 +92,22 @@ def options_of(provider: str) -> type[Any]:
     return DIALECTS[PRESETS[provider].dialect].options
 
 
-def _make(preset: Preset, spec: ModelSpec, http: httpx.AsyncBaseTransport) -> Model:
+def gives_logprobs(spec: ModelSpec) -> bool:
+    """Tell whether a model gives the log-probabilities of its words, as far as its dialect and its preset know."""
+    preset = PRESETS[spec.provider]
+    options = DIALECTS[preset.dialect].options(**_completed(preset, spec).dialect)
+    return bool(getattr(options, "logprobs", False))  # a dialect that has no such setting has no word for them
+
+
+def _completed(preset: Preset, spec: ModelSpec) -> ModelSpec:
+    """Return what the operator says of a model with what the preset knows beside it."""
     at_home = preset.at_home if spec.endpoint in {"", preset.endpoint} else {}
     settings = {**preset.settings, **at_home, **spec.dialect}
-    spec = replace(spec, endpoint=spec.endpoint or preset.endpoint, dialect=settings)
-    return HttpModel(spec, DIALECTS[preset.dialect], http)
+    return replace(spec, endpoint=spec.endpoint or preset.endpoint, dialect=settings)
+
+
+def _make(preset: Preset, spec: ModelSpec, http: httpx.AsyncBaseTransport) -> Model:
+    return HttpModel(_completed(preset, spec), DIALECTS[preset.dialect], http)
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = {name: partial(_make, preset) for name, preset in PRESETS.items()}

@@ -45,6 +45,9 @@ def _described(settings: Settings, plan: Plan) -> Iterator[str]:
     yield f"  budget: {_budget(plan.budget)}"
     for degradation in plan.degradations:
         yield f"  degraded to its budget: {degradation.detail}"
+    for agent in settings.without_signal.get(plan.mixture, ()):
+        why = f"{agent.model} gives no log-probabilities, so that what {agent.name} says is never certain"
+        yield f"  warning: {why}; take another gate or another model"
     yield from _warnings(plan)
 
 

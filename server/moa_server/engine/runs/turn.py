@@ -165,6 +165,9 @@ class Turn:
         agent, served = self._call.agent, self._served_by()
         if served != agent.model:
             self._degrade(DegradationReason.FALLBACK_SERVED, f"{served} served in place of {agent.model}")
+        if self._call.logprobs and reply.mean_logprob is None:
+            detail = f"{served} gave no log-probabilities, by which {agent.name} was to be judged"
+            self._degrade(DegradationReason.SIGNAL_MISSING, detail)
         return Proposal(
             agent.name,
             self._place.position,
