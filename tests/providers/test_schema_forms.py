@@ -422,6 +422,20 @@ def test_what_a_closed_form_cannot_say_makes_none(part: dict[str, Any]) -> None:
     assert closed(json.dumps(whole)) is None
 
 
+class Characters:
+    """A tokenizer for which every character is a token."""
+
+    def count(self, text: str) -> int:
+        return len(text)
+
+
+def test_a_form_that_comes_to_more_than_is_counted_is_not_sent() -> None:
+    limited = {"type": "object", "properties": {name: {"type": "integer", "minimum": 0} for name in "abcdefgh"}}
+    text = json.dumps(limited, separators=(",", ":"))
+    assert closed(text) is not None
+    assert closed(text, Characters()) is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"type": "object", "x": ' + "[" * 5_000 + "]" * 5_000 + "}"])
 def test_what_is_no_schema_has_no_form(text: str) -> None:
     assert closed(text) is None

@@ -35,24 +35,26 @@ class _Unsayable(Exception):
     """The form has no way to say it."""
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def closed(schema: str) -> str | None:
+def closed(schema: str, tokenizer: tokens.Tokenizer | None = None) -> str | None:
     """Return a schema with every object closed, and its limits moved into descriptions; None if it cannot be said so.
+
+    Nor is it said so where that would be more, by the model's tokenizer, than a plan has counted for the schema.
 
     An object that nothing is said of beside what is named is closed. One that is open on purpose cannot be: closed, it
     would forbid what the caller wants.
     """
+    form = _form(schema)
+    most = tokens.of_schema(schema, tokenizer) - tokens.TOKENS_PER_SCHEMA
+    return form if form is not None and tokens.of_text(form, tokenizer) <= most else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _form(schema: str) -> str | None:
     whole = parsed(schema)
-    if whole is None:
-        return None
     try:
-        form = _closed_root(whole)
-        text = written(form)
+        return None if whole is None else written(_closed_root(whole))
     except (_Unsayable, RecursionError):
         return None
-    # Numbers that are written out can make it longer than a plan has counted.
-    most = tokens.of_schema(schema) - tokens.TOKENS_PER_SCHEMA
-    return text if tokens.of_text(text) <= most else None
 
 
 def _closed_root(whole: Mapping[str, Any]) -> dict[str, Any]:

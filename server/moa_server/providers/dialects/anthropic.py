@@ -61,7 +61,7 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
     }
     messages, form = prompt.messages, None
     if prompt.response_schema is not None:
-        form = closed(prompt.response_schema) if options.schema else None
+        form = closed(prompt.response_schema, spec.counted_by) if options.schema else None
         messages = messages if form is not None else instructed(messages, prompt.response_schema)
     # System texts have a field of their own: there is no such role among the turns.
     system = [_text(message.text) for message in messages if message.role is Role.SYSTEM and message.text]
