@@ -16,7 +16,7 @@ from moa_server.domain.ports import Journal, Model
 from moa_server.engine import Catalogue, Engine, Planner
 from moa_server.journal import JOURNALS, AesSeal, Codec, is_reached, watching_store
 from moa_server.models import RecordedTexts, TokenizerFile, breaker_state, build_models
-from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
+from moa_server.providers import PRESETS, PROVIDERS, Transport, gives_logprobs, options_of
 from moa_server.security import Callers
 from moa_server.service import serving, stop_signals
 from moa_server.settings import Choices, KeyCommands, KnownProvider, Reloader, Settings, load
@@ -71,7 +71,7 @@ def choices() -> Choices:
         name: KnownProvider(options_of(name), preset.endpoint, preset.settings) for name, preset in PRESETS.items()
     }
     journals = {name: kind.options for name, kind in JOURNALS.items()}
-    return Choices(providers, STRATEGIES, journals, AesSeal.from_file, TokenizerFile.read)
+    return Choices(providers, STRATEGIES, journals, AesSeal.from_file, TokenizerFile.read, gives_logprobs)
 
 
 def journal_of(settings: Settings) -> AbstractAsyncContextManager[Journal]:

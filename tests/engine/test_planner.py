@@ -1,5 +1,6 @@
 """Plans: overrides within the operator's bounds, worst cases, and what is cut to fit a budget."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -7,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moa_server.domain.agent import Agent, Sampling
+from moa_server.domain.conversation import Conversation, Image, Message, Part, Role
 from moa_server.domain.degradation import DegradationReason
-from moa_server.domain.errors import BudgetTooSmall, OverrideRefused, UnknownMixture
+from moa_server.domain.errors import BudgetTooSmall, InvalidRequest, OverrideRefused, UnknownMixture
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Permissions, Roster, Rules
 from moa_server.domain.plan import Plan
@@ -184,3 +186,55 @@ def test_every_plan_has_a_mark_of_its_own_and_keeps_the_callers_seed() -> None:
     assert first.mark != second.mark
     assert len(first.mark) >= 16
     assert plan(planner(), Overrides(seed=7)).seed == 7
+
+
+PICTURE = Part(image=Image("image/png", b"x"))
+PICTURED: Conversation = (
+    Message(Role.USER, (Part("What is this?"), PICTURE)),
+    Message.of(Role.ASSISTANT, "A picture."),
+    Message(Role.USER, (PICTURE, Part("And this?"))),
+)
+
+
+def sighted(strategy: str, roster: Roster, options: Mapping[str, object] | None = None) -> Planner:
+    """Plan with two models, of which only the one called ``eyes`` takes images."""
+    models = {name: FakeModel(replace(spec(name), images=name == "eyes")) for name in ("eyes", "ears")}
+    mixture = Mixture("mix", strategy, roster, options=options or {})
+    agents = {agent.name: agent for agent in roster.agents()}
+    return Planner(Catalogue(models, {"mix": mixture}, STRATEGIES, agents, "mix"), Limits())
+
+
+SEES, BLIND, DEAF = Agent("sees", "eyes"), Agent("blind", "ears"), Agent("deaf", "ears")
+
+
+def test_an_image_is_refused_where_somebody_has_nothing_but_the_conversation_and_cannot_see() -> None:
+    made = sighted("aggregate", Roster(((SEES, BLIND, DEAF), (SEES,)), SEES))
+    with pytest.raises(InvalidRequest) as refused:
+        made.plan(Query(PICTURED, ""))
+    assert [violation.field for violation in refused.value.violations] == [
+        "query.messages[0].parts[1].image",
+        "query.messages[2].parts[0].image",
+    ]
+    assert refused.value.violations[0].description.endswith("take no images: blind (ears), deaf (ears)")
+    assert refused.value.metadata["agents"] == "blind,deaf"
+    assert made.plan(Query(user("no picture"), "")).layers
+
+
+def test_who_goes_on_from_what_others_said_need_not_see() -> None:
+    assert sighted("aggregate", Roster(((SEES,), (BLIND,)), DEAF)).plan(Query(PICTURED, "")).layers
+
+
+def test_every_tier_of_a_cascade_and_who_routes_has_to_see() -> None:
+    options = {"gate": "logprobs"}
+    tiers = sighted("cascade", Roster(((SEES,), (BLIND,))), options)
+    with pytest.raises(InvalidRequest, match="cannot read images"):
+        tiers.plan(Query(PICTURED, ""))
+    pool = (replace(SEES, labels=("a",)), Agent("looks", "eyes", labels=("b",)))
+    routed = sighted("route", Roster((pool,), None, {"router": BLIND}), {"by": "model", "then": "single"})
+    with pytest.raises(InvalidRequest, match="cannot read images"):
+        routed.plan(Query(PICTURED, ""))
+
+
+def test_a_plan_is_described_without_looking_for_images() -> None:
+    made = sighted("vote", Roster(((BLIND, DEAF),)), {"extract": "last_number"})
+    assert made.describe(made.catalogue.mixture("")).layers

@@ -49,7 +49,8 @@ def _mixtures() -> dict[str, dict[str, Any]]:
             "aggregator": "small",
             "rules": {"fold_when_too_long": True},
         },
-        "seeing": {"strategy": "aggregate", "layers": ["eyes", "one"], "aggregator": "editor"},
+        "seeing": {"strategy": "aggregate", "layers": [["eyes"], ["one"]], "aggregator": "editor"},
+        "blind": {"strategy": "aggregate", "layers": ["eyes", "one"], "aggregator": "editor"},
         "shadow": {
             "strategy": "aggregate",
             "layers": [pool, pool],

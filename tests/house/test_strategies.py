@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moa import AnswerMismatch, AsyncClient, OverrideRefused
+from moa import AnswerMismatch, AsyncClient, InvalidRequest, OverrideRefused
 from moa.v1 import plan_pb2 as plans
 from moa.v1.event_pb2 import (
     DECISION_KIND_COORDINATE,
@@ -267,6 +267,28 @@ async def test_images_go_to_models_that_see_and_others_are_told_of_them(moa: Asy
     ]
     for model in ("one", "editor"):
         assert "What is [an image that this model cannot see]" in prompts(up, model)[0]
+
+
+async def test_an_image_that_somebody_cannot_see_is_refused_before_any_call(
+    moa: AsyncClient, up: UpstreamThread
+) -> None:
+    parts = [plans.Part(text="What is "), plans.Part(image=plans.Image(media_type="image/png", data=b"\x89PNG"))]
+    with pytest.raises(InvalidRequest) as refused:
+        await moa.query([plans.Message(role=plans.ROLE_USER, parts=parts)], mixture="blind")
+    assert refused.value.metadata["agents"] == "one"
+    assert up.upstream.calls == []
+
+
+async def test_a_gate_that_gets_no_sign_says_so_and_passes_the_query_on(moa: AsyncClient, up: UpstreamThread) -> None:
+    response = await moa.query("Why?", mixture="certain")
+    assert reasons(response.answer) == {"SIGNAL_MISSING"}
+    assert [degradation.agent for degradation in response.answer.degradations] == ["cheap"]
+    assert up.upstream.calls_of("cheap")[0].body["logprobs"] is True
+    assert len(up.upstream.calls_of("dear")) == 1
+    up.script("cheap", Speech("It is four.", logprob=-0.001))
+    response = await moa.query("Why?", mixture="certain")
+    assert (response.answer.text, reasons(response.answer)) == ("It is four.", set())
+    assert len(up.upstream.calls_of("dear")) == 1
 
 
 async def test_a_conversation_goes_through_turn_by_turn(moa: AsyncClient, up: UpstreamThread) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from moa_server.main import choices
-from moa_server.settings import ConfigurationRefused, json_schema, load
+from moa_server.main import choices, explaining
+from moa_server.settings import ConfigurationRefused, json_schema, load, render_check
 from tests.settings.tiny import plain, write
 
 CHOICES = choices()
@@ -38,6 +38,10 @@ def problems(folder: Path, provider: str, dialect: dict[str, Any]) -> list[str]:
         ("openai", {TAGS: [["<a>", ""]]}, f".{TAGS}: a tag is empty"),
         ("openai", {TAGS: [], "begins_thinking": True}, f".begins_thinking: needs {TAGS}"),
         ("mistral", {"begins_thinking": True}, f".begins_thinking: needs {TAGS}"),
+        ("openai", {"body": {"tools": []}}, ".body: holds tools, and no model is offered tools; leave it out"),
+        ("groq", {"body": {"tool_choice": "auto"}}, ".body: holds tool_choice, and no model is offered tools; leave"),
+        ("anthropic", {"body": {"tools": [{}]}}, ".body: holds tools, and no model is offered tools; leave it out"),
+        ("anthropic", {"stream": "no"}, ".stream: is neither true nor false; write one of them"),
         ("anthropic", {"sends_seed": True}, ".sends_seed: there is no key 'sends_seed'; did you mean 'sends_sampling'"),
     ],
 )
@@ -71,3 +75,45 @@ def test_the_schema_shows_the_dialect_of_each_provider() -> None:
     assert chosen["groq"]["max_tokens_field"]["enum"] == ["max_tokens", "max_completion_tokens"]
     assert chosen["anthropic"]["version"]["default"] == "2023-06-01"
     assert all(key["description"] for keys in chosen.values() for key in keys.values())
+
+
+def without_signal(folder: Path, gate: str, provider: str, dialect: dict[str, Any]) -> list[str]:
+    data = plain()
+    small = {"provider": provider, "endpoint": "http://127.0.0.1/v1", "dialect": dialect}
+    data["models"] = {"small": small, "large": {"provider": "ollama"}}
+    data["agents"] |= {"last": {"model": "large"}}
+    mixture = {"strategy": "cascade", "layers": [["one", "two"], ["last"]], "options": {"gate": gate}}
+    data["mixtures"] = {"pair": mixture}
+    settings = load(write(folder, data), CHOICES)
+    told = render_check(settings, explaining(settings)).splitlines()
+    return [line for line in told if "log-probabilities" in line]
+
+
+@pytest.mark.parametrize(
+    ("provider", "dialect", "gives"),
+    [
+        ("openai", {}, True),
+        ("openai", {"logprobs": False}, False),
+        ("openrouter", {}, False),
+        ("openrouter", {"logprobs": True}, True),
+        ("anthropic", {}, False),
+    ],
+)
+def test_check_tells_of_agents_whose_models_give_no_sign(
+    tmp_path: Path,
+    provider: str,
+    dialect: dict[str, Any],
+    gives: bool,  # noqa: FBT001
+) -> None:
+    told = without_signal(tmp_path, "logprobs", provider, dialect)
+    assert (
+        told == []
+        if gives
+        else [line[: line.index(", so")] for line in told]
+        == [
+            "  warning: small gives no log-probabilities",
+            "  warning: small gives no log-probabilities",
+        ]
+    )
+    assert ["one" in line for line in told] == ([] if gives else [True, False])
+    assert without_signal(tmp_path, "agreement", provider, dialect) == []

@@ -3,7 +3,8 @@
 import pytest
 
 from moa_server.domain.mixture import Roster, Rules
-from moa_server.strategies.cascade import CASCADE
+from moa_server.domain.proposal import Proposal
+from moa_server.strategies.cascade import CASCADE, by_likelihood
 from tests.strategies.driver import agents, drive, plan_of, scripted
 from tests.strategies.rosters import FOUR, ONE, ROLES, THREE, setting
 
@@ -72,9 +73,39 @@ def test_likely_words_are_enough_where_the_endpoint_tells_them() -> None:
     plan = plan_of("cascade", roster, options={"gate": "logprobs", "threshold": 0.9})
     assert drive(plan, scripted(), logprob=-0.01).calls == 1
     assert drive(plan, scripted(), logprob=-1.0).calls == 2
+    assert [one.kind for one in drive(plan, scripted(), logprob=-1.0).decisions] == ["escalate"]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_without_a_sign_a_tier_is_passed_whatever_the_threshold(threshold: float) -> None:
+    roster = Roster((agents(2, "cheap"), agents(1, "strong")))
+    plan = plan_of("cascade", roster, options={"gate": "logprobs", "threshold": threshold})
     unknown = drive(plan, scripted())
-    assert unknown.calls == 2
+    assert unknown.calls == 3
     assert unknown.layers[0].calls[0].logprobs
+    [decision] = unknown.decisions
+    assert (decision.kind, decision.detail) == (
+        "escalate",
+        "tier 1 of 2 gave no log-probabilities to judge it by",
+    )
+
+
+def proposal(text: str, mean_logprob: float | None = None) -> Proposal:
+    return Proposal("a", 0, "m", "m", text, mean_logprob=mean_logprob)
+
+
+def test_of_a_tier_only_those_are_judged_that_give_a_sign() -> None:
+    said = (proposal("certain", -0.01), proposal("silent"), proposal("not certain", -2.0))
+    opinion = by_likelihood(said)
+    assert (opinion.best.text, round(opinion.confidence or 0, 2)) == ("certain", 0.99)
+    assert by_likelihood((proposal("silent"),)).confidence is None
+
+
+def test_the_outline_says_who_is_asked_for_log_probabilities() -> None:
+    roster = Roster((agents(1, "cheap"), agents(1, "strong")))
+    for gate in ("logprobs", "self_verification"):
+        layers = CASCADE.outlined(roster, CASCADE.read({"gate": gate}), Rules())
+        assert [layer.logprobs for layer in layers][:: len(layers) - 1] == [gate == "logprobs", False]
 
 
 def test_a_tier_of_one_cannot_agree() -> None:

@@ -51,6 +51,12 @@ class TimeLimits:
     """Between two tokens; comments that keep the connection alive do not count."""
     total: PositiveSeconds = 300.0
     """The whole attempt."""
+    until_whole: Annotated[bool, Mark.INTERNAL] = False
+    """Whether nothing comes before the answer is whole, so that a silence tells nothing."""
+
+    def of_whole_answers(self) -> "TimeLimits":
+        """Return the limits for answers that come in one piece, of which only the total is left."""
+        return replace(self, first_token=self.total, idle=self.total, until_whole=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ _KNOWN: Final[Mapping[str, Preset]] = {
     "openai": Preset(
         "openai",
         "https://api.openai.com/v1",
-        at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True},
+        at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True, "strict_limits": True},
     ),
     # Microsoft Learn, "Azure OpenAI in Microsoft Foundry Models v1 API", 25 November 2026: no version in the address,
     # and the deployment is the model. The endpoint names the resource: https://NAME.openai.azure.com/openai/v1
@@ -140,6 +140,13 @@ def unsent_settings(spec: ModelSpec, sampling: Sampling) -> Mapping[str, str]:
     preset = PRESETS[spec.provider]
     dialect = DIALECTS[preset.dialect]
     return dialect.takes(dialect.options(**_completed(preset, spec).dialect), sampling).unsent
+
+
+def gives_logprobs(spec: ModelSpec) -> bool:
+    """Tell whether a model gives the log-probabilities of its words, as far as its dialect and its preset know."""
+    preset = PRESETS[spec.provider]
+    options = DIALECTS[preset.dialect].options(**_completed(preset, spec).dialect)
+    return bool(getattr(options, "logprobs", False))  # a dialect that has no such setting has no word for them
 
 
 def _completed(preset: Preset, spec: ModelSpec) -> ModelSpec:

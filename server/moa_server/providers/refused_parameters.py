@@ -14,7 +14,7 @@ from typing import Final
 from moa_server.domain.agent import Sampling
 from moa_server.domain.errors import ModelError, ModelRejectedRequest, RefusalReach
 from moa_server.domain.model import Prompt
-from moa_server.providers.failures import Complaint, read_complaint
+from moa_server.providers.complaint import Complaint, read_complaint
 
 _NAME: Final = r"[`'\"]?(?P<name>[a-z][a-z0-9_.\[\]-]{0,63})[`'\"]?(?![\w`'\"])"
 _OTHER: Final = _NAME.replace("name", "other")

@@ -59,6 +59,9 @@ def _described(settings: Settings, plan: Plan, unsent: Unsent) -> Iterator[str]:
     for agent in dict.fromkeys(plan.roster.agents()):
         for name, why in unsent(settings.models[agent.model], agent.sampling).items():
             yield f"  not sent to {agent.model}: {name} of {agent.name}, since {why}"
+    for agent in settings.without_signal.get(plan.mixture, ()):
+        why = f"{agent.model} gives no log-probabilities, so that what {agent.name} says is never certain"
+        yield f"  warning: {why}; take another gate or another model"
     yield from _warnings(plan)
 
 

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from moa_server.domain.agent import Agent
+from moa_server.domain.mixture import Mixture
 from moa_server.domain.model import ModelSpec, Secret
 from moa_server.domain.operation import KnownCaller
 from moa_server.domain.quantities import Form, Mark, NameOf
@@ -88,12 +90,13 @@ def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, prob
     for sentence in file.server.problems(0.0 if limits is None else limits.run_time.maximum_s):
         key, rest = at_key(type(file.server), sentence)
         problems.add(("server", key) if key else ("server",), rest)
+    made = {name: mixtures.mixture(name, section) for name, section in file.mixtures.items()}
     callers = tuple(file.server.callers.values())
     _check_tokens(callers, problems)
     return Settings(
         models=models,
         agents=file.agents,
-        mixtures={name: mixtures.mixture(name, section) for name, section in file.mixtures.items()},
+        mixtures=made,
         default_mixture=file.default_mixture or next(iter(file.mixtures)),
         limits=file.limits,
         listening=file.server.listening,
@@ -101,7 +104,18 @@ def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, prob
         logging=file.telemetry,
         journal=_journal(file.journal, choices, problems),
         ownership=file.journal.ownership,
+        without_signal={}
+        if problems.found
+        else {name: _without_signal(mixture, models, choices) for name, mixture in made.items()},
     )
+
+
+def _without_signal(mixture: Mixture, models: Mapping[str, ModelSpec], choices: Choices) -> tuple[Agent, ...]:
+    """Return the agents of a mixture that are to be judged by log-probabilities and whose models give none."""
+    strategy = choices.strategies[mixture.strategy]
+    layers = strategy.outlined(mixture.roster, strategy.read(mixture.options), mixture.rules)
+    asked = dict.fromkeys(agent for layer in layers if layer.logprobs for agent in layer.agents)
+    return tuple(agent for agent in asked if not choices.gives_logprobs(models[agent.model]))
 
 
 def _model(spec: ModelSpec, said: Mapping[str, Any], choices: Choices, problems: Problems) -> ModelSpec:

@@ -38,6 +38,8 @@ class Choices:
     """Reads a file of the keys that seal texts at rest; raises ValueError if it holds none."""
     read_tokenizer: Callable[[Path], Tokenizer]
     """Reads a tokenizer.json; raises ValueError if it is none, or nothing here can read it."""
+    gives_logprobs: Callable[[ModelSpec], bool] = lambda _: True
+    """Tells whether a model gives the log-probabilities of its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,5 @@ class Settings:
     logging: Logging
     journal: JournalChoice
     ownership: Ownership
+    without_signal: Mapping[str, tuple[Agent, ...]] = field(default_factory=dict)
+    """By the names of mixtures, the agents that are to be judged by log-probabilities and whose models give none."""

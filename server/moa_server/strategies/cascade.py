@@ -46,10 +46,11 @@ class CascadeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The best a tier has to say, and how certain it is, from 0 to 1."""
+    """The best a tier has to say, and how certain it is."""
 
     best: Proposal
-    confidence: float
+    confidence: float | None
+    """From 0 to 1; None where there is no sign of it at all."""
 
 
 def cascade(plan: Plan, options: CascadeOptions) -> Rule:
@@ -66,6 +67,10 @@ def cascade(plan: Plan, options: CascadeOptions) -> Rule:
             continue
         opinion = yield from _opinion(plan, options, agents, result)
         best = opinion.best
+        if opinion.confidence is None:
+            detail = f"tier {tier + 1} of {len(plan.roster.layers)} gave no log-probabilities to judge it by"
+            yield Decision(DecisionKind.ESCALATE, (best.agent,), detail)
+            continue
         detail = f"tier {tier + 1} of {len(plan.roster.layers)} is certain to {opinion.confidence:.2f}"
         if opinion.confidence >= options.threshold:
             saved = _calls_from(plan.roster, options, tier + 1)
@@ -81,8 +86,7 @@ def _opinion(plan: Plan, options: CascadeOptions, agents: tuple[Agent, ...], res
     proposals = result.proposals
     match options.gate:
         case "logprobs":
-            best = max(proposals, key=likelihood)
-            return Opinion(best, likelihood(best))
+            return by_likelihood(proposals)
         case "self_verification":
             best = proposals[most_central([proposal.text for proposal in proposals])]
             verifier = plan.roster.roles.get("verifier") or agents[best.position % len(agents)]
@@ -106,9 +110,13 @@ def by_votes(proposals: tuple[Proposal, ...], counting: Counting) -> Opinion:
     return Opinion(choices[0].voters[0], float(choices[0].weight) / total)
 
 
-def likelihood(proposal: Proposal) -> float:
-    """Return the geometric mean of the probabilities of a proposal's words, 0 where the endpoint does not tell."""
-    return 0.0 if proposal.mean_logprob is None else min(math.exp(min(proposal.mean_logprob, 0.0)), 1.0)
+def by_likelihood(proposals: tuple[Proposal, ...]) -> Opinion:
+    """Trust what was likely to be said, by the geometric mean of the probabilities of its words."""
+    likely = [(min(math.exp(min(mean, 0.0)), 1.0), one) for one in proposals if (mean := one.mean_logprob) is not None]
+    if not likely:  # whose endpoint does not tell, or did not this time
+        return Opinion(proposals[most_central([proposal.text for proposal in proposals])], None)
+    confidence, best = max(likely, key=lambda pair: pair[0])
+    return Opinion(best, confidence)
 
 
 def read_confidence(text: str) -> float:

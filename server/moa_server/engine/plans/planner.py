@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from moa_server.domain.errors import InvalidRequest, Violation
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
@@ -18,6 +19,8 @@ from moa_server.engine.runs.response_schema import check_schema
 
 _MARK_BYTES = 8
 _SEED_BITS = 63
+_MOST_TOLD = 10
+"""Images that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Planner:
             options=mixture.options,
             response_schema=query.overrides.response_schema,
         )
+        self._check_sight(plan, strategy)
         return fit(plan, strategy, lambda roster: self._resolved(plan, strategy, roster))
 
     def describe(self, mixture: Mixture) -> Plan:
@@ -75,6 +79,39 @@ class Planner:
             options=mixture.options,
         )
         return self._resolved(bare, strategy, mixture.roster)
+
+    def _check_sight(self, plan: Plan, strategy: Strategy[Any]) -> None:
+        """Make sure that whoever has nothing but the conversation to go by can see the images in it.
+
+        Whoever goes on from what others said need not see them, and is told that there are some.
+
+        Raises:
+            InvalidRequest: somebody cannot.
+        """
+        pictured = [
+            f"query.messages[{number}].parts[{place}].image"
+            for number, message in enumerate(plan.messages)
+            for place, part in enumerate(message.parts)
+            if part.image is not None
+        ]
+        if not pictured:
+            return
+        stages = strategy.outlined(plan.roster, strategy.read(plan.options), plan.rules)
+        first, *later = stages
+        alone = (first, *(layer for layer in later if not layer.told))
+        reading = dict.fromkeys(agent for layer in alone for agent in layer.agents)
+        blind = [agent for agent in reading if not self.catalogue.models[agent.model].spec.images]
+        if not blind:
+            return
+        who = ", ".join(dict.fromkeys(f"{agent.name} ({agent.model})" for agent in blind))
+        raise InvalidRequest(
+            f"mixture {plan.mixture} cannot read images",
+            metadata={"field": pictured[0], "agents": ",".join(dict.fromkeys(agent.name for agent in blind))},
+            violations=tuple(
+                Violation(place, f"would have to be read by agents whose models take no images: {who}")
+                for place in pictured[:_MOST_TOLD]
+            ),
+        )
 
     def _resolved(self, plan: Plan, strategy: Strategy[Any], roster: Roster) -> Plan:
         stages = strategy.outlined(roster, strategy.read(plan.options), plan.rules)

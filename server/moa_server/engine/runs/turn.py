@@ -168,6 +168,9 @@ class Turn:
         for name in sorted(reply.left_out):
             detail = f"{name} was not sent to {served}, which does not take it"
             self._degrade(DegradationReason.PARAMETER_DROPPED, detail)
+        if self._call.logprobs and reply.mean_logprob is None:
+            detail = f"{served} gave no log-probabilities, by which {agent.name} was to be judged"
+            self._degrade(DegradationReason.SIGNAL_MISSING, detail)
         return Proposal(
             agent.name,
             self._place.position,
