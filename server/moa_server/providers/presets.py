@@ -78,7 +78,12 @@ _KNOWN: Final[Mapping[str, Preset]] = {
     "sglang": Preset("openai", "http://localhost:30000/v1", _LOCAL),
     "llama.cpp": Preset("openai", "http://localhost:8080/v1", _LOCAL),
     "ollama": Preset("openai", "http://localhost:11434/v1", {**_LOCAL, "logprobs": False}),
-    "anthropic": Preset("anthropic", "https://api.anthropic.com/v1"),
+    # What its models of all ages refuse; what the newer ones do beside it is found out.
+    "anthropic": Preset(
+        "anthropic",
+        "https://api.anthropic.com/v1",
+        at_home={"both_samplings": False, "most_temperature": 1.0, "blank_stops": False},
+    ),
 }
 
 PRESETS: Final[Mapping[str, Preset]] = {**{name: Preset(name) for name in DIALECTS}, **_KNOWN}
