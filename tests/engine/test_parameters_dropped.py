@@ -1,7 +1,8 @@
 """A run that was not sent all that its agents were set to says so, in its events and in its answer, whoever ends it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -47,9 +48,18 @@ async def http() -> AsyncIterator[Transport]:
         yield transport
 
 
-def models_of(upstream: Upstream, http: Transport, **rules: Reliability) -> dict[str, Model]:
+def models_of(
+    upstream: Upstream, http: Transport, options: Mapping[str, Any] = {}, **rules: Reliability
+) -> dict[str, Model]:
     specs = [
-        ModelSpec(name, dialect, upstream.endpoint, name, reliability=rules.get(name, CALM))
+        ModelSpec(
+            name,
+            dialect,
+            upstream.endpoint,
+            name,
+            reliability=rules.get(name, CALM),
+            dialect=options if name == "claude" else {},
+        )
         for name, dialect in DIALECTS.items()
     ]
     return build_models(specs, lambda spec: PROVIDERS[spec.provider](spec, http))
@@ -127,7 +137,7 @@ async def test_what_the_house_of_a_model_is_known_not_to_take_is_told_too(
     open_house: OpenHouse, upstream: Upstream, http: Transport
 ) -> None:
     upstream.script("claude", Speech("from claude"))
-    house = await open_house(models_of(upstream, http), [["claude"]], agents=AGENTS)
+    house = await open_house(models_of(upstream, http, {"both_samplings": False}), [["claude"]], agents=AGENTS)
     degradations = succeeded(await house.carried()).answer.degradations
     assert [one.detail for one in degradations] == [dropped("top_p", "claude")[0]]
     [call] = upstream.calls_of("claude")

@@ -8,7 +8,7 @@ import pytest
 from moa_server.domain.agent import Sampling
 from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of
+from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of, unsent_settings
 from moa_server.providers.dialects import DIALECTS
 from moa_server.providers.presets import Preset
 from tests.providers.asker import HELLO, Asker, Key
@@ -39,6 +39,17 @@ def test_every_preset_is_sound(name: str, http: Transport) -> None:
 def test_every_dialect_is_a_provider_for_any_endpoint(name: str) -> None:
     assert PRESETS[name].dialect == name
     assert options_of(name) is DIALECTS[name].options
+
+
+def test_the_rules_of_a_house_hold_at_its_own_endpoint_and_the_operators_word_before_them() -> None:
+    hot = Sampling(1.5, 0.9, seed=7, stop=("\n",))
+    home = ModelSpec("claude", "anthropic", "", "m")
+    assert set(unsent_settings(home, hot)) == {"temperature", "seed", "stop"}
+    assert set(unsent_settings(home, Sampling(0.5, 0.9))) == {"top_p"}
+    assert set(unsent_settings(replace(home, endpoint="http://127.0.0.1:8080/v1"), hot)) == {"seed"}
+    own = replace(home, dialect={"most_temperature": 2.0, "both_samplings": True})
+    assert set(unsent_settings(own, hot)) == {"seed", "stop"}
+    assert not unsent_settings(ModelSpec("m", "openai", "", "m"), hot)
 
 
 @pytest.mark.parametrize(("name", "query"), [("azure", ""), ("azure-dated", "?api-version=2024-10-21")])

@@ -66,6 +66,25 @@ SHAPES: dict[str, tuple[Status, tuple[str, RefusalReach]]] = {
         complaint("litellm.UnsupportedParamsError: gpt-5 models don't support temperature=0.5 while reasoning."),
         ("temperature", SETTINGS),
     ),
+    "LiteLLM, a setting": (
+        complaint("litellm.UnsupportedParamsError: Setting `seed` is not supported by openai, gpt-5-mini."),
+        ("seed", MODEL),
+    ),
+    "LiteLLM, of several that which is sent": (
+        complaint(
+            "litellm.UnsupportedParamsError: gpt-5.6 only supports top_k, top_p, top_logprobs when reasoning_effort "
+            "resolves to 'none', either set explicitly on the request or declared."
+        ),
+        ("top_p", SETTINGS),
+    ),
+    "OpenAI, several arguments": (
+        complaint("Unrecognized request arguments supplied: logit_bias, seed"),
+        ("seed", MODEL),
+    ),
+    "LiteLLM, a list with what is not sent": (
+        complaint("litellm.UnsupportedParamsError: xai does not support parameters: ['user', 'stop'], for model=grok."),
+        ("stop", MODEL),
+    ),
     "only beside another": (complaint("temperature is not supported when thinking is on."), ("temperature", SETTINGS)),
     "OpenAI, without param": (
         complaint("Unsupported parameter: 'stop' is not supported with this model.", param=None, code=None),

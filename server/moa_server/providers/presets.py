@@ -119,8 +119,13 @@ _KNOWN: Final[Mapping[str, Preset]] = {
     "lm-studio": Preset("openai", "http://localhost:1234/v1", {**_LOCAL, "logprobs": False}),
     # LiteLLM, "LiteLLM Proxy Server", 25 November 2026; what a request may hold hangs on the model behind it.
     "litellm": Preset("openai", "http://localhost:4000/v1"),
-    # anthropic 2.14 (types of the SDK), 25 November 2026
-    "anthropic": Preset("anthropic", "https://api.anthropic.com/v1"),
+    # anthropic 2.14 (types of the SDK), 25 November 2026. What its models of all ages refuse; what the newer ones do
+    # beside it is found out.
+    "anthropic": Preset(
+        "anthropic",
+        "https://api.anthropic.com/v1",
+        at_home={"both_samplings": False, "most_temperature": 1.0, "blank_stops": False},
+    ),
 }
 
 PRESETS: Final[Mapping[str, Preset]] = {**{name: Preset(name) for name in DIALECTS}, **_KNOWN}

@@ -19,7 +19,7 @@ from moa_server.providers.complaint import Complaint, read_complaint
 _NAME: Final = r"[`'\"]?(?P<name>[a-z][a-z0-9_.\[\]-]{0,63})[`'\"]?(?![\w`'\"])"
 _OTHER: Final = _NAME.replace("name", "other")
 _NOT_THERE: Final = (
-    rf"(?:the )?(?:parameter |property |field )?{_NAME}(?: parameter)? (?:is|are) (?:unsupported|deprecated|"
+    rf"(?:the )?(?:parameter |property |field |setting )?{_NAME}(?: parameter)? (?:is|are) (?:unsupported|deprecated|"
     r"no longer supported|not (?:yet |currently )?(?:supported|enabled|allowed|permitted|available))"
 )
 _LACKS: Final = (
@@ -43,6 +43,7 @@ _NOT_SO: Final = (
     rf"unsupported value: {_NAME}",
     _NOT_THERE,
     _LACKS,
+    rf"[\w ./:()+-]{{1,160}}? only supports {_NAME}[^.]{{0,160}} when ",
     rf"{_OTHER} and {_NAME} cannot both be specified",  # the second goes: temperature is what people set
     rf"{_NAME}: ",
     rf"{_NAME} (?:may only|must|should|can only|cannot) be ",
@@ -58,6 +59,9 @@ _RELAYED: Final = re.compile(
     r"unable to submit request because )*"
 )
 """What gateways put before the message of the endpoint behind them."""
+_FURTHER: Final = re.compile(r"[a-z][a-z0-9_.]*")
+_LIST: Final = re.compile(r"(?:[`'\"]?, [`'\"]?[a-z][a-z0-9_.]*)*")
+"""What may follow the first name of several."""
 _CODES: Final = frozenset({"unsupported_parameter", "unknown_parameter", "extra_forbidden", "invalid_parameter_name"})
 """Codes that say, beside a name, that a model does not take a parameter, whatever its value."""
 _STATUSES: Final = ("400", "422")
@@ -120,7 +124,10 @@ def _named(complaint: Complaint, prompt: Prompt, depth: int) -> Iterator[tuple[s
         yield name, RefusalReach.MODEL if complaint.code in _CODES else in_message
     if found:
         match, reach = found
-        yield match["name"], RefusalReach.CALL if _stands_in(prompt, match[0]) else reach
+        reach = RefusalReach.CALL if _stands_in(prompt, match[0]) else reach
+        listed = _LIST.match(words, match.end("name"))
+        for name in (match["name"], *(_FURTHER.findall(listed[0]) if listed else ())):
+            yield name, reach
     if depth and (inner := _relayed(words)) is not None:
         of_call = _stands_in(prompt, inner)
         for name, reach in _named(read_complaint(inner.encode()) or Complaint(), prompt, depth - 1):

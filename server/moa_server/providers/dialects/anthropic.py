@@ -39,11 +39,11 @@ class AnthropicOptions:
     """Added to each question."""
     sends_sampling: bool = True
     """Whether it takes temperature and top_p."""
-    both_samplings: bool = False
+    both_samplings: bool = True
     """Whether it takes temperature and top_p in one request; else temperature alone is sent where both are set."""
-    most_temperature: float = 1.0
+    most_temperature: float = 2.0
     """Above it a temperature is not sent."""
-    blank_stops: bool = False
+    blank_stops: bool = True
     """Whether it takes stop sequences of nothing but white space."""
     schema: bool = True
     """Whether it can be held to a JSON schema; where it is not, the instructions tell of it."""
@@ -61,7 +61,7 @@ _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
 def anthropic_takes(options: AnthropicOptions, sampling: Sampling) -> Taken:
-    """Return what is sent of settings: what Anthropic has a word for, and does not refuse."""
+    """Return what is sent of settings: what the dialect has a word for, by the rules of the endpoint's house."""
     temperature, stop = sampling.temperature, sampling.stop
     unsent = dict.fromkeys(("seed", "presence_penalty", "frequency_penalty"), "its dialect has no word for it")
     if not options.sends_sampling:
