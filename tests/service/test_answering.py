@@ -5,7 +5,7 @@ from moa import AsyncClient
 from moa.v1 import moa_service_pb2 as pb
 from moa.v1 import run_pb2
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
-from moa.v1.plan_pb2 import PREFERENCE_COST, REASONING_EFFORT_LOW, Overrides, Sampling
+from moa.v1.plan_pb2 import PREFERENCE_COST, Overrides, Sampling
 from moa_server.domain.errors import ModelStreamCut, ModelTimeout, ModelUnavailable
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
@@ -241,12 +241,6 @@ UNOFFERED = {
     "labels": pb.QueryRequest(query=query(), labels={"team": "billing"}),
     "query.overrides.prefer": pb.QueryRequest(query=query(overrides=Overrides(prefer=PREFERENCE_COST))),
     "query.overrides.deliberate": pb.QueryRequest(query=query(overrides=Overrides(deliberate=False))),
-    "query.overrides.sampling.reasoning_effort": pb.QueryRequest(
-        query=query(overrides=Overrides(sampling=Sampling(reasoning_effort=REASONING_EFFORT_LOW)))
-    ),
-    "query.overrides.sampling.reasoning_tokens": pb.QueryRequest(
-        query=query(overrides=Overrides(sampling=Sampling(reasoning_tokens=100)))
-    ),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from moa_server.domain import tokens
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.quantities import Called, Form, Length, Mark, PositiveSeconds, ProviderName, Tokens
 from moa_server.domain.reliability import Reliability
@@ -34,6 +34,8 @@ class TimeLimits:
     """Between two tokens; comments that keep the connection alive do not count."""
     total: PositiveSeconds = 300.0
     """The whole attempt."""
+    reasoning: PositiveSeconds = 300.0
+    """In the place of first_token and idle, if it is longer, while a model reasons unseen, until its first word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,12 @@ class ModelSpec:
     """Counts by that file."""
     images: bool = False
     """Whether it takes images."""
+    reasons: bool | None = None
+    """Whether it reasons unless told not to; when left out, as its provider's current models do."""
+    reasoning_effort: ReasoningEffort | None = None
+    """How much it should reason where an agent does not say; when left out, as the endpoint has it."""
+    reasoning_tokens: Tokens | None = None
+    """The most tokens it may reason where an agent does not say, if it takes that; less than max_output."""
     times: TimeLimits = TimeLimits()
     """Time limits of one attempt."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
@@ -104,6 +112,25 @@ class Prompt:
     def tokens(self, spec: ModelSpec) -> int:
         """Return the most tokens of all that is sent with it to a model."""
         return tokens.of_call(self.messages, self.response_schema, spec.counted_by)
+
+    def most_output(self, spec: ModelSpec) -> int:
+        """Return the most tokens that a model is asked for, reasoning included."""
+        return self.sampling.max_tokens or spec.max_output
+
+    def reasoning_effort(self, spec: ModelSpec) -> ReasoningEffort | None:
+        """Return how much a model is asked to reason; None leaves that to its endpoint."""
+        return self.sampling.reasoning_effort or spec.reasoning_effort
+
+    def reasoning_tokens(self, spec: ModelSpec) -> int | None:
+        """Return the most tokens that a model is asked to reason; None leaves that to its endpoint."""
+        return self.sampling.reasoning_tokens or spec.reasoning_tokens
+
+    def reasons(self, spec: ModelSpec) -> bool:
+        """Tell whether a model is expected to reason before its first word."""
+        effort = self.reasoning_effort(spec)
+        if effort is not None:
+            return effort is not ReasoningEffort.NONE
+        return bool(spec.reasons) or self.reasoning_tokens(spec) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ class HttpModel:
         request = httpx.Request("POST", self._url, headers=self._headers(), content=body)
         request.extensions["timeout"] = {"connect": self._spec.times.connect}
         listener = self._dialect.listener(self._spec, self._options, prompt)
-        return await _Exchange(self._spec, self._http, terms, listener).carry(request)
+        reasons = prompt.reasons(self._spec)
+        return await _Exchange(self._spec, self._http, terms, listener, reasons=reasons).carry(request)
 
     def _headers(self) -> httpx.Headers:
         """Return the headers of the next question: with the key as it is now, and the trace it belongs to.
@@ -76,10 +77,19 @@ class HttpModel:
 class _Exchange:
     """One question and its answer."""
 
-    def __init__(self, spec: ModelSpec, http: httpx.AsyncBaseTransport, terms: CallTerms, listener: Listener) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        http: httpx.AsyncBaseTransport,
+        terms: CallTerms,
+        listener: Listener,
+        *,
+        reasons: bool,
+    ) -> None:
         self._spec = spec
         self._http = http
         self._terms = terms
+        self._reasons = reasons
         self._listener = listener
         self._transcript = listener.transcript
         self._reading = Reading()
@@ -104,7 +114,7 @@ class _Exchange:
         # Any other transport than ours leaves it alone: then nothing is gathered.
         request.extensions[READING] = self._reading
         try:
-            async with patience(self._spec, self._terms) as patient:
+            async with patience(self._spec, self._terms, reasons=self._reasons) as patient:
                 with translated(self._spec, answering=False):
                     response = await self._http.handle_async_request(request)
                 self._terms.alive()
@@ -112,6 +122,7 @@ class _Exchange:
                     with translated(self._spec, answering=True):
                         await self._check_kind(response)
                         self._answering = True
+                        patient.answering()
                         await self._listen(response, patient)
         except (errors.ModelStreamCut, errors.ModelTimeout):
             if not self._listener.finished:  # else only the counts, or the end of the body, are missing
@@ -143,7 +154,7 @@ class _Exchange:
                     self._reading.complete = True
                     break
             if self._transcript.tokens_came():
-                patient.token()
+                patient.token(reasons_unseen=self._transcript.reasons_unseen)
             if listener.finished:
                 patient.last_words()
             self._pass_on()

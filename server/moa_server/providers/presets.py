@@ -10,6 +10,7 @@ import httpx
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.ports import Model
 from moa_server.providers.dialects import DIALECTS
+from moa_server.providers.effort import ALL_EFFORTS, USUAL_EFFORTS
 from moa_server.providers.http_model import HttpModel
 
 
@@ -25,6 +26,8 @@ class Preset:
     """The dialect's settings that differ; the configuration's own come before them."""
     at_home: Mapping[str, Any] = field(default_factory=dict)
     """Those that differ at its own endpoint only: the plain dialect's name serves for any other endpoint as well."""
+    reasons: bool = False
+    """Whether the current models at its own endpoint reason unless told not to."""
 
 
 _NO_TAGS: Final[Mapping[str, Any]] = {"think_tags": ()}
@@ -35,7 +38,9 @@ _KNOWN: Final[Mapping[str, Preset]] = {
         "openai",
         "https://api.openai.com/v1",
         at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True},
+        reasons=True,
     ),
+    "openai-responses": Preset("responses", "https://api.openai.com/v1", reasons=True),
     # The endpoint names the resource and the deployment: https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT
     "azure": Preset(
         "openai",
@@ -46,24 +51,27 @@ _KNOWN: Final[Mapping[str, Preset]] = {
             "query": {"api-version": "2024-10-21"},
             "max_tokens_field": "max_completion_tokens",
         },
+        reasons=True,
     ),
     "gemini": Preset(
         "openai",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         {
-            **_NO_TAGS,
+            "think_tags": (("<thought>", "</thought>"),),
+            "efforts": ("minimal", "low", "medium", "high"),
             "reasoning_in_completion": False,
             "sends_seed": False,
             "sends_penalties": False,
             "logprobs": False,
             "strict_schema": False,
         },
+        reasons=True,
     ),
     # It names the seed differently, and refuses fields that it does not know.
     "mistral": Preset(
         "openai",
         "https://api.mistral.ai/v1",
-        {**_NO_TAGS, "sends_seed": False, "usage_in_stream": False, "logprobs": False},
+        {**_NO_TAGS, "sends_seed": False, "usage_in_stream": False, "logprobs": False, "efforts": ("none", "high")},
     ),
     "groq": Preset(
         "openai",
@@ -71,13 +79,20 @@ _KNOWN: Final[Mapping[str, Preset]] = {
         {"max_tokens_field": "max_completion_tokens", "logprobs": False, "sends_penalties": False},
     ),
     "together": Preset("openai", "https://api.together.xyz/v1", {"strict_schema": False, "logprobs": False}),
-    "openrouter": Preset("openai", "https://openrouter.ai/api/v1", {**_NO_TAGS, "logprobs": False}),
-    "deepseek": Preset("openai", "https://api.deepseek.com/v1", {"schema": "json_object", "sends_seed": False}),
+    "openrouter": Preset(
+        "openai", "https://openrouter.ai/api/v1", {**_NO_TAGS, "logprobs": False, "efforts": ALL_EFFORTS}
+    ),
+    "deepseek": Preset(
+        "openai",
+        "https://api.deepseek.com/v1",
+        {"schema": "json_object", "sends_seed": False, "efforts": (*USUAL_EFFORTS, "max")},
+        reasons=True,
+    ),
     "vllm": Preset("openai", "http://localhost:8000/v1", _LOCAL),
     "sglang": Preset("openai", "http://localhost:30000/v1", _LOCAL),
     "llama.cpp": Preset("openai", "http://localhost:8080/v1", _LOCAL),
     "ollama": Preset("openai", "http://localhost:11434/v1", {**_LOCAL, "logprobs": False}),
-    "anthropic": Preset("anthropic", "https://api.anthropic.com/v1"),
+    "anthropic": Preset("anthropic", "https://api.anthropic.com/v1", reasons=True),
 }
 
 PRESETS: Final[Mapping[str, Preset]] = {**{name: Preset(name) for name in DIALECTS}, **_KNOWN}

@@ -3,14 +3,16 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
+from moa_server.domain.agent import ReasoningEffort
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.dialect import Dialect
+from moa_server.providers.effort import Effort, budget, nearest
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter
 from moa_server.providers.sse import ServerSentEvent
@@ -37,6 +39,10 @@ class AnthropicOptions:
     """Whether it takes temperature and top_p."""
     schema: bool = True
     """Whether it can be held to a JSON schema."""
+    thinking: Literal["adaptive", "budget"] = "adaptive"
+    """How it is told to reason: by an effort, as current models are, or by a budget of tokens, as those before them."""
+    efforts: tuple[Effort, ...] = ("low", "medium", "high", "max")
+    """The efforts that it knows; for any other the nearest is sent. With none it is told not to think at all."""
     prompt_cache: bool = False
     """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more."""
 
@@ -47,10 +53,14 @@ _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON. Settings for which the dialect has no word are left out."""
     sampling = prompt.sampling
+    thinking = _thinking(spec, options, prompt)
+    # What thinks picks its words in its own way: with both, the request is refused.
+    sends_sampling = options.sends_sampling and thinking in (None, _NOT_AT_ALL)
     wanted = {
-        "temperature": sampling.temperature if options.sends_sampling else None,
-        "top_p": sampling.top_p if options.sends_sampling else None,
+        "temperature": sampling.temperature if sends_sampling else None,
+        "top_p": sampling.top_p if sends_sampling else None,
         "stop_sequences": sampling.stop or None,
+        "thinking": thinking,
     }
     # System texts have a field of their own: there is no such role among the turns.
     system = [_text(message.text) for message in prompt.messages if message.role is Role.SYSTEM and message.text]
@@ -70,11 +80,38 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
             system[-1].update(_CACHED)
         if len(turns) > 1:
             turns[-2]["content"][-1].update(_CACHED)
+    config: dict[str, Any] = {}
+    if (effort := _effort(spec, options, prompt)) not in (None, "none"):
+        config["effort"] = effort
     if prompt.response_schema is not None and options.schema:
         schema = msgspec.Raw(prompt.response_schema.encode())
-        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        config["format"] = {"type": "json_schema", "schema": schema}
+    body.update(options.body)
+    if config:
+        body["output_config"] = {**config, **options.body.get("output_config", {})}
     # The stream comes last: nothing that the operator adds can turn it off.
-    return msgspec.json.encode({**body, **options.body, "stream": True})
+    return msgspec.json.encode({**body, "stream": True})
+
+
+_NOT_AT_ALL: Final = {"type": "disabled"}
+
+
+def _thinking(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> dict[str, Any] | None:
+    """Return how a model is told to think; None leaves it as it does by itself."""
+    effort, most = prompt.reasoning_effort(spec), prompt.reasoning_tokens(spec)
+    if options.thinking == "budget":
+        is_said = (effort, most) != (None, None)
+        tokens = budget(effort, most, prompt.most_output(spec)) if is_said else None
+        return None if tokens is None else {"type": "enabled", "budget_tokens": tokens}
+    if _effort(spec, options, prompt) == "none":
+        return _NOT_AT_ALL
+    # Who cannot be told not to think is told a low effort, and not that it should.
+    return None if effort in (None, ReasoningEffort.NONE) or not options.efforts else {"type": "adaptive"}
+
+
+def _effort(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> Effort | None:
+    effort = prompt.reasoning_effort(spec)
+    return nearest(effort, options.efforts) if effort and options.thinking == "adaptive" else None
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -170,7 +207,12 @@ class AnthropicListener:
             self.transcript.served_model = told.message.model or ""
             self._count(told.message.usage, final=False)
         elif told.type == "content_block_start" and told.content_block is not None:
+            # Its text may be left out, or summed up now and then: it is thinking until the block ends.
+            if told.content_block.type in {"thinking", "redacted_thinking"}:
+                self.transcript.begin_reasoning()
             self._hear(told.content_block)
+        elif told.type == "content_block_stop":
+            self.transcript.end_reasoning()
         elif told.type == "content_block_delta" and told.delta is not None:
             self._hear(told.delta)
         elif told.type == "message_delta":

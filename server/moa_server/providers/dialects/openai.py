@@ -11,6 +11,7 @@ from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.dialect import Dialect
+from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter, Tags
 from moa_server.providers.sse import ServerSentEvent
@@ -53,6 +54,8 @@ class OpenAIOptions:
     """Whether the schema is marked as strict."""
     logprobs: bool = True
     """Whether it gives log-probabilities."""
+    efforts: tuple[Effort, ...] = USUAL_EFFORTS
+    """The steps of reasoning_effort that it knows; for any other the nearest is sent, and without steps nothing."""
     reasoning_fields: tuple[Literal["reasoning", "reasoning_content", "thinking"], ...] = (
         "reasoning",
         "reasoning_content",
@@ -74,7 +77,7 @@ class OpenAIOptions:
 
 def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON."""
-    sampling = prompt.sampling
+    sampling, effort = prompt.sampling, prompt.reasoning_effort(spec)
     wanted = {
         "temperature": sampling.temperature if options.sends_sampling else None,
         "top_p": sampling.top_p if options.sends_sampling else None,
@@ -82,6 +85,7 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
         "presence_penalty": sampling.presence_penalty if options.sends_penalties else None,
         "frequency_penalty": sampling.frequency_penalty if options.sends_penalties else None,
         "stop": (sampling.stop or None) if options.sends_stop else None,
+        "reasoning_effort": nearest(effort, options.efforts) if effort else None,
     }
     body: dict[str, Any] = {
         "model": spec.upstream_model,
