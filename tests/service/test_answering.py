@@ -5,7 +5,7 @@ from moa import AsyncClient
 from moa.v1 import moa_service_pb2 as pb
 from moa.v1 import run_pb2
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
-from moa.v1.plan_pb2 import PREFERENCE_COST, Overrides, Sampling
+from moa.v1.plan_pb2 import PREFERENCE_COST, Overrides
 from moa_server.domain.errors import ModelStreamCut, ModelTimeout, ModelUnavailable
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
