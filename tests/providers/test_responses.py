@@ -182,7 +182,7 @@ async def test_why_it_is_incomplete(
 async def test_a_call_of_a_tool_is_no_answer(responses: Asker, upstream: Upstream, kind: str, where: str) -> None:
     call = {"name": "look_up", "call_id": "c", "arguments": "{}"}
     if where == "item":
-        upstream.script("m", Events(item(kind, **call), completed(usage=usage(3))))
+        upstream.script("m", Events(item(kind, 0, **call), completed(usage=usage(3))))
     else:
         upstream.script("m", Events(completed(output=[{"type": kind, **call}], usage=usage(3))))
     failure = await responses.failure()

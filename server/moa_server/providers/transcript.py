@@ -170,8 +170,9 @@ class Transcript:
         """Return why there is no text."""
         name, told = self._spec.name, self._usage or Usage()
         was_cut = self.finish is FinishReason.LENGTH
-        # Tokens that are counted and of which none came were hidden, and so reasoning, whether or not it is said.
-        hidden = told.reasoning_tokens > 0 or (was_cut and told.output_tokens > 0 and not self._unheard)
+        # Tokens of which none came were hidden, and so reasoning, whether or not their endpoint says so.
+        counted = told.output_tokens > 0 or self._prompt.reasons(self._spec)
+        hidden = told.reasoning_tokens > 0 or (was_cut and counted and not self._unheard)
         if not (self._thought or self._reasoned or hidden):
             return ModelAnsweredNothing(f"{name} answered nothing")
         if not was_cut:
