@@ -177,6 +177,14 @@ async def test_why_it_is_incomplete(
     assert (await responses.ask()).finish_reason is finish
 
 
+async def test_an_answer_may_be_cut_though_its_last_event_calls_it_completed(
+    responses: Asker, upstream: Upstream
+) -> None:
+    cut = event("completed", response=response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}))
+    upstream.script("m", Events(text("yes"), cut))
+    assert (await responses.ask()).finish_reason is FinishReason.LENGTH
+
+
 @pytest.mark.parametrize("where", ["item", "output"])
 @pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
 async def test_a_call_of_a_tool_is_no_answer(responses: Asker, upstream: Upstream, kind: str, where: str) -> None:

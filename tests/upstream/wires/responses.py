@@ -5,6 +5,8 @@ from typing import Any
 
 from tests.upstream.wire import Asked, Wire, event
 
+_PLACE: dict[str, Any] = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+_MESSAGE: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
 _INCOMPLETE = {"length": "max_output_tokens"}
 
 
@@ -33,17 +35,19 @@ class ResponsesWire(Wire):
         )
 
     def opening(self) -> bytes:
-        return self._event("created", response=self._response("in_progress"))
+        created = self._event("created", response=self._response("in_progress"))
+        added = self._event("output_item.added", output_index=0, item={**_MESSAGE, "status": "in_progress"})
+        part = {"type": "output_text", "text": "", "annotations": []}
+        return created + added + self._event("content_part.added", **_PLACE, part=part)
 
     def piece(self, text: str, logprob: float | None = None) -> bytes:
-        place = {"item_id": "msg_1", "output_index": 1, "content_index": 0}
-        return self._event("output_text.delta", **place, delta=text, logprobs=[])
+        return self._event("output_text.delta", **_PLACE, delta=text, logprobs=[])
 
     def reasoning(self, text: str, field: str) -> bytes:
-        return self._event("reasoning_text.delta", item_id="rs_1", output_index=0, content_index=0, delta=text)
+        return self._event("reasoning_text.delta", item_id="rs_1", output_index=1, content_index=0, delta=text)
 
     def refusal(self, text: str) -> bytes:
-        return self._event("refusal.delta", item_id="msg_1", output_index=1, content_index=0, delta=text)
+        return self._event("refusal.delta", **_PLACE, delta=text)
 
     def usage(self, output_tokens: int, reasoning_tokens: int) -> dict[str, Any]:
         return {
@@ -59,7 +63,8 @@ class ResponsesWire(Wire):
             return b""
         status = "completed" if finish == "stop" else "incomplete"
         details = None if finish == "stop" else {"reason": _INCOMPLETE.get(finish, finish)}
-        return self._event(status, response=self._response(status, incomplete_details=details, usage=usage))
+        item = self._event("output_item.done", output_index=0, item={**_MESSAGE, "status": status})
+        return item + self._event(status, response=self._response(status, incomplete_details=details, usage=usage))
 
     def error(self, kind: str, message: str, code: str | int | None) -> dict[str, Any]:
         return {"error": {"message": message, "type": kind, "code": code, "param": None}}

@@ -111,6 +111,7 @@ class _IncompleteDetails(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
+    status: str | None = None
     model: str | None = None
     output: list[_OutputItem] | None = None
     error: msgspec.Raw = msgspec.Raw()
@@ -224,15 +225,16 @@ class ResponsesListener:
 
     def _take_response(self, kind: str, response: _Response) -> None:
         self.transcript.served_model = response.model or self.transcript.served_model
-        if kind == "response.failed":
+        status = response.status or kind.removeprefix("response.")
+        if status in {"failed", "cancelled"}:
             raise reported(self._spec, read_complaint(bytes(response.error)) or Complaint())
         if kind not in _TERMINAL:
             return
         for place, item in enumerate(response.output or ()):
             self._take_item(item, place)
         reason = response.incomplete_details.reason if response.incomplete_details is not None else None
-        is_complete = kind == "response.completed"
-        self.transcript.finish = FinishReason.STOP if is_complete else _FINISHES.get(reason or "", FinishReason.OTHER)
+        otherwise = FinishReason.STOP if status == "completed" else FinishReason.OTHER
+        self.transcript.finish = _FINISHES.get(reason or "", otherwise)
         if bytes(response.usage) not in _ABSENT:
             self.transcript.report(_read_usage(response.usage), final=True)
         self._stopped = True
