@@ -7,9 +7,9 @@ import pytest
 from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Image, Message, Part, Role
 from moa_server.domain.errors import (
+    ModelAnsweredNothing,
     ModelError,
     ModelOnlyReasoned,
-    ModelProtocolBroken,
     ModelQuotaExhausted,
     ModelRefused,
     ModelStreamCut,
@@ -194,7 +194,8 @@ async def test_a_call_of_a_tool_is_no_answer(responses: Asker, upstream: Upstrea
     else:
         upstream.script("m", Events(completed(output=[{"type": kind, **call}], usage=usage(3))))
     failure = await responses.failure()
-    assert (type(failure), failure.detail) == (ModelProtocolBroken, "voice called a tool, and was offered none")
+    assert (type(failure), failure.permanent) == (ModelAnsweredNothing, True)
+    assert failure.detail == "voice called a tool in place of an answer, though it is offered none"
 
 
 async def test_what_the_endpoint_looks_up_by_itself_is_left_alone(responses: Asker, upstream: Upstream) -> None:

@@ -1,7 +1,7 @@
 """A model: what the operator says of it, how it is asked, and the one interface it has, wrapped or bare."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -117,20 +117,17 @@ class Prompt:
         """Return the most tokens that a model is asked for, reasoning included."""
         return self.sampling.max_tokens or spec.max_output
 
-    def reasoning_effort(self, spec: ModelSpec) -> ReasoningEffort | None:
-        """Return how much a model is asked to reason; None leaves that to its endpoint."""
-        return self.sampling.reasoning_effort or spec.reasoning_effort
-
-    def reasoning_tokens(self, spec: ModelSpec) -> int | None:
-        """Return the most tokens that a model is asked to reason; None leaves that to its endpoint."""
-        return self.sampling.reasoning_tokens or spec.reasoning_tokens
+    def completed(self, spec: ModelSpec) -> "Prompt":
+        """Return it with what a model's own section says of reasoning where the agent is silent."""
+        own = Sampling(reasoning_effort=spec.reasoning_effort, reasoning_tokens=spec.reasoning_tokens)
+        return self if own == Sampling() else replace(self, sampling=self.sampling.over(own))
 
     def reasons(self, spec: ModelSpec) -> bool:
         """Tell whether a model is expected to reason before its first word."""
-        effort = self.reasoning_effort(spec)
-        if effort is not None:
-            return effort is not ReasoningEffort.NONE
-        return bool(spec.reasons) or self.reasoning_tokens(spec) is not None
+        asked = self.completed(spec).sampling
+        if asked.reasoning_effort is not None:
+            return asked.reasoning_effort is not ReasoningEffort.NONE
+        return bool(spec.reasons) or asked.reasoning_tokens is not None
 
 
 @dataclass(frozen=True, slots=True)

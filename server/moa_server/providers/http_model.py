@@ -44,6 +44,7 @@ class HttpModel:
         return self._spec
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        prompt = prompt.completed(self._spec)
         body = self._dialect.body(self._spec, self._options, prompt)
         request = httpx.Request("POST", self._url, headers=self._headers(), content=body)
         request.extensions["timeout"] = {"connect": self._spec.times.connect}

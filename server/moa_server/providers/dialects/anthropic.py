@@ -81,7 +81,7 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
         if len(turns) > 1:
             turns[-2]["content"][-1].update(_CACHED)
     config: dict[str, Any] = {}
-    if (effort := _effort(spec, options, prompt)) not in (None, "none"):
+    if (effort := _effort(options, prompt)) not in (None, "none"):
         config["effort"] = effort
     if prompt.response_schema is not None and options.schema:
         schema = msgspec.Raw(prompt.response_schema.encode())
@@ -98,19 +98,19 @@ _NOT_AT_ALL: Final = {"type": "disabled"}
 
 def _thinking(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> dict[str, Any] | None:
     """Return how a model is told to think; None leaves it as it does by itself."""
-    effort, most = prompt.reasoning_effort(spec), prompt.reasoning_tokens(spec)
+    effort, most = prompt.sampling.reasoning_effort, prompt.sampling.reasoning_tokens
     if options.thinking == "budget":
         is_said = (effort, most) != (None, None)
         tokens = budget(effort, most, prompt.most_output(spec)) if is_said else None
         return None if tokens is None else {"type": "enabled", "budget_tokens": tokens}
-    if _effort(spec, options, prompt) == "none":
+    if _effort(options, prompt) == "none":
         return _NOT_AT_ALL
     # Who cannot be told not to think is told a low effort, and not that it should.
     return None if effort in (None, ReasoningEffort.NONE) or not options.efforts else {"type": "adaptive"}
 
 
-def _effort(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> Effort | None:
-    effort = prompt.reasoning_effort(spec)
+def _effort(options: AnthropicOptions, prompt: Prompt) -> Effort | None:
+    effort = prompt.sampling.reasoning_effort
     return nearest(effort, options.efforts) if effort and options.thinking == "adaptive" else None
 
 

@@ -77,7 +77,7 @@ class OpenAIOptions:
 
 def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON."""
-    sampling, effort = prompt.sampling, prompt.reasoning_effort(spec)
+    sampling, effort = prompt.sampling, prompt.sampling.reasoning_effort
     wanted = {
         "temperature": sampling.temperature if options.sends_sampling else None,
         "top_p": sampling.top_p if options.sends_sampling else None,

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from moa_server.domain.conversation import Message, Role
-from moa_server.domain.errors import ModelProtocolBroken
+from moa_server.domain.errors import ModelAnsweredNothing
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.dialect import Dialect
@@ -50,7 +50,7 @@ class ResponsesOptions:
 
 def responses_body(spec: ModelSpec, options: ResponsesOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON. Settings for which the dialect has no word are left out."""
-    sampling, effort = prompt.sampling, prompt.reasoning_effort(spec)
+    sampling, effort = prompt.sampling, prompt.sampling.reasoning_effort
     step = nearest(effort, options.efforts) if effort else None
     wanted = {
         "temperature": sampling.temperature if options.sends_sampling else None,
@@ -212,7 +212,11 @@ class ResponsesListener:
 
     def _begin(self, item: _OutputItem, place: int | None) -> None:
         if item.type in _CALLS:
-            raise ModelProtocolBroken(f"{self._spec.name} called a tool, and was offered none")
+            failure = ModelAnsweredNothing(
+                f"{self._spec.name} called a tool in place of an answer, though it is offered none"
+            )
+            failure.permanent = True  # it is asked the same again, and will want the same
+            raise failure
         if item.type == "reasoning":
             # Its text may be left out, or summed up now and then: it is reasoning until the item is done.
             self.transcript.begin_reasoning()
