@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from moa_server.domain.errors import MoaError
 from moa_server.journal import JOURNALS
 from moa_server.main import choices, explaining, serve
+from moa_server.providers import unsent_settings
 from moa_server.service import AddressUnavailable, CertificateRefused, loop_factory
 from moa_server.settings import ConfigurationRefused, json_schema, load, render_check
 
@@ -81,7 +82,7 @@ def _tell_ready(address: str) -> None:
 
 def _check(chosen: argparse.Namespace) -> None:
     settings = load(chosen.config, choices())
-    print(render_check(settings, explaining(settings)))
+    print(render_check(settings, explaining(settings), unsent_settings))
 
 
 def _migrate(chosen: argparse.Namespace) -> None:

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moa_server.domain.event import AnswerDelta, Event, Fact, RunStarted
+from moa_server.domain.event import AgentFailed, AnswerDelta, Event, Fact, RunStarted
+from moa_server.domain.model import AttemptKind
 from moa_server.domain.plan import Plan
+from moa_server.domain.proposal import AgentFailure, Attempt
 from moa_server.domain.run import Ticket
 from moa_server.domain.usage import Usage
 from moa_server.journal.codec import NAMES, VERSION, Codec, decoders_of
@@ -137,6 +139,19 @@ def test_what_a_newer_server_adds_is_skipped() -> None:
 def test_what_an_older_server_did_not_write_takes_its_default() -> None:
     data = msgspec.msgpack.encode((VERSION, {"caller": "ann", "request_id": "q", "fingerprint": "f"}))
     assert Codec().read_ticket(data) == Ticket("ann", "q", "f")
+
+
+def test_the_endpoints_code_of_a_failure_is_kept_and_older_records_have_none() -> None:
+    attempt = Attempt("m", AttemptKind.ADJUSTED, NOON, NOON, failure="MODEL_REJECTED_REQUEST", upstream_code="a_code")
+    failure = AgentFailure("a", 0, "m", "MODEL_REJECTED_REQUEST", "no", (attempt,), permanent=True)
+    data = Codec().events(events(AgentFailed(0, failure)))
+    [event] = Codec().read_events("r1", data)
+    assert event.fact == AgentFailed(0, failure)
+    version, epoch, first, [[time, kind, fact]] = msgspec.msgpack.decode(data)
+    del fact["failure"]["attempts"][0]["upstream_code"], fact["failure"]["permanent"]
+    [event] = Codec().read_events("r1", msgspec.msgpack.encode((version, epoch, first, [[time, kind, fact]])))
+    older = replace(failure, attempts=(replace(attempt, upstream_code=""),), permanent=False)
+    assert event.fact == AgentFailed(0, older)
 
 
 def test_the_format_stays_as_it_is() -> None:

@@ -19,6 +19,7 @@ from moa_server.domain.errors import (
 from moa_server.domain.reliability import BreakerRule, ConcurrencyRule, HedgeRule, Reliability, RetryRule
 from moa_server.models import breaker_state
 from moa_server.models.accounted import Accounted
+from moa_server.models.adjust import Adjust
 from moa_server.models.breaker import Breaker, Gate
 from moa_server.models.fallback import Fallback
 from moa_server.models.hedge import Hedge
@@ -50,12 +51,12 @@ def layers(model: object) -> list[type]:
 def test_the_order_is_the_one_that_is_stated() -> None:
     provider = scripted(spec("a", FULL))
     stack = wrap(provider, scripted("b"), scripted("c"))
-    assert layers(stack) == [Fallback, Hedge, Retry, Gate, Limit, Breaker, Accounted, type(provider)]
+    assert layers(stack) == [Fallback, Hedge, Retry, Adjust, Gate, Limit, Breaker, Accounted, type(provider)]
 
 
 def test_a_rule_that_is_absent_leaves_its_wrapper_out() -> None:
     provider = scripted(spec("a", PLAIN))
-    assert layers(wrap(provider)) == [Accounted, type(provider)]
+    assert layers(wrap(provider)) == [Adjust, Accounted, type(provider)]
     assert breaker_state(wrap(provider)) is None
     assert breaker_state(provider) is None
 

@@ -15,7 +15,7 @@ from moa_server.domain.errors import (
 )
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.usage import Certainty, Usage
-from moa_server.providers import Transport
+from moa_server.providers import Transport, unsent_settings
 from tests.providers.asker import HELLO, SHORT, Asker, Key
 from tests.upstream import Events, Speech, Stage, Upstream
 from tests.upstream.wire import event as sse
@@ -66,6 +66,38 @@ async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("sampling", "dialect", "sent", "left_out"),
+    [
+        (Sampling(0.5, 0.9), {}, {"temperature": 0.5}, {"top_p"}),
+        (Sampling(0.5, 0.9), {"both_samplings": True}, {"temperature": 0.5}, set()),
+        (Sampling(None, 0.9), {}, {"top_p": 0.9}, set()),
+        (Sampling(1.0), {}, {"temperature": 1.0}, set()),
+        (Sampling(1.5, 0.9), {}, {"top_p": 0.9}, {"temperature"}),
+        (Sampling(1.5), {"most_temperature": 2.0}, {"temperature": 1.5}, set()),
+        (Sampling(0.5, 0.9), {"sends_sampling": False}, {}, {"temperature", "top_p"}),
+        (Sampling(stop=("\n\n", "END", " ")), {}, {"stop_sequences": ["END"]}, {"stop"}),
+        (Sampling(stop=("\n",)), {}, {}, {"stop"}),
+        (Sampling(stop=("\n",)), {"blank_stops": True}, {"stop_sequences": ["\n"]}, set()),
+        (Sampling(seed=7, presence_penalty=0.1), {}, {}, {"seed", "presence_penalty"}),
+    ],
+)
+async def test_what_its_house_refuses_is_not_sent_and_told(
+    anthropic: Asker,
+    upstream: Upstream,
+    sampling: Sampling,
+    dialect: dict[str, Any],
+    sent: dict[str, Any],
+    left_out: set[str],
+) -> None:
+    upstream.script("m", Speech("ok"))
+    reply = await anthropic.ask(Prompt(HELLO.messages, sampling), dialect=dialect)
+    [call] = upstream.calls
+    assert {name: call.body[name] for name in ("temperature", "top_p", "stop_sequences") if name in call.body} == sent
+    assert reply.left_out == left_out
+    assert unsent_settings(anthropic.model(dialect=dialect).spec, sampling).keys() == left_out
+
+
 async def test_only_turns_before_the_last_are_marked_for_the_cache(anthropic: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("ok"))
     messages = (*HELLO.messages, Message.of(Role.ASSISTANT, "Hi"), Message.of(Role.USER, "Go on"))
@@ -86,19 +118,19 @@ async def test_counts_are_sums_so_far_and_cached_input_is_input(anthropic: Asker
 EFFORTS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({"effort": "medium"}, {}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}),
     ({"effort": "minimal"}, {}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
-    ({"effort": "none"}, {}, {"temperature": 0.5, "top_p": 0.9, "output_config": {"effort": "low"}}),
+    ({"effort": "none"}, {}, {"temperature": 0.5, "output_config": {"effort": "low"}}),
     (
         {"effort": "none"},
         {"efforts": ("none", "low")},
-        {"temperature": 0.5, "top_p": 0.9, "thinking": {"type": "disabled"}},
+        {"temperature": 0.5, "thinking": {"type": "disabled"}},
     ),
-    ({"effort": "high"}, {"efforts": ()}, {"temperature": 0.5, "top_p": 0.9}),
-    ({"tokens": 2000}, {}, {"temperature": 0.5, "top_p": 0.9}),
+    ({"effort": "high"}, {"efforts": ()}, {"temperature": 0.5}),
+    ({"tokens": 2000}, {}, {"temperature": 0.5}),
     ({"tokens": 2000}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
     ({"effort": "medium"}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
     ({"tokens": 9000}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 3686}}),
-    ({"effort": "none", "tokens": 2000}, {"thinking": "budget"}, {"temperature": 0.5, "top_p": 0.9}),
-    ({}, {"thinking": "budget"}, {"temperature": 0.5, "top_p": 0.9}),
+    ({"effort": "none", "tokens": 2000}, {"thinking": "budget"}, {"temperature": 0.5}),
+    ({}, {"thinking": "budget"}, {"temperature": 0.5}),
 ]
 
 
@@ -109,7 +141,7 @@ async def test_how_it_is_told_to_reason(
     """Where it thinks, nothing is said of how it picks its words."""
     upstream.script("m", Speech("ok"))
     effort = ReasoningEffort(asked["effort"]) if "effort" in asked else None
-    sampling = Sampling(0.5, 0.9, 4096, reasoning_effort=effort, reasoning_tokens=asked.get("tokens"))
+    sampling = Sampling(0.5, None, 4096, reasoning_effort=effort, reasoning_tokens=asked.get("tokens"))
     await anthropic.ask(Prompt(HELLO.messages, sampling), dialect=dialect, max_output=4096)
     body = upstream.calls[0].body
     assert {name: body[name] for name in body.keys() - {"model", "messages", "max_tokens", "stream"}} == said

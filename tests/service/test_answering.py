@@ -105,7 +105,7 @@ async def test_a_plan_is_explained_and_nothing_is_called(serve: Serve) -> None:
     served = await serve()
     explained = await served.stub.ExplainPlan(pb.ExplainPlanRequest(query=query()))
     assert explained.plan.mixture == "mix"
-    assert (explained.plan.worst_case.calls, explained.plan.worst_case_with_failures.calls) == (3, 9)
+    assert (explained.plan.worst_case.calls, explained.plan.worst_case_with_failures.calls) == (3, 12)
     assert [agent.name for agent in explained.plan.layers[0].agents] == ["one", "two"]
     assert explained.plan.layers[1].answers
     assert all(model.asked == [] for model in served.models.values())

@@ -178,6 +178,12 @@ def test_a_moment_is_written_to_the_microsecond(microsecond: int) -> None:
     assert not attempt.HasField("first_token_time")
 
 
+def test_an_attempt_that_failed_has_the_endpoints_own_code() -> None:
+    told = Attempt("m", AttemptKind.FIRST, NOW, NOW, upstream_code="unsupported_parameter")
+    [attempt] = layers.write_attempts([told])
+    assert attempt.upstream_code == "unsupported_parameter"
+
+
 def test_a_run_says_whose_it_is_what_it_lost_and_what_it_fell_short_of() -> None:
     ticket = Ticket("billing", "invoice-42", "", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
     record = RunRecord("run", ticket, plan(), RunState.RUNNING, 3, NOW, owners_lost=2)

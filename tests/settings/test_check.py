@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.errors import BudgetTooSmall
 from moa_server.domain.mixture import Mixture, Rules
+from moa_server.domain.model import ModelSpec
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.usage import Budget
 from moa_server.settings import ConfigurationRefused, render_check
@@ -43,6 +45,19 @@ def test_each_mixture_is_told_with_its_layers_and_worst_case(tmp_path: Path) -> 
         "  budget: none",
         "",
         "tokens counted by assumption, since no tokenizer is named: small",
+    ]
+
+
+def test_what_is_not_sent_of_an_agents_settings_is_told_once_with_its_reason(tmp_path: Path) -> None:
+    data = plain()
+    data["agents"]["one"]["sampling"] = {"temperature": 1.5, "seed": 7}
+
+    def unsent(spec: ModelSpec, sampling: Sampling) -> dict[str, str]:
+        return {"temperature": f"{spec.name} is cool"} if sampling.temperature else {}
+
+    lines = render_check(loaded(tmp_path, data), explain, unsent).splitlines()
+    assert [line for line in lines if "not sent" in line] == [
+        "  not sent to small: temperature of one, since small is cool"
     ]
 
 

@@ -1,5 +1,6 @@
 """A named voice: a model, what it is told, how it samples, and what it weighs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Annotated
@@ -43,10 +44,19 @@ class Sampling:
     reasoning_tokens: Tokens | None = None
     """The most tokens to be reasoned, for models that take that. They count as max_tokens too."""
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the settings that are not left to the endpoint."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ()))
+
     def over(self, base: "Sampling") -> "Sampling":
         """Return these settings, and those of ``base`` where these are silent."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) not in (None, ())}
-        return replace(base, **said)
+        return replace(base, **{name: getattr(self, name) for name in self.given})
+
+    def without(self, names: Collection[str]) -> "Sampling":
+        """Return these settings but for some, which are left to the endpoint."""
+        silent = Sampling()
+        return replace(self, **{name: getattr(silent, name) for name in self.given if name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ A class's reason is its name in capitals; the contract and the client spell the 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
 
 from moa_server.domain.usage import Usage
 
@@ -231,15 +233,41 @@ class InternalError(ServerError):
     """The server is at fault."""
 
 
+class RefusalReach(StrEnum):
+    """For which calls of a model the refusal of a parameter holds."""
+
+    MODEL = "model"
+    """For all: the model does not take it, whatever its value."""
+    SETTINGS = "settings"
+    """For those with the same settings: its value is refused, or it is beside another."""
+    CALL = "call"
+    """For this one alone: its prompt has the very words that told of it, and others have to learn nothing from that."""
+
+
 class ModelError(MoaError):
     """One attempt failed. It becomes a value before it reaches a layer."""
 
     permanent = False
     """Whether the same call to the same endpoint is bound to fail again."""
+    is_operators = False
+    """Whether it is only the operator who can mend it."""
+    parameter = ""
+    """What of the request the endpoint refused, in the words of `Sampling`, or ``logprobs``."""
+    reach = RefusalReach.CALL
+    """For which calls that refusal holds."""
+    left_out: frozenset[str] = frozenset()
+    """What attempts before it, of the same call, have found to be refused."""
+    told: Mapping[str, str] = MappingProxyType({})
+    """The endpoint's own ``code``, ``type`` and ``param`` of it, as far as they are identifiers."""
     stale = False
     """Whether all that failed is a kept connection, so that the same request may go out on another one at once."""
     usage: Usage | None = None
     """What the attempt used before it failed, as far as that is known."""
+
+    @property
+    def upstream_code(self) -> str:
+        """The endpoint's own code of the failure, or its type; never its text."""
+        return self.told.get("code") or self.told.get("type", "")
 
 
 class ModelUnreachable(ModelError):
@@ -254,12 +282,14 @@ class ModelCredentialsRefused(ModelError):
     """The endpoint refused the operator's credentials."""
 
     permanent = True
+    is_operators = True
 
 
 class ModelUnknown(ModelError):
     """The endpoint does not know the model."""
 
     permanent = True
+    is_operators = True
 
 
 class ModelThrottled(ModelError):
@@ -270,6 +300,7 @@ class ModelQuotaExhausted(ModelError):
     """The operator's account at the endpoint is used up."""
 
     permanent = True
+    is_operators = True
 
 
 class ModelUnavailable(ModelError):
@@ -280,6 +311,7 @@ class ModelRejectedRequest(ModelError):
     """The endpoint refused the request as malformed."""
 
     permanent = True
+    is_operators = True
 
 
 class ModelWindowExceeded(ModelError):

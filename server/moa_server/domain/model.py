@@ -108,6 +108,25 @@ class Prompt:
     """A JSON Schema for endpoints that can be held to one."""
     logprobs: bool = False
     """Whether the log-probabilities of its words are wanted, where the endpoint gives them."""
+    left_out: frozenset[str] = frozenset()
+    """What its endpoint refuses, so that it is not sent: names of `Sampling` fields, or ``logprobs``. A limit on the
+    output is never left out; named here, it is sent under its other name."""
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """What of it an endpoint can refuse, so that it is asked again without, in the words of ``left_out``."""
+        # The limit is always sent, be it the model's own.
+        return frozenset({*self.sampling.given, "max_tokens", *(("logprobs",) if self.logprobs else ())})
+
+    def as_sent(self) -> "Prompt":
+        """Return it without what is left out."""
+        if not self.left_out:
+            return self
+        return replace(
+            self,
+            sampling=self.sampling.without(self.left_out - {"max_tokens"}),
+            logprobs=self.logprobs and "logprobs" not in self.left_out,
+        )
 
     def tokens(self, spec: ModelSpec) -> int:
         """Return the most tokens of all that is sent with it to a model."""
@@ -143,3 +162,5 @@ class Reply:
     """The model's name as the endpoint gave it, or else the name of the model that was asked."""
     mean_logprob: float | None = None
     """The mean log-probability of its words, where the endpoint gives them."""
+    left_out: frozenset[str] = frozenset()
+    """What it was asked for and was not sent, since its endpoint does not take it; in the words of the prompt's own."""

@@ -26,6 +26,8 @@ class Attempt:
     usage: Usage = Usage()
     set_aside: Usage = Usage()
     """What of its worst case is kept aside, since it is not known for certain what it used."""
+    upstream_code: str = ""
+    """The endpoint's own code of the failure, or its type; never its text."""
 
 
 @dataclass(frozen=True, slots=True)

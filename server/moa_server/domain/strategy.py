@@ -134,6 +134,8 @@ class OutlinedLayer:
     answers: bool = False
     most: int | None = None
     """How many of its agents speak at the most; None means all, each as often as it is named."""
+    logprobs: bool = False
+    """Whether its agents are asked for the log-probabilities of their words."""
     folds: bool = False
     """Whether it is only there where a mixture has references folded that are too long."""
 

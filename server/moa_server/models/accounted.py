@@ -68,10 +68,11 @@ class Accounted(Wrapper):
             names.REQUEST_MODEL: self.spec.upstream_model,
             names.ATTEMPT_KIND: terms.kind.value,
         }
-        if prompt.sampling.max_tokens is not None:
-            attributes[names.REQUEST_MAX_TOKENS] = prompt.sampling.max_tokens
-        if prompt.sampling.temperature is not None:
-            attributes[names.REQUEST_TEMPERATURE] = prompt.sampling.temperature
+        sent = prompt.as_sent().sampling
+        if sent.max_tokens is not None:
+            attributes[names.REQUEST_MAX_TOKENS] = sent.max_tokens
+        if sent.temperature is not None:
+            attributes[names.REQUEST_TEMPERATURE] = sent.temperature
         return attributes
 
 

@@ -56,12 +56,16 @@ class _StandIns:
     async def speak(self, _prompt: Prompt, terms: CallTerms) -> Reply:
         first_token = FirstToken(terms.hear)
         terms = replace(terms, kind=AttemptKind.FALLBACK, hear=first_token)
+        all_permanent = self._failure.permanent
         for after, (other, suited) in zip(range(len(self._able) - 1, -1, -1), self._able, strict=True):
             try:
                 return await other.speak(suited, shared(terms, after))
-            except (ModelError, LimitError):
+            except (ModelError, LimitError) as error:
                 if first_token.has_come:
                     raise
+                all_permanent = all_permanent and isinstance(error, ModelError) and error.permanent
+        # Somebody who may stand in the next time makes it worth to ask again.
+        self._failure.permanent = all_permanent
         try:
             raise self._failure
         finally:

@@ -48,6 +48,8 @@ class Retry(Wrapper):
                 if first_token.has_come or retries == self._rule.attempts or not self._granted(error, wait, terms):
                     raise
                 failure = error
+            # What the failed attempt has found to be refused need not be found again.
+            prompt = replace(prompt, left_out=prompt.left_out | failure.left_out)
             await asyncio.sleep(wait)
             terms = replace(terms, kind=AttemptKind.RESEND if resent else AttemptKind.RETRY)
         raise AssertionError("the last attempt returns or raises")

@@ -6,6 +6,7 @@ From the outside in:
                     them it tries a model again that was left alone, so that nobody waits for that
     Hedge           races a rival against a slow call, its waits and retries included
     Retry           asks again; above the queue, so that back-off holds no place
+    Adjust          asks again without a parameter that the model refuses; inside of Retry, whose rules do not count it
     Gate            turns calls away while the circuit is open; above the queue, so that nobody waits in vain
     Limit           hands out places; a place is held as long as a physical call lasts, and no longer
     Breaker         lets one probe through and notes how physical calls end and how long they are silent; below the
@@ -14,7 +15,8 @@ From the outside in:
     RecordedTexts   adds its texts to the trace, where the operator wants it; whoever makes the provider puts it around
     provider        makes it
 
-A rule that is absent leaves its wrapper out. Rivals are asked below their own Retry: a hedge is one more call at most.
+A rule that is absent leaves its wrapper out. Rivals are asked below their own Retry: a hedge is one more call at most,
+but for what their endpoint refuses of it.
 A model may be its own rival, where another replica may answer sooner. Fallbacks are asked with their retries, but never
 with their own rivals and fallbacks: who may stand in for a model is that model's list and nothing else, so that two
 models can stand in for one another.
@@ -26,6 +28,7 @@ from dataclasses import dataclass
 from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms, Model
 from moa_server.models.accounted import Accounted
+from moa_server.models.adjust import Adjust
 from moa_server.models.breaker import Breaker, Gate
 from moa_server.models.circuit import BreakerState, Circuit, Watch
 from moa_server.models.fallback import Fallback, Trial
@@ -45,7 +48,7 @@ class Core:
     spec: ModelSpec
     """As the operator wrote it; a provider may complete its own copy."""
     once: Model
-    """One call at most."""
+    """One call at most, but for parameters that are refused."""
     patient: Model
     """With retries."""
     circuit: Circuit | None
@@ -62,8 +65,9 @@ def core(provider: Model, spec: ModelSpec, watch: Watch = unwatched) -> Core:
         model = Limit(model, rules.concurrency)
     if circuit is not None:
         model = Gate(model, circuit)
-    patient = Retry(model, rules.retry) if rules.retry.attempts else model
-    return Core(spec, model, patient, circuit)
+    once = Adjust(model)
+    patient = Retry(once, rules.retry) if rules.retry.attempts else once
+    return Core(spec, once, patient, circuit)
 
 
 class ModelStack:

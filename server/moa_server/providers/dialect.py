@@ -1,9 +1,10 @@
 """The port of a dialect: what an upstream's interface has of its own, so that one `HttpModel` can speak them all."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.providers.sse import ServerSentEvent
 from moa_server.providers.transcript import Transcript
@@ -58,6 +59,21 @@ class Listener(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of an agent's settings an endpoint is sent, as far as that is known beforehand."""
+
+    sampling: Sampling
+    unsent: Mapping[str, str] = field(default_factory=dict)
+    """Why the others are not, or not as they are: by their names, a clause that ends "which ..."."""
+
+
+def taken_but(sampling: Sampling, reasons: Mapping[str, str]) -> Taken:
+    """Return the settings but for those that are not sent for these reasons, by their names."""
+    unsent = {name: why for name, why in reasons.items() if name in sampling.given}
+    return Taken(sampling.without(unsent), unsent)
+
+
 Options = TypeVar("Options", bound=RequestOptions)
 
 
@@ -73,3 +89,7 @@ class Dialect(Generic[Options]):
     """Makes what understands the answer to a prompt."""
     headers: Callable[[Options], Mapping[str, str]] = lambda options: options.headers
     """Returns the headers of its own that go with each question."""
+    takes: Callable[[Options, Sampling], Taken] = lambda _options, sampling: Taken(sampling)
+    """Tells what of an agent's settings is sent: what the dialect has words for, by the rules of its house."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """The dialect's own words for what `Sampling` calls otherwise, as its endpoints name them when they refuse them."""

@@ -1,5 +1,6 @@
 """Turns what goes wrong with an endpoint into the errors of the domain: exceptions, statuses and error objects."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from moa_server.providers.transport import StaleConnection, UnsentRequest
 
 _log = structlog.stdlib.get_logger()
 
-_SHOWN: Final = 500
-"""Of a rejected answer's body, in the log."""
 _LONGEST_WORDS: Final = 2000
 """Of an error object's message."""
+_MOST_PARAMS: Final = 16
+_IDENTIFIER: Final = re.compile(r"[a-z0-9][a-z0-9_.:/\[\]-]{0,63}")
 
 _EXCEPTIONS: Final[Sequence[tuple[type[Exception], bool, type[errors.ModelError], str]]] = (
     (httpx.ConnectTimeout, False, errors.ModelUnreachable, "could not be connected to in time"),
@@ -137,6 +138,13 @@ class Complaint:
     kind: str = ""
     words: str = ""
     """Its message in lower case, cut to a sane length."""
+    params: tuple[str, ...] = ()
+    """The parameters that it names beside its message, as paths."""
+
+    def told(self) -> dict[str, str]:
+        """Return what may be told on: the identifiers in it, since none of the words of a prompt is one."""
+        named = {"code": "" if self.status else self.code, "type": self.kind, "param": next(iter(self.params), "")}
+        return {key: word for key, word in named.items() if _IDENTIFIER.fullmatch(word)}
 
 
 def read_complaint(body: bytes) -> Complaint | None:
@@ -151,7 +159,9 @@ def read_complaint(body: bytes) -> Complaint | None:
         return None
     inner = value.get("error") or value.get("detail") or value
     if isinstance(inner, str):
-        return Complaint(kind=_word(value.get("type")), words=inner[:_LONGEST_WORDS].lower())
+        return Complaint(None, _word(value.get("code")), _word(value.get("type")), inner[:_LONGEST_WORDS].lower())
+    if found := _validation(inner) or _validation(value.get("message")):
+        return found
     if not isinstance(inner, dict) or not {"message", "code", "type", "msg"} & inner.keys():
         return None
     code = _word(inner.get("code"))
@@ -161,7 +171,25 @@ def read_complaint(body: bytes) -> Complaint | None:
         code,
         f"{_word(inner.get('type'))} {_word(inner.get('status'))}".strip(),
         str(inner.get("message") or inner.get("msg") or "")[:_LONGEST_WORDS].lower(),
+        tuple(filter(None, [_word(inner.get("param"))])),
     )
+
+
+def _validation(value: object) -> Complaint | None:
+    """Return the complaint in pydantic's own form, a list of what is wrong and where, which some endpoints pass on."""
+    entries = value.get("detail") if isinstance(value, dict) else value
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "loc" in entry for entry in entries):
+        return None
+    kinds = [_word(entry.get("type")) for entry in entries]
+    alike = [entry for entry, kind in zip(entries, kinds, strict=True) if kind == kinds[0]]
+    params = tuple(_place(entry["loc"]) for entry in alike[:_MOST_PARAMS])
+    return Complaint(code=kinds[0], words=_word(alike[0].get("msg")), params=params) if alike else None
+
+
+def _place(loc: object) -> str:
+    """Return where in a request something is wrong, as a path."""
+    steps = [_word(step) for step in loc] if isinstance(loc, list) else []
+    return ".".join(steps[1:] if steps[:1] == ["body"] else steps)
 
 
 def _word(value: object) -> str:
@@ -183,14 +211,17 @@ def translated(spec: ModelSpec, *, answering: bool) -> Iterator[None]:
 
 
 def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: bytes) -> errors.ModelError:
-    """Return the error for an answer that is not 200. Only the status is told on, not the endpoint's words."""
-    _log.debug("upstream.rejected", model=spec.name, status=status, body=body[:_SHOWN].decode(errors="replace"))
-    kind = _kind_of_status(status, read_complaint(body))
+    """Return the error for an answer that is not 200. Its status and its identifiers are told on, not its words."""
+    complaint = read_complaint(body)
+    told = complaint.told() if complaint else {}
+    _log.debug("upstream.rejected", model=spec.name, status=status, **told)
+    kind = _kind_of_status(status, complaint)
     error = kind(
         f"{spec.name} answered with status {status}",
         metadata={"status": str(status)},
         retry_after_s=retry_after_s(status, headers),
     )
+    error.told = told
     if (again := should_retry(headers)) is not None:
         error.permanent = not again
     return error
@@ -201,13 +232,15 @@ def reported(spec: ModelSpec, complaint: Complaint) -> errors.ModelError:
 
     It bears the status that the endpoint would have answered with, so that an overload is known as one either way.
     """
-    _log.debug("upstream.reported", model=spec.name, code=complaint.code, kind=complaint.kind)
+    _log.debug("upstream.reported", model=spec.name, **complaint.told())
     status = complaint.status
     if status is None and _OVERLOADED & {complaint.code, *complaint.kind.split()}:
         status = _OVERLOADED_STATUS
     kind = _kind_of_status(status, complaint) if status else _kind_of_complaint(complaint)
     metadata = {"status": str(status)} if status else None
-    return (kind or errors.ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
+    error = (kind or errors.ModelUnavailable)(f"{spec.name} reported an error in its stream", metadata=metadata)
+    error.told = complaint.told()
+    return error
 
 
 def _kind_of_status(status: int, complaint: Complaint | None) -> type[errors.ModelError]:

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final
 
 import httpx
+import msgspec
 from opentelemetry import propagate
 
 from moa_server.domain import errors
@@ -12,6 +14,8 @@ from moa_server.domain.model import ModelSpec, Prompt, Reply
 from moa_server.domain.ports import CallTerms
 from moa_server.providers.dialect import Dialect, Listener
 from moa_server.providers.failures import read_complaint, rejection, reported, translated
+from moa_server.providers.refusal_log import RefusalLog
+from moa_server.providers.refused_parameters import Question, note_refused
 from moa_server.providers.sse import EventReader
 from moa_server.providers.timeouts import Patience, patience
 from moa_server.providers.transport import READING, Reading
@@ -38,19 +42,41 @@ class HttpModel:
         self._options = options = dialect.options(**spec.dialect)
         self._url = httpx.URL(spec.endpoint.rstrip("/") + options.path).copy_merge_params(options.query)
         self._fixed_headers = httpx.Headers({**_ALWAYS, **dialect.headers(options)})
+        self._refusals = RefusalLog(spec.name)
 
     @property
     def spec(self) -> ModelSpec:
         return self._spec
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
-        prompt = prompt.completed(self._spec)
-        body = self._dialect.body(self._spec, self._options, prompt)
+        try:
+            return await self._ask(prompt, terms)
+        except errors.ModelError as error:
+            self._refusals.note(error)
+            raise
+
+    async def _ask(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        body, unsent = self._body(prompt)
         request = httpx.Request("POST", self._url, headers=self._headers(), content=body)
         request.extensions["timeout"] = {"connect": self._spec.times.connect}
         listener = self._dialect.listener(self._spec, self._options, prompt)
+
+        def changes_without(parameter: str) -> bool:
+            without, _ = self._body(replace(prompt, left_out=prompt.left_out | {parameter}))
+            return bool(msgspec.json.decode(without) != msgspec.json.decode(body))  # the order of fields says nothing
+
+        question = Question(prompt, self._dialect.words, changes_without)
         reasons = prompt.reasons(self._spec)
-        return await _Exchange(self._spec, self._http, terms, listener, reasons=reasons).carry(request)
+        reply = await _Exchange(self._spec, self._http, terms, listener, question, reasons=reasons).carry(request)
+        return replace(reply, left_out=unsent) if unsent else reply
+
+    def _body(self, prompt: Prompt) -> tuple[bytes, frozenset[str]]:
+        """Return the request's JSON, and what of the prompt's settings the dialect does not send."""
+        # What was refused of a model's own section is left out too.
+        asked = prompt.completed(self._spec).as_sent()
+        taken = self._dialect.takes(self._options, asked.sampling)
+        asked = replace(asked, sampling=taken.sampling)
+        return self._dialect.body(self._spec, self._options, asked), frozenset(taken.unsent)
 
     def _headers(self) -> httpx.Headers:
         """Return the headers of the next question: with the key as it is now, and the trace it belongs to.
@@ -84,6 +110,7 @@ class _Exchange:
         http: httpx.AsyncBaseTransport,
         terms: CallTerms,
         listener: Listener,
+        question: Question,
         *,
         reasons: bool,
     ) -> None:
@@ -92,6 +119,7 @@ class _Exchange:
         self._terms = terms
         self._reasons = reasons
         self._listener = listener
+        self._question = question
         self._transcript = listener.transcript
         self._reading = Reading()
         self._answering = False
@@ -133,7 +161,10 @@ class _Exchange:
         """Let nothing pass but an event stream."""
         name = self._spec.name
         if response.status_code != httpx.codes.OK:
-            raise rejection(self._spec, response.status_code, response.headers, await _beginning(response))
+            body = await _beginning(response)
+            error = rejection(self._spec, response.status_code, response.headers, body)
+            note_refused(error, body, self._question)
+            raise error
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise errors.ModelProtocolBroken(f"{name} answered in an encoding that it was not asked for")
         kind = response.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import httpx
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.ports import Model
 from moa_server.providers.dialects import DIALECTS
@@ -107,11 +108,22 @@ def options_of(provider: str) -> type[Any]:
     return DIALECTS[PRESETS[provider].dialect].options
 
 
-def _make(preset: Preset, spec: ModelSpec, http: httpx.AsyncBaseTransport) -> Model:
+def unsent_settings(spec: ModelSpec, sampling: Sampling) -> Mapping[str, str]:
+    """Return which of an agent's settings a model is not sent, as far as that is known beforehand, and why."""
+    preset = PRESETS[spec.provider]
+    dialect = DIALECTS[preset.dialect]
+    return dialect.takes(dialect.options(**_completed(preset, spec).dialect), sampling).unsent
+
+
+def _completed(preset: Preset, spec: ModelSpec) -> ModelSpec:
+    """Return what the operator says of a model with what the preset knows beside it."""
     at_home = preset.at_home if spec.endpoint in {"", preset.endpoint} else {}
     settings = {**preset.settings, **at_home, **spec.dialect}
-    spec = replace(spec, endpoint=spec.endpoint or preset.endpoint, dialect=settings)
-    return HttpModel(spec, DIALECTS[preset.dialect], http)
+    return replace(spec, endpoint=spec.endpoint or preset.endpoint, dialect=settings)
+
+
+def _make(preset: Preset, spec: ModelSpec, http: httpx.AsyncBaseTransport) -> Model:
+    return HttpModel(_completed(preset, spec), DIALECTS[preset.dialect], http)
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = {name: partial(_make, preset) for name, preset in PRESETS.items()}

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.errors import MoaError
 from moa_server.domain.mixture import Mixture
-from moa_server.domain.model import Prompt
+from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.usage import Budget
 from moa_server.settings.problem import ConfigurationRefused, Problem
@@ -16,10 +17,19 @@ _ENOUGH_TO_REASON = 4096
 
 Explain = Callable[[Mixture], Plan]
 """Plans a mixture for a short question, calling nothing."""
+Unsent = Callable[[ModelSpec, Sampling], Mapping[str, str]]
+"""Tells which settings a model is not sent, as far as that is known without asking it, and why, by their names."""
 
 
-def render_check(settings: Settings, explain: Explain) -> str:
-    """Return, for each mixture, its strategy, its layers, its worst case and its budget; and whose tokens are few.
+def all_sent(_spec: ModelSpec, _sampling: Sampling) -> Mapping[str, str]:
+    """Know of no setting that is not sent."""
+    return {}
+
+
+def render_check(settings: Settings, explain: Explain, unsent: Unsent = all_sent) -> str:
+    """Return, for each mixture, its strategy, its layers, its worst case and its budget; and whose tokens are assumed.
+
+    Beside these stands which of its agents' settings are not sent.
 
     Raises:
         ConfigurationRefused: a mixture cannot be planned.
@@ -32,11 +42,11 @@ def render_check(settings: Settings, explain: Explain) -> str:
             problems.append(Problem(("mixtures", mixture.name), f"{error.detail}; give it what it needs"))
     if problems:
         raise ConfigurationRefused(problems)
-    described = ("\n".join(_described(settings, plan)) for plan in plans.values())
+    described = ("\n".join(_described(settings, plan, unsent)) for plan in plans.values())
     return "\n\n".join((*described, *_cramped(settings), *_assumed(settings)))
 
 
-def _described(settings: Settings, plan: Plan) -> Iterator[str]:
+def _described(settings: Settings, plan: Plan, unsent: Unsent) -> Iterator[str]:
     note = " (default)" if plan.mixture == settings.default_mixture else ""
     yield f"{plan.mixture}{note}: strategy {plan.strategy}"
     for layer in plan.layers:
@@ -48,6 +58,9 @@ def _described(settings: Settings, plan: Plan) -> Iterator[str]:
     yield f"  budget: {_budget(plan.budget)}"
     for degradation in plan.degradations:
         yield f"  degraded to its budget: {degradation.detail}"
+    for agent in dict.fromkeys(plan.roster.agents()):
+        for name, why in unsent(settings.models[agent.model], agent.sampling).items():
+            yield f"  not sent to {agent.model}: {name} of {agent.name}, since {why}"
     yield from _warnings(plan)
 
 

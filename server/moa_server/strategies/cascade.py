@@ -143,7 +143,8 @@ def outline(roster: Roster, options: CascadeOptions) -> tuple[OutlinedLayer, ...
     *tiers, last = roster.layers
     layers: list[OutlinedLayer] = []
     for agents in tiers:
-        layers.append(OutlinedLayer(sampled(agents, options.samples), told=0))
+        likely = options.gate == "logprobs"
+        layers.append(OutlinedLayer(sampled(agents, options.samples), told=0, logprobs=likely))
         if options.gate == "self_verification":
             verifier = roster.roles.get("verifier")
             asked = (verifier,) if verifier else agents

@@ -106,7 +106,9 @@ class _Sum:
         if not self._failing:
             return self._call(agent, self._spec(agent.model), layer, shown)
         turn = Usage()
-        for spec, count in self._attempts(self._spec(agent.model)):
+        # Each parameter can be refused once, the limit on the output too, which is then sent under its other name.
+        refusable = len({*agent.sampling.given, "max_tokens"}) + layer.logprobs
+        for spec, count in self._attempts(self._spec(agent.model), refusable):
             turn += _times(count, self._call(agent, spec, layer, shown))
         # What broke off may begin again.
         return _times(2 if layer.answers and self._plan.rules.restart_answer else 1, turn)
@@ -115,14 +117,17 @@ class _Sum:
         """Return the most that an agent writes."""
         return agent.sampling.max_tokens or self._spec(agent.model).max_output
 
-    def _attempts(self, spec: ModelSpec) -> Iterator[tuple[ModelSpec, int]]:
-        """Yield every model that one call of a model may reach, and how often: retries, its rival, its fallbacks."""
+    def _attempts(self, spec: ModelSpec, refusable: int) -> Iterator[tuple[ModelSpec, int]]:
+        """Yield every model that one call of a model may reach, and how often.
+
+        That is with its retries, its rival, its fallbacks, and once more for each parameter that can be refused.
+        """
         rules = spec.reliability
-        yield spec, 1 + rules.retry.attempts
+        yield spec, 1 + rules.retry.attempts + refusable
         if rules.hedge is not None:
-            yield self._spec(rules.hedge.model), 1
+            yield self._spec(rules.hedge.model), 1 + refusable
         for other in map(self._spec, rules.fallbacks):
-            yield other, 1 + other.reliability.retry.attempts
+            yield other, 1 + other.reliability.retry.attempts + refusable
 
     def _call(self, agent: Agent, spec: ModelSpec, layer: OutlinedLayer, shown: _Shown) -> Usage:
         output, estimates = min(self.output(agent), spec.max_output), self._bounds.estimates

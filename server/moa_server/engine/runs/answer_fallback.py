@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import replace
 
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import AnswerFailed, DeadlineExceeded, MoaError
+from moa_server.domain.errors import AnswerFailed, DeadlineExceeded, MoaError, ModelsUnusable
 from moa_server.domain.proposal import LayerResult, Proposal
 from moa_server.domain.strategy import Layer
 from moa_server.engine.runs.layer import Given, OpenLayer
-from moa_server.engine.runs.quorum import causes, limit_of
+from moa_server.engine.runs.quorum import are_unusable, causes, limit_of
 from moa_server.engine.runs.run_context import RunContext
 
 _SAME_MOMENT_S = 0.005
@@ -70,4 +70,5 @@ def _failed(layer: Layer, result: LayerResult, deadline: float) -> MoaError:
     # It had all the time that the run has left: what ended is the run's time, whoever noticed it first.
     if asyncio.get_running_loop().time() >= deadline - _SAME_MOMENT_S:
         return DeadlineExceeded(f"{name} had not finished the answer when the run's time was over", metadata=told)
-    return AnswerFailed(f"{name} could not finish the answer: {failure.detail}", metadata=told)
+    kind = ModelsUnusable if are_unusable(result.failures) else AnswerFailed
+    return kind(f"{name} could not finish the answer: {failure.detail}", metadata=told)

@@ -8,7 +8,7 @@ from opentelemetry import trace
 
 from moa_server.domain.answer import Answer
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import AnswerMismatch, DeadlineExceeded
+from moa_server.domain.errors import AnswerMismatch, DeadlineExceeded, ModelsUnusable, NoProposals
 from moa_server.domain.event import DecisionMade, LayerClosed, LayerStarted, RunSucceeded
 from moa_server.domain.model import FinishReason
 from moa_server.domain.plan import PlannedLayer
@@ -17,7 +17,7 @@ from moa_server.domain.strategy import Call, Decision, Layer, Strategy
 from moa_server.engine.records.history import History
 from moa_server.engine.runs.answer_fallback import answer_layer, best_stand_in
 from moa_server.engine.runs.layer import Given, OpenLayer
-from moa_server.engine.runs.quorum import check_layer, limit_of, quorum_of
+from moa_server.engine.runs.quorum import are_unusable, causes, check_layer, limit_of, quorum_of
 from moa_server.engine.runs.response_schema import repair_request, structured
 from moa_server.engine.runs.run_context import RunContext
 from moa_server.telemetry import names
@@ -39,6 +39,8 @@ class Carrier:
     decisions: int = 0
     failures: tuple[AgentFailure, ...] = ()
     """Of the layer that closed last."""
+    failed_so_far: list[AgentFailure] = field(default_factory=list)
+    """Of all layers."""
     withheld: str = ""
     """The text of an answer that was not shown, since it does not satisfy its schema."""
     degradations: list[Degradation] = field(default_factory=list)
@@ -49,7 +51,13 @@ class Carrier:
         Raises:
             RunError, LimitError: it cannot be.
         """
-        answer = await self._held_to_schema(await self._answer())
+        try:
+            answer = await self._held_to_schema(await self._answer())
+        except NoProposals as error:
+            # Of a rule that went on for as long as there was anybody to ask; of a layer, it is known already.
+            if not are_unusable(self.failed_so_far):
+                raise
+            raise ModelsUnusable(error.detail, metadata={**error.metadata, **causes(self.failures)}) from error
         if not self.run.answer_text:
             self.run.write_answer(answer.text)  # nobody's stream was the answer
         if answer.finish_reason is FinishReason.LENGTH:
@@ -128,6 +136,7 @@ class Carrier:
         result = closed[index] if index < len(closed) else await self._carried_out(layer, index)
         self.degradations += result.degradations
         self.failures = result.failures
+        self.failed_so_far += result.failures
         for degradation in check_layer(layer, result, self.run.plan.rules):
             self._degrade(degradation)
         return result

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from moa_server.domain import errors
 from moa_server.domain.degradation import Degradation, DegradationReason
-from moa_server.domain.errors import MoaError, NoProposals, QuorumMissed
+from moa_server.domain.errors import MoaError, ModelError, ModelsUnusable, NoProposals, QuorumMissed
 from moa_server.domain.mixture import Rules
 from moa_server.domain.proposal import AgentFailure, LayerResult, Proposal
 from moa_server.domain.strategy import Layer
@@ -39,13 +39,15 @@ def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degrada
     Raises:
         NoProposals: nobody answered.
         QuorumMissed: too few did, and the mixture does not go on with fewer.
+        ModelsUnusable: either of them, and it will be the same until the operator mends what failed.
     """
     if layer.answers or layer.excused:
         return []
     wanted, given = quorum_of(layer, rules.quorum), counted(layer, result.proposals)
     is_short = wanted is not None and given < wanted and layer.enough is None
     if not result.proposals and not (layer.falls_back and not (is_short and rules.fail_below_quorum)):
-        raise limit_of(result.failures) or NoProposals(
+        nobody = ModelsUnusable if are_unusable(result.failures) else NoProposals
+        raise limit_of(result.failures) or nobody(
             f"every agent of layer {result.index} failed",
             metadata={"layer": str(result.index), **causes(result.failures)},
         )
@@ -54,7 +56,8 @@ def check_layer(layer: Layer, result: LayerResult, rules: Rules) -> list[Degrada
     detail = f"{given} of the {wanted} proposals that layer {result.index} needs were given"
     if rules.fail_below_quorum:
         counts = {"quorum": str(wanted), "proposals": str(given)}
-        raise QuorumMissed(detail, metadata={"layer": str(result.index), **counts, **causes(result.failures)})
+        missed = ModelsUnusable if are_unusable(result.failures) else QuorumMissed
+        raise missed(detail, metadata={"layer": str(result.index), **counts, **causes(result.failures)})
     return [Degradation(DegradationReason.QUORUM_MISSED, detail, result.index)]
 
 
@@ -63,6 +66,16 @@ def limit_of(failures: tuple[AgentFailure, ...]) -> MoaError | None:
     reasons = {failure.reason for failure in failures}
     whole = _OF_THE_RUN.get(next(iter(reasons))) if len(reasons) == 1 else None
     return whole(failures[0].detail) if whole else None
+
+
+def are_unusable(failures: Sequence[AgentFailure]) -> bool:
+    """Tell whether all of these will be the same whenever they are asked, until the operator mends what failed."""
+    return bool(failures) and all(failure.permanent and _is_operators(failure.reason) for failure in failures)
+
+
+def _is_operators(reason: str) -> bool:
+    kind = errors.BY_REASON.get(reason, MoaError)  # of a newer server, it is nothing that is known here
+    return issubclass(kind, ModelError) and kind.is_operators
 
 
 def causes(failures: tuple[AgentFailure, ...]) -> dict[str, str]:

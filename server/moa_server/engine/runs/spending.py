@@ -138,6 +138,7 @@ class TurnEntry:
             served_model,
             failure.reason() if failure else "",
             priced(usage, self._spec),
+            upstream_code=failure.upstream_code if failure else "",
         )
         self._account.enter(self, attempt)
 

@@ -165,6 +165,9 @@ class Turn:
         agent, served = self._call.agent, self._served_by()
         if served != agent.model:
             self._degrade(DegradationReason.FALLBACK_SERVED, f"{served} served in place of {agent.model}")
+        for name in sorted(reply.left_out):
+            detail = f"{name} was not sent to {served}, which does not take it"
+            self._degrade(DegradationReason.PARAMETER_DROPPED, detail)
         return Proposal(
             agent.name,
             self._place.position,

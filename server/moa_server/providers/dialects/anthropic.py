@@ -2,17 +2,17 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import msgspec
 
-from moa_server.domain.agent import ReasoningEffort
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect
-from moa_server.providers.effort import Effort, budget, nearest
+from moa_server.providers.dialect import Dialect, Taken, taken_but
+from moa_server.providers.effort import Effort, budget, nearest, unsaid_reasoning
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter
 from moa_server.providers.sse import ServerSentEvent
@@ -37,6 +37,12 @@ class AnthropicOptions:
     """Added to each question."""
     sends_sampling: bool = True
     """Whether it takes temperature and top_p."""
+    both_samplings: bool = False
+    """Whether it takes temperature and top_p in one request; else temperature alone is sent where both are set."""
+    most_temperature: float = 1.0
+    """Above it a temperature is not sent."""
+    blank_stops: bool = False
+    """Whether it takes stop sequences of nothing but white space."""
     schema: bool = True
     """Whether it can be held to a JSON schema."""
     thinking: Literal["adaptive", "budget"] = "adaptive"
@@ -50,17 +56,35 @@ class AnthropicOptions:
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
+def anthropic_takes(options: AnthropicOptions, sampling: Sampling) -> Taken:
+    """Return what is sent of settings: what Anthropic has a word for, and does not refuse."""
+    temperature, stop = sampling.temperature, sampling.stop
+    unsent = dict.fromkeys(("seed", "presence_penalty", "frequency_penalty"), "its dialect has no word for it")
+    if not options.sends_sampling:
+        unsent |= dict.fromkeys(("temperature", "top_p"), "its dialect has sends_sampling off")
+    elif _thinks(options, sampling):
+        unsent |= dict.fromkeys(("temperature", "top_p"), "it takes neither while it thinks")
+    elif temperature is not None and temperature > options.most_temperature:
+        unsent["temperature"] = f"it takes one of at most {options.most_temperature:g}"
+    elif temperature is not None and not options.both_samplings:
+        unsent["top_p"] = "it takes one of temperature and top_p"
+    if options.thinking == "adaptive":
+        unsent |= unsaid_reasoning(options.efforts)
+    taken = taken_but(sampling, unsent)
+    kept = stop if options.blank_stops else tuple(text for text in stop if not text.isspace())
+    if kept == stop:
+        return taken
+    return Taken(replace(taken.sampling, stop=kept), {**taken.unsent, "stop": "it takes none that is blank"})
+
+
 def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON. Settings for which the dialect has no word are left out."""
     sampling = prompt.sampling
-    thinking = _thinking(spec, options, prompt)
-    # What thinks picks its words in its own way: with both, the request is refused.
-    sends_sampling = options.sends_sampling and thinking in (None, _NOT_AT_ALL)
     wanted = {
-        "temperature": sampling.temperature if sends_sampling else None,
-        "top_p": sampling.top_p if sends_sampling else None,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
         "stop_sequences": sampling.stop or None,
-        "thinking": thinking,
+        "thinking": _thinking(spec, options, prompt),
     }
     # System texts have a field of their own: there is no such role among the turns.
     system = [_text(message.text) for message in prompt.messages if message.role is Role.SYSTEM and message.text]
@@ -107,6 +131,14 @@ def _thinking(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> dic
         return _NOT_AT_ALL
     # Who cannot be told not to think is told a low effort, and not that it should.
     return None if effort in (None, ReasoningEffort.NONE) or not options.efforts else {"type": "adaptive"}
+
+
+def _thinks(options: AnthropicOptions, sampling: Sampling) -> bool:
+    """Tell whether a model is told to think, and so picks its words in its own way."""
+    effort = sampling.reasoning_effort
+    if options.thinking == "adaptive":
+        return bool(options.efforts) and effort not in (None, ReasoningEffort.NONE)
+    return effort is not ReasoningEffort.NONE and (effort, sampling.reasoning_tokens) != (None, None)
 
 
 def _effort(options: AnthropicOptions, prompt: Prompt) -> Effort | None:
@@ -260,4 +292,11 @@ ANTHROPIC: Final = Dialect(
     anthropic_body,
     AnthropicListener,
     lambda options: {"anthropic-version": options.version, **options.headers},
+    anthropic_takes,
+    {
+        "stop_sequences": "stop",
+        "thinking": "reasoning_effort",
+        "output_config.effort": "reasoning_effort",
+        "thinking.enabled.budget_tokens": "reasoning_tokens",
+    },
 )

@@ -7,11 +7,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect
-from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest
+from moa_server.providers.dialect import Dialect, Taken, taken_but
+from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest, unsaid_reasoning
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter, Tags
 from moa_server.providers.sse import ServerSentEvent
@@ -75,22 +76,34 @@ class OpenAIOptions:
             raise ValueError("begins_thinking: needs think_tags")
 
 
+def openai_takes(options: OpenAIOptions, sampling: Sampling) -> Taken:
+    """Return what is sent of settings, as the endpoint's options have it."""
+    switches = (
+        ("sends_sampling", options.sends_sampling, ("temperature", "top_p")),
+        ("sends_penalties", options.sends_penalties, ("presence_penalty", "frequency_penalty")),
+        ("sends_seed", options.sends_seed, ("seed",)),
+        ("sends_stop", options.sends_stop, ("stop",)),
+    )
+    off = {name: f"its dialect has {switch} off" for switch, is_on, names in switches if not is_on for name in names}
+    return taken_but(sampling, off | unsaid_reasoning(options.efforts))
+
+
 def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON."""
     sampling, effort = prompt.sampling, prompt.sampling.reasoning_effort
     wanted = {
-        "temperature": sampling.temperature if options.sends_sampling else None,
-        "top_p": sampling.top_p if options.sends_sampling else None,
-        "seed": sampling.seed if options.sends_seed else None,
-        "presence_penalty": sampling.presence_penalty if options.sends_penalties else None,
-        "frequency_penalty": sampling.frequency_penalty if options.sends_penalties else None,
-        "stop": (sampling.stop or None) if options.sends_stop else None,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "stop": sampling.stop or None,
         "reasoning_effort": nearest(effort, options.efforts) if effort else None,
     }
     body: dict[str, Any] = {
         "model": spec.upstream_model,
         "messages": [_message(message, options) for message in prompt.messages],
-        options.max_tokens_field: sampling.max_tokens or spec.max_output,
+        _limit_field(options, prompt): sampling.max_tokens or spec.max_output,
         **{name: value for name, value in wanted.items() if value is not None},
     }
     if prompt.response_schema is not None and options.schema == "json_object":
@@ -107,6 +120,13 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
     if options.usage_in_stream:
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
+
+
+def _limit_field(options: OpenAIOptions, prompt: Prompt) -> str:
+    """Return what the most tokens of an answer are called, which is the other word where this one was refused."""
+    if "max_tokens" not in prompt.left_out:
+        return options.max_tokens_field
+    return "max_tokens" if options.max_tokens_field == "max_completion_tokens" else "max_completion_tokens"
 
 
 def _message(message: Message, options: OpenAIOptions) -> Mapping[str, Any]:
@@ -298,4 +318,10 @@ def _words(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-OPENAI: Final = Dialect(OpenAIOptions, openai_body, OpenAIListener)
+OPENAI: Final = Dialect(
+    OpenAIOptions,
+    openai_body,
+    OpenAIListener,
+    takes=openai_takes,
+    words={"max_completion_tokens": "max_tokens", "random_seed": "seed", "top_logprobs": "logprobs"},
+)

@@ -10,12 +10,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import ModelAnsweredNothing
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect
-from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest
+from moa_server.providers.dialect import Dialect, Taken, taken_but
+from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest, unsaid_reasoning
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter
 from moa_server.providers.sse import ServerSentEvent
@@ -48,13 +49,22 @@ class ResponsesOptions:
     """The steps of reasoning_effort that it knows; for any other the nearest is sent, and without steps nothing."""
 
 
+def responses_takes(options: ResponsesOptions, sampling: Sampling) -> Taken:
+    """Return what is sent of settings: what Responses has a word for."""
+    silent = ("seed", "stop", "presence_penalty", "frequency_penalty")
+    unsent = dict.fromkeys(silent, "its dialect has no word for it") | unsaid_reasoning(options.efforts)
+    if not options.sends_sampling:
+        unsent |= dict.fromkeys(("temperature", "top_p"), "its dialect has sends_sampling off")
+    return taken_but(sampling, unsent)
+
+
 def responses_body(spec: ModelSpec, options: ResponsesOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON. Settings for which the dialect has no word are left out."""
     sampling, effort = prompt.sampling, prompt.sampling.reasoning_effort
     step = nearest(effort, options.efforts) if effort else None
     wanted = {
-        "temperature": sampling.temperature if options.sends_sampling else None,
-        "top_p": sampling.top_p if options.sends_sampling else None,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
         "reasoning": {"effort": step} if step else None,
         "text": _text_format(options, prompt.response_schema),
     }
@@ -269,4 +279,14 @@ def _read_usage(raw: msgspec.Raw) -> Usage | None:
     )
 
 
-RESPONSES: Final = Dialect(ResponsesOptions, responses_body, ResponsesListener)
+RESPONSES: Final = Dialect(
+    ResponsesOptions,
+    responses_body,
+    ResponsesListener,
+    takes=responses_takes,
+    words={
+        "reasoning": "reasoning_effort",
+        "reasoning.effort": "reasoning_effort",
+        "max_output_tokens": "max_tokens",
+    },
+)

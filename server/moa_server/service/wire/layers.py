@@ -104,6 +104,7 @@ def write_attempts(attempts: Iterable[Attempt]) -> list[pb.Attempt]:
             failure=write_reason(attempt.failure),
             usage=write_usage(attempt.usage),
             end=write_end(attempt.failure),
+            upstream_code=attempt.upstream_code,
         )
         for attempt in attempts
     ]
