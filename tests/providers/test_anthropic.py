@@ -86,19 +86,19 @@ async def test_counts_are_sums_so_far_and_cached_input_is_input(anthropic: Asker
 EFFORTS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({"effort": "medium"}, {}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}),
     ({"effort": "minimal"}, {}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
-    ({"effort": "none"}, {}, {"temperature": 0.5, "top_p": 0.9, "output_config": {"effort": "low"}}),
+    ({"effort": "none"}, {}, {"temperature": 0.5, "output_config": {"effort": "low"}}),
     (
         {"effort": "none"},
         {"efforts": ("none", "low")},
-        {"temperature": 0.5, "top_p": 0.9, "thinking": {"type": "disabled"}},
+        {"temperature": 0.5, "thinking": {"type": "disabled"}},
     ),
-    ({"effort": "high"}, {"efforts": ()}, {"temperature": 0.5, "top_p": 0.9}),
-    ({"tokens": 2000}, {}, {"temperature": 0.5, "top_p": 0.9}),
+    ({"effort": "high"}, {"efforts": ()}, {"temperature": 0.5}),
+    ({"tokens": 2000}, {}, {"temperature": 0.5}),
     ({"tokens": 2000}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
     ({"effort": "medium"}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
     ({"tokens": 9000}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 3686}}),
-    ({"effort": "none", "tokens": 2000}, {"thinking": "budget"}, {"temperature": 0.5, "top_p": 0.9}),
-    ({}, {"thinking": "budget"}, {"temperature": 0.5, "top_p": 0.9}),
+    ({"effort": "none", "tokens": 2000}, {"thinking": "budget"}, {"temperature": 0.5}),
+    ({}, {"thinking": "budget"}, {"temperature": 0.5}),
 ]
 
 
@@ -109,7 +109,7 @@ async def test_how_it_is_told_to_reason(
     """Where it thinks, nothing is said of how it picks its words."""
     upstream.script("m", Speech("ok"))
     effort = ReasoningEffort(asked["effort"]) if "effort" in asked else None
-    sampling = Sampling(0.5, 0.9, 4096, reasoning_effort=effort, reasoning_tokens=asked.get("tokens"))
+    sampling = Sampling(0.5, None, 4096, reasoning_effort=effort, reasoning_tokens=asked.get("tokens"))
     await anthropic.ask(Prompt(HELLO.messages, sampling), dialect=dialect, max_output=4096)
     body = upstream.calls[0].body
     assert {name: body[name] for name in body.keys() - {"model", "messages", "max_tokens", "stream"}} == said
