@@ -12,14 +12,22 @@ from moa import (
     AsyncClient,
     ModelCredentialsRefused,
     ModelProtocolBroken,
+    ModelRejectedRequest,
+    ModelsUnusable,
     ModelUnavailable,
+    ModelUnknown,
     NoProposals,
     RunCancelled,
     requests,
 )
 from moa.v1.error_pb2 import ErrorReason
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
-from moa.v1.plan_pb2 import DEGRADATION_REASON_AGENT_FAILED, DEGRADATION_REASON_AGENT_REFUSED
+from moa.v1.plan_pb2 import (
+    DEGRADATION_REASON_AGENT_FAILED,
+    DEGRADATION_REASON_AGENT_REFUSED,
+    DEGRADATION_REASON_PARAMETER_DROPPED,
+)
+from moa.v1.run_pb2 import AttemptKind
 from tests.house.configurations import council, model
 from tests.house.gates import Gate, held
 from tests.house.servers import Server, Start, starting
@@ -37,6 +45,7 @@ from tests.upstream import (
     Status,
     UpstreamThread,
 )
+from tests.upstream.picky import Picky, by_message
 from tests.upstream.wire import event
 
 HTML = Raw(b"<!doctype html><h1>upstream-words</h1>", content_type="text/html")
@@ -164,6 +173,67 @@ async def test_each_agents_cause_is_in_the_error_when_all_have_failed(
         ]
         assert [cause.metadata["agent"] for cause in error.causes] == ["one", "two", "three"]
     assert house.upstream.calls_of("editor") == []
+
+
+async def test_who_asks_again_in_vain_is_told_that_only_the_operator_can_mend_it(
+    shared_server: Server, house: UpstreamThread
+) -> None:
+    house.script("one", Status(401))
+    house.script("two", Status(404))
+    house.script("three", Status(400, error_code="no_such_thing"))
+    async with AsyncClient(shared_server.target, timeout=20) as client:
+        with pytest.raises(ModelsUnusable) as asked:
+            await client.query("Why?", mixture="council")
+        with pytest.raises(ModelsUnusable) as heard:
+            await client.synthesize("Why?", mixture="council").answer()
+    for error in (asked.value, heard.value):
+        assert error.code is grpc.StatusCode.FAILED_PRECONDITION
+        assert [type(cause) for cause in error.causes] == [ModelCredentialsRefused, ModelUnknown, ModelRejectedRequest]
+
+
+async def test_a_key_that_is_refused_is_told_to_the_operator_of_a_run_that_met_its_quorum(
+    start: Start, house: UpstreamThread
+) -> None:
+    settings = council(house.endpoint)
+    settings["mixtures"]["council"]["rules"] = {"quorum": 2}
+    server = start(settings)
+    house.script("two", Status(401, error_code="invalid_api_key", message="the key of WORDS"))
+    async with AsyncClient(server.target, timeout=20) as client:
+        for _ in range(3):
+            assert (await client.query("WORDS?", mixture="council")).answer.text == "the answer"
+    assert server.stop() == 0
+    [line] = [line for line in server.log() if line["event"] == "upstream.refused"]
+    assert (line["level"], line["model"], line["reason"]) == ("warning", "two", "MODEL_CREDENTIALS_REFUSED")
+    assert (line["status"], line["code"]) == ("401", "invalid_api_key")
+    assert not any("WORDS" in line for line in server.lines)
+
+
+async def test_models_of_today_answer_through_the_whole_house_and_it_is_told_what_they_were_not_sent(
+    start: Start, house: UpstreamThread
+) -> None:
+    settings = council(house.endpoint)
+    for name in ("one", "editor"):
+        settings["agents"][name]["sampling"] = {"temperature": 0.3}
+    server = start(settings)
+    house.script("one", Picky(["temperature"]))
+    house.script("editor", Picky(["temperature"], Speech("the answer"), by_message))
+    async with AsyncClient(server.target, timeout=20) as client:
+        for attempts in (2, 1):
+            response = await client.query("Why?", mixture="council")
+            told = [(one.reason, one.agent, one.detail) for one in response.answer.degradations]
+            assert told == [
+                (
+                    DEGRADATION_REASON_PARAMETER_DROPPED,
+                    name,
+                    f"temperature was not sent to {name}, which does not take it",
+                )
+                for name in ("one", "editor")
+            ]
+            [one] = [proposal for proposal in response.layers[0].proposals if proposal.agent == "one"]
+            kinds = [AttemptKind.Name(attempt.kind) for attempt in one.attempts]
+            assert kinds == ["ATTEMPT_KIND_FIRST", "ATTEMPT_KIND_ADJUSTED"][:attempts]
+            codes = [attempt.upstream_code for attempt in one.attempts]
+            assert codes == ["unsupported_parameter", ""][2 - attempts :]
 
 
 async def test_the_answering_agent_failing_at_once_gives_the_best_proposal_and_says_so(

@@ -142,7 +142,7 @@ async def test_a_limit_on_the_output_is_told_by_its_other_name_and_is_nothing_le
     assert (await ask(model)).left_out == frozenset()
     assert [prompt.sampling.max_tokens for prompt in provider.prompts] == [100]
     await ask(model, PROMPT)
-    assert provider.asked[2:] == [(AttemptKind.FIRST, {"max_tokens"})]
+    assert provider.asked[2:] == [(AttemptKind.FIRST, frozenset({"max_tokens"}))]
 
 
 @timeless

@@ -119,3 +119,27 @@ async def test_a_picture_is_shown_only_to_those_that_see() -> None:
     prompt = Prompt((picture, *PROMPT.messages), PROMPT.sampling)
     await Caller().ask(chain(scripted(spec("a", images=True), [DOWN]), blind, seeing), prompt=prompt)
     assert (len(blind.called_at), len(seeing.called_at)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "permanent"),
+    [(ModelCredentialsRefused("401"), True), (DOWN, False), (ModelBreakerOpen("open"), False)],
+)
+def test_a_failure_is_for_good_only_if_those_who_stand_in_fail_for_good(
+    stand_in: ModelError, *, permanent: bool
+) -> None:
+    @timeless
+    async def check() -> None:
+        refused = ModelCredentialsRefused("401")
+        with pytest.raises(ModelCredentialsRefused) as failed:
+            await Caller().ask(chain(scripted("a", [refused]), scripted("b", [stand_in])))
+        assert failed.value.permanent is permanent
+
+    check()
+
+
+@timeless
+async def test_a_failure_is_not_for_good_if_the_budget_kept_others_from_standing_in() -> None:
+    with pytest.raises(ModelCredentialsRefused) as failed:
+        await Caller(calls=1).ask(chain(scripted("a", [ModelCredentialsRefused("401")]), scripted("b")))
+    assert not failed.value.permanent
