@@ -51,7 +51,7 @@ def test_everything_that_a_call_sends_is_counted() -> None:
     bare = Prompt(asked).tokens(spec)
     assert bare == tokens.TOKENS_PER_CALL + tokens.TOKENS_PER_MESSAGE + tokens.of_text("hello")
     held = Prompt(asked, response_schema=schema).tokens(spec)
-    assert held == bare + tokens.TOKENS_PER_SCHEMA + tokens.of_text(schema)
+    assert held == bare + tokens.TOKENS_PER_SCHEMA + 3 * tokens.TOKENS_PER_SUBSCHEMA + tokens.of_text(schema)
     seen = (Message(Role.USER, (Part("hello"), Part(image=Image("image/png", b"")))),)
     assert Prompt(seen).tokens(spec) == bare + tokens.TOKENS_PER_IMAGE
 

@@ -54,7 +54,8 @@ def test_half_a_character_is_counted_too(file: Path) -> None:
 def test_a_call_is_counted_by_it(file: Path) -> None:
     asked = Prompt((Message.of(Role.USER, PROSE),), response_schema='{"type": "object"}')
     counted = TokenizerFile.read(file)
-    frame = tokens.TOKENS_PER_CALL + tokens.TOKENS_PER_MESSAGE + tokens.TOKENS_PER_SCHEMA
+    schema = tokens.TOKENS_PER_SCHEMA + tokens.TOKENS_PER_SUBSCHEMA
+    frame = tokens.TOKENS_PER_CALL + tokens.TOKENS_PER_MESSAGE + schema
     exact = counted.count(PROSE) + counted.count('{"type": "object"}')
     assert asked.tokens(ModelSpec("m", "openai", counted_by=counted)) == frame + exact
 

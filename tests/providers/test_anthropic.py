@@ -7,6 +7,7 @@ import pytest
 from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import (
+    ModelAnsweredNothing,
     ModelOnlyReasoned,
     ModelProtocolBroken,
     ModelRefused,
@@ -39,6 +40,7 @@ def stop(reason: str = "end_turn", **usage: Any) -> dict[str, Any]:  # noqa: ANN
 
 
 END = {"type": "message_stop"}
+CALL = {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "t", "name": "look"}}
 
 
 async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
@@ -46,7 +48,8 @@ async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
     messages = (Message.of(Role.SYSTEM, "Be brief."), *HELLO.messages, Message.of(Role.SYSTEM, "Be kind."))
     sampling = Sampling(0.0, None, 9, 7, ("a", "b"), 0.1, 0.2)
     dialect = {"prompt_cache": True, "body": {"metadata": {"user_id": "moa"}}}
-    await anthropic.ask(Prompt(messages, sampling, '{"type": "object"}'), dialect=dialect, api_key=Key(["k"]))
+    schema = '{"type": "object", "properties": {"total": {"type": "integer", "minimum": 0}}}'
+    await anthropic.ask(Prompt(messages, sampling, schema), dialect=dialect, api_key=Key(["k"]))
     [call] = upstream.calls
     assert call.path == "/v1/messages"
     assert (call.headers["x-api-key"], call.headers["anthropic-version"]) == ("k", "2023-06-01")
@@ -60,7 +63,16 @@ async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
             {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}},
         ],
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello there"}]}],
-        "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+        "output_config": {
+            "format": {
+                "type": "json_schema",
+                "schema": {
+                    "type": "object",
+                    "properties": {"total": {"type": "integer", "description": "minimum: 0"}},
+                    "additionalProperties": False,
+                },
+            }
+        },
         "metadata": {"user_id": "moa"},
         "stream": True,
     }
@@ -226,12 +238,31 @@ async def test_a_refusal_voids_its_text(anthropic: Asker, upstream: Upstream) ->
         ("stop_sequence", FinishReason.STOP),
         ("max_tokens", FinishReason.LENGTH),
         ("model_context_window_exceeded", FinishReason.LENGTH),
-        ("pause_turn", FinishReason.UNSPECIFIED),
+        ("pause_turn", FinishReason.OTHER),
     ],
 )
 async def test_why_it_stopped(anthropic: Asker, upstream: Upstream, reason: str, finish: FinishReason) -> None:
     upstream.script("m", Events(start(input_tokens=5), text("yes"), stop(reason, output_tokens=1)))
     assert (await anthropic.ask()).finish_reason is finish
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [CALL, stop("tool_use", output_tokens=9), END],
+        [text("Let me look."), CALL, stop("tool_use", output_tokens=9), END],
+        [CALL, stop("end_turn", output_tokens=9), END],
+    ],
+    ids=["alone", "after words", "by its block alone"],
+)
+async def test_a_tool_that_is_called_is_no_answer(
+    anthropic: Asker, upstream: Upstream, events: list[dict[str, Any]]
+) -> None:
+    upstream.script("m", Events(start(input_tokens=5), *events))
+    failure = await anthropic.failure()
+    assert (type(failure), failure.permanent) == (ModelAnsweredNothing, True)
+    assert failure.detail == "voice called a tool in place of an answer, though it is offered none"
+    assert failure.usage == Usage(0, 5, 9)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What every provider does, whatever its dialect."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -126,8 +127,22 @@ async def test_max_output_is_sent_when_nobody_says_less(asker: Asker, upstream: 
 
 async def test_a_schema_reaches_the_endpoint_as_json(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("{}"))
-    await asker.ask(Prompt(HELLO.messages, response_schema='{"type":"object"}'))
-    assert upstream.calls[0].asked.schema == {"type": "object"}
+    schema = {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"], "additionalProperties": False}
+    await asker.ask(Prompt(HELLO.messages, response_schema=json.dumps(schema)))
+    asked = upstream.calls[0].asked
+    assert asked.schema == schema
+    assert not asked.system
+
+
+async def test_a_schema_that_the_endpoint_cannot_be_given_stands_in_the_instructions(
+    asker: Asker, upstream: Upstream
+) -> None:
+    upstream.script("m", Speech("{}"))
+    await asker.ask(Prompt(HELLO.messages, response_schema='{"type":"array","items":true}'))
+    asked = upstream.calls[0].asked
+    assert asked.schema is None
+    assert "JSON" in str(asked.system)
+    assert '{"type":"array","items":true}' in str(asked.system)
 
 
 async def test_the_trace_goes_with_the_question(asker: Asker, upstream: Upstream) -> None:

@@ -7,12 +7,21 @@ import pytest
 
 from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Message, Role
-from moa_server.domain.errors import ModelRefused, ModelStreamCut, ModelThrottled, ModelUnavailable
+from moa_server.domain.errors import (
+    ModelAnsweredNothing,
+    ModelProtocolBroken,
+    ModelRefused,
+    ModelStreamCut,
+    ModelThrottled,
+    ModelUnavailable,
+)
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers.dialects.openai import OpenAIOptions
 from tests.providers.asker import HELLO, Asker
 from tests.upstream import Events, Raw, Speech, Upstream
+
+INSTRUCTION = "Answer with one JSON document that satisfies this JSON Schema, and with nothing beside it:\n"
 
 
 def chunk(content: str | None = None, finish: str | None = None, **more: object) -> dict[str, object]:
@@ -24,7 +33,8 @@ async def test_the_whole_request(openai: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("ok"))
     sampling = Sampling(0.0, 0.5, 9, 7, ("a", "b"), 0.1, 0.2)
     messages = (Message.of(Role.SYSTEM, "Be brief."), Message.of(Role.USER, "Hi").with_text(" there"))
-    await openai.ask(Prompt(messages, sampling, response_schema='{"type": "object"}', logprobs=True))
+    schema = '{"type": "object", "properties": {}, "additionalProperties": false}'
+    await openai.ask(Prompt(messages, sampling, response_schema=schema, logprobs=True))
     [call] = upstream.calls
     assert call.path == "/v1/chat/completions"
     assert call.headers["accept-encoding"] == "identity"
@@ -40,7 +50,7 @@ async def test_the_whole_request(openai: Asker, upstream: Upstream) -> None:
         "stop": ["a", "b"],
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "strict": True, "schema": {"type": "object"}},
+            "json_schema": {"name": "answer", "strict": True, "schema": json.loads(schema)},
         },
         "logprobs": True,
         "stream": True,
@@ -86,7 +96,10 @@ async def test_a_request_to_an_endpoint_of_other_habits(openai: Asker, upstream:
     assert call.headers["x-title"] == "moa"
     assert call.body == {
         "model": "m",
-        "messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hello there"}],
+        "messages": [
+            {"role": "developer", "content": f"Be brief.\n\n{INSTRUCTION}{{}}"},
+            {"role": "user", "content": "Hello there"},
+        ],
         "max_completion_tokens": 9,
         "response_format": {"type": "json_object"},
         "provider": {"sort": "price"},
@@ -218,6 +231,53 @@ async def test_streams_that_end_in_different_ways(
 ) -> None:
     upstream.script("m", Events(*events))
     assert (await openai.ask(dialect=dialect)).text == "yes"
+
+
+CALL = {"index": 0, "id": "t", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+CALLED = {"choices": [{"index": 0, "delta": {"tool_calls": [CALL]}}]}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [CALLED, chunk(finish="tool_calls"), "[DONE]"],
+        [chunk("Let me look."), CALLED, chunk(finish="tool_calls"), "[DONE]"],
+        [chunk(finish="function_call"), "[DONE]"],
+        [CALLED, chunk(finish="stop"), "[DONE]"],
+        [{"choices": [{"index": 0, "delta": {"function_call": {"name": "look"}}}]}, chunk(finish="stop"), "[DONE]"],
+    ],
+    ids=["alone", "after words", "by its reason alone", "by its delta alone", "in the older form"],
+)
+async def test_a_tool_that_is_called_is_no_answer(openai: Asker, upstream: Upstream, events: list[Any]) -> None:
+    upstream.script("m", Events(*events))
+    failure = await openai.failure()
+    assert (type(failure), failure.permanent) == (ModelAnsweredNothing, True)
+    assert failure.detail == "voice called a tool in place of an answer, though it is offered none"
+    assert failure.usage is not None
+
+
+async def test_an_event_that_is_nested_without_end_breaks_the_protocol(openai: Asker, upstream: Upstream) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    upstream.script("m", Events(f'{{"choices": [{{"index": 0, "delta": {{"tool_calls": {deep}}}}}]}}'))
+    assert type(await openai.failure()) is ModelProtocolBroken
+
+
+@pytest.mark.parametrize("calls", [None, [], {}])
+async def test_no_call_is_no_tool_call(openai: Asker, upstream: Upstream, calls: object) -> None:
+    said = {"choices": [{"index": 0, "delta": {"content": "yes", "tool_calls": calls, "function_call": None}}]}
+    upstream.script("m", Events(said, chunk(finish="stop"), "[DONE]"))
+    assert (await openai.ask()).text == "yes"
+
+
+@pytest.mark.parametrize("word", ["insufficient_system_resource", "abort"])
+async def test_an_answer_that_the_endpoint_could_not_go_on_with_is_no_answer(
+    openai: Asker, upstream: Upstream, word: str
+) -> None:
+    upstream.script("m", Events(chunk("half an"), chunk(finish=word), "[DONE]"))
+    failure = await openai.failure()
+    assert (type(failure), failure.permanent) == (ModelUnavailable, False)
+    assert failure.usage is not None
+    assert failure.usage.output_tokens > 0
 
 
 async def test_an_endpoint_that_owes_its_last_marker(openai: Asker, upstream: Upstream) -> None:

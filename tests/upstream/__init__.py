@@ -16,6 +16,7 @@ from tests.upstream.scripts import (
     Silence,
     Speech,
     Status,
+    Whole,
 )
 from tests.upstream.server import Upstream
 from tests.upstream.stage import Request, Stage
@@ -41,4 +42,5 @@ __all__ = [
     "Status",
     "Upstream",
     "UpstreamThread",
+    "Whole",
 ]

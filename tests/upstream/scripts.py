@@ -109,6 +109,32 @@ def _frames(speech: Speech, kind: type[Wire], model: str) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, eq=False)
+class Whole:
+    """A speech in one piece, as JSON in place of a stream; not even the headers come before it is done."""
+
+    speech: Speech
+    content_type: str = "application/json"
+    cut: int | None = None
+    """How many bytes of it are sent; all when None."""
+    by: str = "end"
+    """What follows then, as of a `Cut`."""
+
+    async def play(self, stage: Stage) -> None:
+        speech, pieces = self.speech, self.speech.pieces()
+        await stage.pause(speech.first_token_s + len(pieces) * speech.token_s)
+        wire = stage.events_of(speech.served_model or stage.request.model)
+        stage.call.tokens_sent = len(pieces)
+        honest = wire.usage(len(pieces), len(_split(speech.reasoning, None)))
+        stage.call.reported = honest if speech.usage is _HONEST else speech.usage
+        body = json.dumps(wire.whole(speech.whole(), speech.finish, stage.call.reported, speech.reasoning)).encode()
+        stage.head(200, {"content-type": self.content_type})
+        stage.send(body[: self.cut])
+        if self.cut is not None:
+            await asyncio.sleep(0.02)  # a reset that overtakes the data would be another fault
+        await _ENDS[self.by](stage)
+
+
+@dataclass(frozen=True, eq=False)
 class Cut:
     """A speech that breaks off after so many tokens."""
 

@@ -88,6 +88,10 @@ class Wire(ABC):
         """Return what comes after the last token; ``finish`` is ``stop``, ``length``, ``content_filter`` or None."""
 
     @abstractmethod
+    def whole(self, text: str, finish: str | None, usage: dict[str, Any] | None, reasoning: str = "") -> dict[str, Any]:
+        """Return an answer in one piece, in place of a stream."""
+
+    @abstractmethod
     def error(self, kind: str, message: str, code: str | int | None) -> dict[str, Any]:
         """Return an error object, the body of an answer that is a failure."""
 

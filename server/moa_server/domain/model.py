@@ -36,6 +36,12 @@ class TimeLimits:
     """The whole attempt."""
     reasoning: PositiveSeconds = 300.0
     """In the place of first_token and idle, if it is longer, while a model reasons unseen, until its first word."""
+    until_whole: Annotated[bool, Mark.INTERNAL] = False
+    """Whether nothing comes before the answer is whole, so that a silence tells nothing."""
+
+    def of_whole_answers(self) -> "TimeLimits":
+        """Return the limits for answers that come in one piece, of which only the total is left."""
+        return replace(self, first_token=self.total, idle=self.total, until_whole=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,11 @@ TOKENS_PER_MESSAGE: Final = 8
 TOKENS_PER_IMAGE: Final = 1600
 """What the dearest common endpoints count for one picture."""
 TOKENS_PER_SCHEMA: Final = 350
-"""For what an endpoint tells its model about a schema, beside it: as dear as what the common ones say of a tool."""
+"""For what an endpoint tells its model about a schema, beside it: as dear as what the common ones say of a tool. Where
+the endpoint says nothing, because it is told of the schema in the instructions, for what is said there beside it."""
+TOKENS_PER_SUBSCHEMA: Final = 10
+"""For what is added to each part of a schema that is sent in another form: that an object is closed, that what stood
+beside its description is said in it."""
 
 _MOST_TOKENIZED: Final = 256 * 1024
 """Characters of a conversation, beyond which all is assumed: a tokenizer takes half a microsecond each, on the loop."""
@@ -117,8 +121,13 @@ def of_messages(messages: tuple[Message, ...], tokenizer: Tokenizer | None = Non
 
 
 def of_schema(schema: str | None, tokenizer: Tokenizer | None = None) -> int:
-    """Return the most tokens of a response schema, which is sent, and paid for, with every call that has one."""
-    return 0 if schema is None else TOKENS_PER_SCHEMA + of_text(schema, tokenizer)
+    """Return the most tokens of a response schema, which is sent, and paid for, with every call that has one.
+
+    It is an upper bound for each form in which a dialect sends it.
+    """
+    if schema is None:
+        return 0
+    return TOKENS_PER_SCHEMA + TOKENS_PER_SUBSCHEMA * schema.count("{") + of_text(schema, tokenizer)
 
 
 def of_call(messages: tuple[Message, ...], schema: str | None, tokenizer: Tokenizer | None = None) -> int:

@@ -53,6 +53,7 @@ class Circuit:
         self._reasoning = UsualSilence(rule.silence_s, replace(times, first_token=longest))
         self.clock = HearingClock(self._look)
         self.floor_s = rule.silence_s
+        self.hears_whole_answers = times.until_whole
         self._rule = rule
         self._watch = watch
         self._window = Window(rule.window_s)
@@ -311,7 +312,9 @@ class Pass:
         self._circuit.leave(self)
 
     def _silence_s(self) -> float:
-        return self._circuit.clock.time() - self._since
+        """Return how long it has been silent, as far as that can be held against it."""
+        # Whoever says all at once is silent for as long as the answer is long.
+        return 0.0 if self._circuit.hears_whole_answers else self._circuit.clock.time() - self._since
 
 
 def _now() -> float:

@@ -57,7 +57,8 @@ class Core:
 def core(provider: Model, spec: ModelSpec, watch: Watch = unwatched) -> Core:
     """Wrap a provider in what needs no other model."""
     rules = spec.reliability
-    circuit = Circuit(spec.name, rules.breaker, spec.times, watch) if rules.breaker.enabled else None
+    # The provider's own copy of the spec knows whether anything comes before the answer is whole.
+    circuit = Circuit(spec.name, rules.breaker, provider.spec.times, watch) if rules.breaker.enabled else None
     model: Model = Accounted(provider)
     if circuit is not None:
         model = Breaker(model, circuit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from moa_server.domain.agent import Sampling
 from moa_server.domain.model import ModelSpec, Prompt
@@ -33,6 +33,32 @@ class RequestOptions(Protocol):
         """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
         ...
 
+    @property
+    def stream(self) -> bool:
+        """Whether answers are asked for as a stream."""
+        ...
+
+
+_TOOLS: Final = (
+    "function_call",
+    "functions",
+    "mcp_servers",
+    "parallel_tool_calls",
+    "tool_choice",
+    "tools",
+)
+"""What offers tools, in any dialect. None is offered: nobody would carry out what a model calls."""
+
+
+def check_body(body: Mapping[str, Any]) -> None:
+    """Make sure that what an operator adds to each question can be added.
+
+    Raises:
+        ValueError: it offers tools.
+    """
+    if found := [name for name in _TOOLS if name in body]:
+        raise ValueError(f"body: holds {found[0]}, and no model is offered tools; leave it out")
+
 
 class Listener(Protocol):
     """A dialect's understanding of one answer."""
@@ -54,6 +80,15 @@ class Listener(Protocol):
 
         Raises:
             ModelError: the event tells of a failure.
+            msgspec.DecodeError: it is none of the dialect's.
+        """
+        ...
+
+    def take_whole(self, body: bytes) -> bool:
+        """Take an answer that came in one piece, in place of events; tell whether it is one, and no error object.
+
+        Raises:
+            ModelError: it tells of a failure, or is longer than any answer may be.
             msgspec.DecodeError: it is none of the dialect's.
         """
         ...
@@ -84,7 +119,7 @@ class Dialect(Generic[Options]):
     options: type[Options]
     """A frozen dataclass of what the operator may set under ``dialect``; each field has a default and a docstring."""
     body: Callable[[ModelSpec, Options, Prompt], bytes]
-    """Writes a prompt as the JSON of a request for a stream. What the dialect has no word for is left out."""
+    """Writes a prompt as the JSON of a request. What the dialect has no word for is left out."""
     listener: Callable[[ModelSpec, Options, Prompt], Listener]
     """Makes what understands the answer to a prompt."""
     headers: Callable[[Options], Mapping[str, str]] = lambda options: options.headers

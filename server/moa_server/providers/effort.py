@@ -35,7 +35,7 @@ def nearest(wanted: ReasoningEffort, known: Sequence[Effort]) -> Effort | None:
     return min(steps, key=lambda step: abs(ALL_EFFORTS.index(step) - place), default=None)
 
 
-def unsaid_reasoning(known: Sequence[Effort]) -> Mapping[str, str]:
+def unsaid_reasoning(known: Sequence[Effort]) -> dict[str, str]:
     """Return why an endpoint that is told of an effort in these steps, if at all, is not told what else may be said."""
     silent = {"reasoning_tokens": "its dialect has no word for it"}
     return silent if known else {**silent, "reasoning_effort": "its dialect has no efforts"}

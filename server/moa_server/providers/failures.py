@@ -35,6 +35,7 @@ _EXCEPTIONS: Final[Sequence[tuple[type[Exception], bool, type[errors.ModelError]
     (httpx.RemoteProtocolError, True, errors.ModelProtocolBroken, "sent something that is no HTTP"),
     (httpx.TransportError, True, errors.ModelStreamCut, "closed the connection before it had finished"),
     (msgspec.DecodeError, True, errors.ModelProtocolBroken, "sent an event that its dialect does not allow"),
+    (RecursionError, True, errors.ModelProtocolBroken, "sent an event that is nested without end"),
     (UnicodeDecodeError, True, errors.ModelProtocolBroken, "sent an event that is not UTF-8"),
 )
 """What is raised, whether the headers of an answer had come, our error, and our sentence; the first that fits counts.
@@ -147,15 +148,21 @@ class Complaint:
         return {key: word for key, word in named.items() if _IDENTIFIER.fullmatch(word)}
 
 
-def read_complaint(body: bytes) -> Complaint | None:
-    """Return the error object of a body, in any of the shapes that endpoints use, or None when it holds none."""
+def read_complaint(body: bytes, *, says_so: bool = False) -> Complaint | None:
+    """Return the error object of a body, in any of the shapes that endpoints use, or None when it holds none.
+
+    With ``says_so`` an object has to say that it is one; else what has a message, a code or a type will do.
+    """
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
+        return None
+    is_error = value.get("error") or value.get("detail") or "error" in (value.get("type"), value.get("object"))
+    if says_so and not is_error:
         return None
     inner = value.get("error") or value.get("detail") or value
     if isinstance(inner, str):

@@ -1,7 +1,7 @@
 """Asks one model behind an endpoint, whatever its dialect: writes the request, sends it, and listens to the answer."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,12 +22,13 @@ from moa_server.providers.transport import READING, Reading
 
 _ALWAYS: Final = {
     "content-type": "application/json",
-    "accept": "text/event-stream",
     "accept-encoding": "identity",
     "user-agent": "moa",
 }
 _MOST_OF_AN_ERROR: Final = 64 * 1024
 """Of the body of an answer that is a failure, in bytes."""
+_MOST_OF_A_WHOLE: Final = 8 * 1024 * 1024
+"""Of the body of an answer that comes in one piece, in bytes: twice what any text and its reasoning may have."""
 _MOST_OF_A_SILENCE: Final = 0.25
 """Of the longest silence that reading may pause, since what comes meanwhile is not heard of."""
 
@@ -36,12 +37,13 @@ class HttpModel:
     """One model behind an endpoint that speaks a dialect."""
 
     def __init__(self, spec: ModelSpec, dialect: Dialect[Any], http: httpx.AsyncBaseTransport) -> None:
-        self._spec = spec
         self._dialect = dialect
         self._http = http
         self._options = options = dialect.options(**spec.dialect)
+        self._spec = spec if options.stream else replace(spec, times=spec.times.of_whole_answers())
         self._url = httpx.URL(spec.endpoint.rstrip("/") + options.path).copy_merge_params(options.query)
-        self._fixed_headers = httpx.Headers({**_ALWAYS, **dialect.headers(options)})
+        accepted = "text/event-stream" if options.stream else "application/json"
+        self._fixed_headers = httpx.Headers({**_ALWAYS, "accept": accepted, **dialect.headers(options)})
         self._refusals = RefusalLog(spec.name)
 
     @property
@@ -149,16 +151,19 @@ class _Exchange:
                 self._terms.alive()
                 async with aclosing(response):
                     with translated(self._spec, answering=True):
-                        await self._check_kind(response)
-                        self._answering = True
-                        patient.answering()
-                        await self._listen(response, patient)
+                        if await self._is_stream(response):
+                            self._answering = True
+                            patient.answering()
+                            await self._listen(response, patient)
+                        else:
+                            patient.whole()
+                            await self._read_whole(response)
         except (errors.ModelStreamCut, errors.ModelTimeout):
             if not self._listener.finished:  # else only the counts, or the end of the body, are missing
                 raise
 
-    async def _check_kind(self, response: httpx.Response) -> None:
-        """Let nothing pass but an event stream."""
+    async def _is_stream(self, response: httpx.Response) -> bool:
+        """Let nothing pass but an event stream, and JSON in its place."""
         name = self._spec.name
         if response.status_code != httpx.codes.OK:
             body = await _beginning(response)
@@ -167,14 +172,32 @@ class _Exchange:
             raise error
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise errors.ModelProtocolBroken(f"{name} answered in an encoding that it was not asked for")
-        kind = response.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
-        if kind == "text/event-stream":
-            return
+        unsaid = "application/json" if self._spec.times.until_whole else "text/event-stream"
+        kind: str = response.headers.get("content-type", unsaid).partition(";")[0].strip().lower()
+        if kind != "text/event-stream" and not kind.endswith("json"):
+            raise errors.ModelProtocolBroken(f"{name} answered with something that is neither an event stream nor JSON")
+        return kind == "text/event-stream"
+
+    async def _read_whole(self, response: httpx.Response) -> None:
+        """Read an answer that comes in one piece, as it was asked for or not."""
+        body = bytearray()
+        async for piece in _pieces(response):
+            self._terms.alive()
+            body += piece
+            if len(body) > _MOST_OF_A_WHOLE:
+                self._answering = True
+                raise errors.ModelAnswerTooLong(f"{self._spec.name} wrote more than its answer may be long")
+        self._reading.complete = True
+        self._answering = True
+        with suppress(msgspec.DecodeError):
+            if self._listener.take_whole(bytes(body)):
+                return
         # Some endpoints tell of a failure with the status of a success.
-        complaint = read_complaint(await _beginning(response)) if kind.endswith("json") else None
+        self._answering = False
+        complaint = read_complaint(bytes(body[:_MOST_OF_AN_ERROR]), says_so=True)
         if complaint is not None:
             raise reported(self._spec, complaint)
-        raise errors.ModelProtocolBroken(f"{name} answered with something that is no event stream")
+        raise errors.ModelProtocolBroken(f"{self._spec.name} answered with JSON that is no whole answer")
 
     async def _listen(self, response: httpx.Response, patient: Patience) -> None:
         reader, listener = EventReader(), self._listener

@@ -38,7 +38,7 @@ _KNOWN: Final[Mapping[str, Preset]] = {
     "openai": Preset(
         "openai",
         "https://api.openai.com/v1",
-        at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True},
+        at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True, "strict_limits": True},
         reasons=True,
     ),
     "openai-responses": Preset("responses", "https://api.openai.com/v1", reasons=True),

@@ -59,6 +59,11 @@ class Patience:
             self._complete = True
             self._wait_until(self._loop.time() + _LAST_WORDS_S)
 
+    def whole(self) -> None:
+        """Note that the answer comes in one piece: until it is there, only its end is waited for."""
+        self._spoken = True
+        self._wait_until(self._end)
+
     def stop(self) -> None:
         """Wait no longer."""
         self._timer.cancel()

@@ -1,7 +1,10 @@
 """Takes down what a model says: its text without reasoning, why it stopped, and what it used."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
+
+import structlog
 
 from moa_server.domain import tokens
 from moa_server.domain.errors import (
@@ -13,6 +16,7 @@ from moa_server.domain.errors import (
 )
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.usage import Certainty, Usage
+from moa_server.providers.log_throttle import LogThrottle
 from moa_server.providers.reasoning import ReasoningFilter
 
 LONGEST_TEXT: Final = 2 * 1024 * 1024
@@ -25,6 +29,11 @@ _MOST_TOKENS: Final = 1 << 40
 """More than any call can have."""
 _LONGEST_NAME: Final = 512
 """Of a model, as its endpoint tells it."""
+_LONGEST_WORD: Final = 64
+"""Of a reason that no dialect knows, in the log."""
+
+_log = structlog.stdlib.get_logger()
+_unknown_words = LogThrottle()
 
 
 class Transcript:
@@ -53,6 +62,8 @@ class Transcript:
         self.finish: FinishReason | None = None
         """None until the model has said why it stopped."""
         self.refused = False
+        self.called_tool = False
+        """Whether the model waits for a tool that nobody has offered it."""
         self.served_model = ""
 
     def say(self, text: str) -> None:
@@ -93,6 +104,13 @@ class Transcript:
         """Take the log-probability of one token."""
         self._logprobs += logprob
         self._logprob_count += 1
+
+    def stop(self, word: str, known: Mapping[str, FinishReason]) -> None:
+        """Take why the model stopped, in a word of its dialect."""
+        self.finish = known.get(word, FinishReason.OTHER)
+        if word not in known and _unknown_words.admits(self._spec.name):
+            said = "".join(sign if sign.isprintable() else "?" for sign in word[:_LONGEST_WORD])
+            _log.warning("upstream.finish_unknown", model=self._spec.name, finish_reason=said)
 
     def report(self, usage: Usage | None, *, final: bool) -> None:
         """Take the endpoint's own counts; None when they are none that can be read."""
@@ -150,12 +168,18 @@ class Transcript:
         Raises:
             ModelRefused: the model declined, or its words were withheld.
             ModelOnlyReasoned: it reasoned, and said nothing.
-            ModelAnsweredNothing: there is no text.
+            ModelAnsweredNothing: there is no text, or it only leads to the call of a tool.
         """
         text = "".join(self._said)
         withheld = self.finish is FinishReason.CONTENT_FILTER and not text
         if self.refused or withheld:
             raise ModelRefused(f"{self._spec.name} declined to answer")
+        if self.called_tool:
+            failure = ModelAnsweredNothing(
+                f"{self._spec.name} called a tool in place of an answer, though it is offered none"
+            )
+            failure.permanent = True  # it is asked the same again, and will want the same
+            raise failure
         if not text:
             raise self._without_text()
         return Reply(

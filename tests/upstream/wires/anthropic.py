@@ -55,6 +55,12 @@ class AnthropicWire(Wire):
         last = event(delta if usage is None else {**delta, "usage": usage}, "message_delta") if finish else b""
         return stop + last + (event({"type": "message_stop"}, "message_stop") if done else b"")
 
+    def whole(self, text: str, finish: str | None, usage: dict[str, Any] | None, reasoning: str = "") -> dict[str, Any]:
+        thought = [{"type": "thinking", "thinking": reasoning, "signature": "s"}] if reasoning else []
+        blocks = [*thought, {"type": "text", "text": text}]
+        message = {"id": "m-1", "type": "message", "role": "assistant", "model": self._model, "content": blocks}
+        return {**message, "stop_reason": _STOPS.get(finish or "", finish), "stop_sequence": None, "usage": usage}
+
     def error(self, kind: str, message: str, code: str | int | None) -> dict[str, Any]:
         return {"type": "error", "error": {"type": kind, "message": message}}
 

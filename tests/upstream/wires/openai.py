@@ -55,6 +55,11 @@ class OpenAIWire(Wire):
         counts = b"" if usage is None else event({**self._base(), "choices": [], "usage": usage})
         return last + counts + (event("[DONE]") if done else b"")
 
+    def whole(self, text: str, finish: str | None, usage: dict[str, Any] | None, reasoning: str = "") -> dict[str, Any]:
+        message = {"role": "assistant", "content": text, "refusal": None, "reasoning_content": reasoning or None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+        return {**self._base(), "object": "chat.completion", "choices": [choice], "usage": usage}
+
     def error(self, kind: str, message: str, code: str | int | None) -> dict[str, Any]:
         return {"error": {"message": message, "type": kind, "code": code}}
 

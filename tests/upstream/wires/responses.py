@@ -66,6 +66,14 @@ class ResponsesWire(Wire):
         item = self._event("output_item.done", output_index=0, item={**_MESSAGE, "status": status})
         return item + self._event(status, response=self._response(status, incomplete_details=details, usage=usage))
 
+    def whole(self, text: str, finish: str | None, usage: dict[str, Any] | None, reasoning: str = "") -> dict[str, Any]:
+        thought = [{"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": reasoning}]}]
+        part = {"type": "output_text", "text": text, "annotations": []}
+        output = [*(thought if reasoning else []), {**_MESSAGE, "content": [part]}]
+        status = None if finish is None else "completed" if finish == "stop" else "incomplete"
+        details = None if finish in (None, "stop") else {"reason": _INCOMPLETE.get(finish, finish)}
+        return {**self._response(status or ""), "output": output, "incomplete_details": details, "usage": usage}
+
     def error(self, kind: str, message: str, code: str | int | None) -> dict[str, Any]:
         return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 

@@ -11,10 +11,12 @@ from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect, Taken, taken_but
+from moa_server.providers.closed_schema import closed
+from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
 from moa_server.providers.effort import Effort, budget, nearest, unsaid_reasoning
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter
+from moa_server.providers.schema_instruction import instructed
 from moa_server.providers.sse import ServerSentEvent
 from moa_server.providers.transcript import Transcript
 
@@ -44,13 +46,18 @@ class AnthropicOptions:
     blank_stops: bool = False
     """Whether it takes stop sequences of nothing but white space."""
     schema: bool = True
-    """Whether it can be held to a JSON schema."""
+    """Whether it can be held to a JSON schema; where it is not, the instructions tell of it."""
     thinking: Literal["adaptive", "budget"] = "adaptive"
     """How it is told to reason: by an effort, as current models are, or by a budget of tokens, as those before them."""
     efforts: tuple[Effort, ...] = ("low", "medium", "high", "max")
     """The efforts that it knows; for any other the nearest is sent. With none it is told not to think at all."""
     prompt_cache: bool = False
     """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more."""
+    stream: bool = True
+    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
+
+    def __post_init__(self) -> None:
+        check_body(self.body)
 
 
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
@@ -86,9 +93,13 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
         "stop_sequences": sampling.stop or None,
         "thinking": _thinking(spec, options, prompt),
     }
+    messages, form = prompt.messages, None
+    if prompt.response_schema is not None:
+        form = closed(prompt.response_schema) if options.schema else None
+        messages = messages if form is not None else instructed(messages, prompt.response_schema)
     # System texts have a field of their own: there is no such role among the turns.
-    system = [_text(message.text) for message in prompt.messages if message.role is Role.SYSTEM and message.text]
-    turns = [_turn(message) for message in prompt.messages if message.role is not Role.SYSTEM]
+    system = [_text(message.text) for message in messages if message.role is Role.SYSTEM and message.text]
+    turns = [_turn(message) for message in messages if message.role is not Role.SYSTEM]
     body: dict[str, Any] = {
         "model": spec.upstream_model,
         "max_tokens": sampling.max_tokens or spec.max_output,
@@ -107,14 +118,13 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
     config: dict[str, Any] = {}
     if (effort := _effort(options, prompt)) not in (None, "none"):
         config["effort"] = effort
-    if prompt.response_schema is not None and options.schema:
-        schema = msgspec.Raw(prompt.response_schema.encode())
-        config["format"] = {"type": "json_schema", "schema": schema}
+    if form is not None:
+        config["format"] = {"type": "json_schema", "schema": msgspec.Raw(form.encode())}
     body.update(options.body)
     if config:
         body["output_config"] = {**config, **options.body.get("output_config", {})}
-    # The stream comes last: nothing that the operator adds can turn it off.
-    return msgspec.json.encode({**body, "stream": True})
+    # What is listened for comes last: nothing that the operator adds can change it.
+    return msgspec.json.encode({**body, "stream": options.stream})
 
 
 _NOT_AT_ALL: Final = {"type": "disabled"}
@@ -190,6 +200,16 @@ class _Block(msgspec.Struct):
     stop_reason: str | None = None
 
 
+class _Message(msgspec.Struct):
+    """An answer in one piece."""
+
+    type: str = ""
+    model: str | None = None
+    content: list[_Block] | None = None
+    stop_reason: str | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
 class _StreamEvent(msgspec.Struct):
     type: str
     message: _MessageStart | None = None
@@ -204,9 +224,11 @@ _FINISHES: Final = {
     "max_tokens": FinishReason.LENGTH,
     "model_context_window_exceeded": FinishReason.LENGTH,
     "refusal": FinishReason.CONTENT_FILTER,
+    "tool_use": FinishReason.OTHER,
 }
 
 _events = msgspec.json.Decoder(_StreamEvent)
+_messages = msgspec.json.Decoder(_Message)
 _usages = msgspec.json.Decoder(_MessageUsage)
 
 
@@ -249,18 +271,37 @@ class AnthropicListener:
             self._hear(told.delta)
         elif told.type == "message_delta":
             reason = told.delta.stop_reason if told.delta is not None else None
-            if reason:
-                self.transcript.finish = _FINISHES.get(reason, FinishReason.UNSPECIFIED)
-                self.transcript.refused = reason == "refusal"
+            self._stop(reason)
             self._count(told.usage, final=reason is not None)
         elif told.type == "message_stop":
             self._stopped = True
+
+    def take_whole(self, body: bytes) -> bool:
+        """Take an answer that came in one piece."""
+        message = _messages.decode(body)
+        if message.type != "message":
+            return False
+        self.transcript.served_model = message.model or ""
+        self._count(message.usage, final=True)
+        for block in message.content or ():
+            self._hear(block)
+        self._stop(message.stop_reason)
+        self._stopped = True
+        return True
+
+    def _stop(self, reason: str | None) -> None:
+        if reason:
+            self.transcript.stop(reason, _FINISHES)
+            self.transcript.refused = reason == "refusal"
+            self.transcript.called_tool |= reason == "tool_use"
 
     def _hear(self, block: _Block) -> None:
         if block.type in {"text", "text_delta"}:
             self.transcript.say(block.text or "")
         elif block.type in {"thinking", "thinking_delta"}:
             self.transcript.think(block.thinking or "")
+        elif block.type == "tool_use":
+            self.transcript.called_tool = True
 
     def _count(self, raw: msgspec.Raw, *, final: bool) -> None:
         """Take counts; each is the sum so far, and one that is not named again stays as it was."""

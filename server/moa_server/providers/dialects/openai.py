@@ -11,11 +11,14 @@ from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect, Taken, taken_but
+from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
 from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest, unsaid_reasoning
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter, Tags
+from moa_server.providers.schema_instruction import instructed
+from moa_server.providers.schema_words import takes_objects
 from moa_server.providers.sse import ServerSentEvent
+from moa_server.providers.strict_schema import RootedSchema, rooted
 from moa_server.providers.transcript import Transcript
 
 
@@ -50,9 +53,11 @@ class OpenAIOptions:
     reasoning_in_completion: bool = True
     """Whether its count of completion tokens holds the reasoning; else the total tells."""
     schema: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How it is held to a JSON schema."""
+    """How it is held to a JSON schema; where it is not, or ignores what it is sent, the instructions tell of it."""
     strict_schema: bool = True
-    """Whether the schema is marked as strict."""
+    """Whether a schema that qualifies by OpenAI's rules is marked as strict, and its root has to be an object."""
+    strict_limits: bool = False
+    """Whether limits on values, such as minimum or pattern, may stand in a strict schema."""
     logprobs: bool = True
     """Whether it gives log-probabilities."""
     efforts: tuple[Effort, ...] = USUAL_EFFORTS
@@ -68,8 +73,11 @@ class OpenAIOptions:
     """Whether the opening tag is part of the prompt, so that only the closing one comes."""
     expects_done: bool = False
     """Whether ``[DONE]`` must come; else a finish reason will do."""
+    stream: bool = True
+    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
 
     def __post_init__(self) -> None:
+        check_body(self.body)
         if not all(opening and closing for opening, closing in self.think_tags):
             raise ValueError("think_tags: a tag is empty")
         if self.begins_thinking and not self.think_tags:
@@ -100,24 +108,26 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
         "stop": sampling.stop or None,
         "reasoning_effort": nearest(effort, options.efforts) if effort else None,
     }
+    messages, response_format = prompt.messages, None
+    if prompt.response_schema is not None:
+        response_format = _response_format(options, prompt.response_schema)
+        if response_format is None or "json_schema" not in response_format:
+            messages = instructed(messages, prompt.response_schema)
     body: dict[str, Any] = {
         "model": spec.upstream_model,
-        "messages": [_message(message, options) for message in prompt.messages],
+        "messages": [_message(message, options) for message in messages],
         _limit_field(options, prompt): sampling.max_tokens or spec.max_output,
         **{name: value for name, value in wanted.items() if value is not None},
     }
-    if prompt.response_schema is not None and options.schema == "json_object":
-        body["response_format"] = {"type": "json_object"}
-    elif prompt.response_schema is not None and options.schema == "json_schema":
-        schema = msgspec.Raw(prompt.response_schema.encode())
-        named = {"name": "answer", "strict": options.strict_schema, "schema": schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    if response_format is not None:
+        body["response_format"] = response_format
     if prompt.logprobs and options.logprobs:
         body["logprobs"] = True
     body.update(options.body)
-    # The stream comes after what the operator adds, which cannot turn it off.
-    body["stream"] = True
-    if options.usage_in_stream:
+    # What is listened for comes after what the operator adds, which cannot change it.
+    body["stream"] = options.stream
+    body.pop("stream_options", None)
+    if options.stream and options.usage_in_stream:
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
 
@@ -127,6 +137,19 @@ def _limit_field(options: OpenAIOptions, prompt: Prompt) -> str:
     if "max_tokens" not in prompt.left_out:
         return options.max_tokens_field
     return "max_tokens" if options.max_tokens_field == "max_completion_tokens" else "max_completion_tokens"
+
+
+def _response_format(options: OpenAIOptions, schema: str) -> Mapping[str, Any] | None:
+    """Return how the endpoint is to hold its model to a schema; None where it cannot be."""
+    if options.schema == "json_object":
+        return {"type": "json_object"} if takes_objects(schema) else None
+    if options.schema == "none":
+        return None
+    form = rooted(schema, with_limits=options.strict_limits) if options.strict_schema else RootedSchema(schema)
+    if form is None:
+        return None
+    named = {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
+    return {"type": "json_schema", "json_schema": named}
 
 
 def _message(message: Message, options: OpenAIOptions) -> Mapping[str, Any]:
@@ -158,6 +181,8 @@ class _ChoiceDelta(msgspec.Struct):
     reasoning: str | None = None
     reasoning_content: str | None = None
     thinking: str | None = None
+    tool_calls: Any = None
+    function_call: Any = None
 
 
 class _TokenLogprob(msgspec.Struct):
@@ -171,6 +196,8 @@ class _ChoiceLogprobs(msgspec.Struct):
 class _Choice(msgspec.Struct):
     index: int = 0
     delta: _ChoiceDelta | None = None
+    message: _ChoiceDelta | None = None
+    """In place of the delta, where the answer is whole."""
     finish_reason: str | None = None
     logprobs: _ChoiceLogprobs | None = None
 
@@ -179,6 +206,8 @@ _ABSENT: Final = msgspec.Raw()
 
 
 class _CompletionChunk(msgspec.Struct):
+    """A piece of an answer, or the whole."""
+
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = _ABSENT
@@ -205,12 +234,20 @@ class _CompletionUsage(msgspec.Struct):
 _FINISHES: Final = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
     "end_turn": FinishReason.STOP,
     "length": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
     "model_length": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "function_call": FinishReason.OTHER,
+    "tool_calls": FinishReason.OTHER,
+    "tool_use": FinishReason.OTHER,
 }
+_TOOL_CALLS: Final = frozenset({"function_call", "tool_calls", "tool_use"})
+_BROKE_OFF: Final = frozenset({"abort", "error", "insufficient_system_resource"})
+"""Said where the endpoint could not go on, or a router's own upstream has failed: what came is cut in the middle."""
 
 _chunks = msgspec.json.Decoder(_CompletionChunk)
 _usages = msgspec.json.Decoder(_CompletionUsage)
@@ -247,29 +284,47 @@ class OpenAIListener:
         chunk = _chunks.decode(event.data)
         if event.name == b"error" or _is_there(chunk.error):
             raise reported(self._spec, read_complaint(event.data) or Complaint())
-        if chunk.model and not self.transcript.served_model:
-            self.transcript.served_model = chunk.model
         for choice in chunk.choices or ():
             if choice.index == 0:
-                self._take_choice(choice)
+                self._take_choice(choice, choice.delta)
+        self._note(chunk, final=self.transcript.finish is not None)
+
+    def take_whole(self, body: bytes) -> bool:
+        """Take an answer that came in one piece."""
+        completion = _chunks.decode(body)
+        if _is_there(completion.error) or not completion.choices:
+            return False
+        self._note(completion, final=True)
+        self._take_choice(completion.choices[0], completion.choices[0].message)
+        self._done = True
+        return True
+
+    def _note(self, chunk: _CompletionChunk, *, final: bool) -> None:
+        """Take what is said of the answer beside it."""
+        if chunk.model and not self.transcript.served_model:
+            self.transcript.served_model = chunk.model
         if _is_there(chunk.usage):
             usage = _read_usage(chunk.usage, reasoning_in_completion=self._options.reasoning_in_completion)
-            self.transcript.report(usage, final=self.transcript.finish is not None)
+            self.transcript.report(usage, final=final)
 
-    def _take_choice(self, choice: _Choice) -> None:
-        if choice.delta is not None:
-            self._hear(choice.delta)
+    def _take_choice(self, choice: _Choice, said: _ChoiceDelta | None) -> None:
+        if said is not None:
+            self._hear(said)
         if choice.logprobs is not None:
             for token in choice.logprobs.content or ():
                 self.transcript.weigh(token.logprob)
-        if choice.finish_reason == "error":  # told by routers whose own upstream has failed
+        if choice.finish_reason in _BROKE_OFF:
             raise reported(self._spec, Complaint())
+        if choice.finish_reason in _TOOL_CALLS:
+            self.transcript.called_tool = True
         if choice.finish_reason:
-            self.transcript.finish = _FINISHES.get(choice.finish_reason, FinishReason.UNSPECIFIED)
+            self.transcript.stop(choice.finish_reason, _FINISHES)
 
     def _hear(self, delta: _ChoiceDelta) -> None:
         if delta.refusal:
             self.transcript.refused = True
+        if delta.tool_calls or delta.function_call:
+            self.transcript.called_tool = True
         for name in self._options.reasoning_fields:
             if thought := getattr(delta, name):
                 self.transcript.think(thought)

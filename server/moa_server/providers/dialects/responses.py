@@ -12,14 +12,16 @@ import msgspec
 
 from moa_server.domain.agent import Sampling
 from moa_server.domain.conversation import Message, Role
-from moa_server.domain.errors import ModelAnsweredNothing
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
-from moa_server.providers.dialect import Dialect, Taken, taken_but
+from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
 from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest, unsaid_reasoning
 from moa_server.providers.failures import Complaint, read_complaint, reported
 from moa_server.providers.reasoning import ReasoningFilter
+from moa_server.providers.schema_instruction import instructed
+from moa_server.providers.schema_words import takes_objects
 from moa_server.providers.sse import ServerSentEvent
+from moa_server.providers.strict_schema import RootedSchema, rooted
 from moa_server.providers.transcript import Transcript
 
 
@@ -42,11 +44,18 @@ class ResponsesOptions:
     sends_sampling: bool = True
     """Whether it takes temperature and top_p."""
     schema: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How it is held to a JSON schema."""
+    """How it is held to a JSON schema; where it is not, or ignores what it is sent, the instructions tell of it."""
     strict_schema: bool = True
-    """Whether the schema is marked as strict."""
+    """Whether a schema that qualifies by OpenAI's rules is marked as strict, and its root has to be an object."""
+    strict_limits: bool = True
+    """Whether limits on values, such as minimum or pattern, may stand in a strict schema."""
     efforts: tuple[Effort, ...] = USUAL_EFFORTS
     """The steps of reasoning_effort that it knows; for any other the nearest is sent, and without steps nothing."""
+    stream: bool = True
+    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
+
+    def __post_init__(self) -> None:
+        check_body(self.body)
 
 
 def responses_takes(options: ResponsesOptions, sampling: Sampling) -> Taken:
@@ -62,30 +71,39 @@ def responses_body(spec: ModelSpec, options: ResponsesOptions, prompt: Prompt) -
     """Return the request's JSON. Settings for which the dialect has no word are left out."""
     sampling, effort = prompt.sampling, prompt.sampling.reasoning_effort
     step = nearest(effort, options.efforts) if effort else None
+    messages, text_format = prompt.messages, None
+    if prompt.response_schema is not None:
+        text_format = _text_format(options, prompt.response_schema)
+        if text_format is None or "schema" not in text_format:
+            messages = instructed(messages, prompt.response_schema)
     wanted = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "reasoning": {"effort": step} if step else None,
-        "text": _text_format(options, prompt.response_schema),
+        "text": None if text_format is None else {"format": text_format},
     }
     body: dict[str, Any] = {
         "model": spec.upstream_model,
-        "input": [_item(message, options) for message in prompt.messages],
+        "input": [_item(message, options) for message in messages],
         "max_output_tokens": prompt.most_output(spec),
         "store": False,
         **{name: value for name, value in wanted.items() if value is not None},
     }
-    # The stream comes last: nothing that the operator adds can turn it off.
-    return msgspec.json.encode({**body, **options.body, "stream": True})
+    # What is listened for comes last: nothing that the operator adds can change it.
+    return msgspec.json.encode({**body, **options.body, "stream": options.stream})
 
 
-def _text_format(options: ResponsesOptions, schema: str | None) -> Mapping[str, Any] | None:
-    if schema is None or options.schema == "none":
-        return None
+def _text_format(options: ResponsesOptions, schema: str) -> Mapping[str, Any] | None:
+    """Return how the endpoint is to hold its model to a schema; None where it cannot be."""
     if options.schema == "json_object":
-        return {"format": {"type": "json_object"}}
-    named = {"name": "answer", "strict": options.strict_schema, "schema": msgspec.Raw(schema.encode())}
-    return {"format": {"type": "json_schema", **named}}
+        return {"type": "json_object"} if takes_objects(schema) else None
+    if options.schema == "none":
+        return None
+    form = rooted(schema, with_limits=options.strict_limits) if options.strict_schema else RootedSchema(schema)
+    if form is None:
+        return None
+    named = {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
+    return {"type": "json_schema", **named}
 
 
 def _item(message: Message, options: ResponsesOptions) -> Mapping[str, Any]:
@@ -121,6 +139,7 @@ class _IncompleteDetails(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
+    object: str = ""
     status: str | None = None
     model: str | None = None
     output: list[_OutputItem] | None = None
@@ -156,7 +175,7 @@ class _ResponseUsage(msgspec.Struct):
 
 _REASONED: Final = frozenset({"response.reasoning_text.delta", "response.reasoning_summary_text.delta"})
 _REFUSED: Final = frozenset({"response.refusal.delta", "response.refusal.done"})
-_TERMINAL: Final = frozenset({"response.completed", "response.incomplete"})
+_TERMINAL: Final = frozenset({"completed", "incomplete"})
 _CALLS: Final = frozenset(
     {
         "apply_patch_call",
@@ -171,10 +190,13 @@ _CALLS: Final = frozenset(
 _FINISHES: Final = {
     "max_output_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "completed": FinishReason.STOP,
+    "incomplete": FinishReason.OTHER,
 }
-"""By why an answer is incomplete."""
+"""By why an answer is incomplete, or else by its status."""
 
 _events = msgspec.json.Decoder(_ResponseEvent)
+_responses = msgspec.json.Decoder(_Response)
 _usages = msgspec.json.Decoder(_ResponseUsage)
 
 
@@ -220,14 +242,17 @@ class ResponsesListener:
         elif told.response is not None:
             self._take_response(told.type, told.response)
 
+    def take_whole(self, body: bytes) -> bool:
+        """Take an answer that came in one piece."""
+        response = _responses.decode(body)
+        if response.object == "response":
+            self._take_response("", response)
+        return self._stopped
+
     def _begin(self, item: _OutputItem, place: int | None) -> None:
         if item.type in _CALLS:
-            failure = ModelAnsweredNothing(
-                f"{self._spec.name} called a tool in place of an answer, though it is offered none"
-            )
-            failure.permanent = True  # it is asked the same again, and will want the same
-            raise failure
-        if item.type == "reasoning":
+            self.transcript.called_tool = True
+        elif item.type == "reasoning":
             # Its text may be left out, or summed up now and then: it is reasoning until the item is done.
             self.transcript.begin_reasoning()
         elif item.phase == "commentary":
@@ -242,13 +267,12 @@ class ResponsesListener:
         status = response.status or kind.removeprefix("response.")
         if status in {"failed", "cancelled"}:
             raise reported(self._spec, read_complaint(bytes(response.error)) or Complaint())
-        if kind not in _TERMINAL:
+        if status not in _TERMINAL:
             return
         for place, item in enumerate(response.output or ()):
             self._take_item(item, place)
         reason = response.incomplete_details.reason if response.incomplete_details is not None else None
-        otherwise = FinishReason.STOP if status == "completed" else FinishReason.OTHER
-        self.transcript.finish = _FINISHES.get(reason or "", otherwise)
+        self.transcript.stop(reason or status, _FINISHES)
         if bytes(response.usage) not in _ABSENT:
             self.transcript.report(_read_usage(response.usage), final=True)
         self._stopped = True
