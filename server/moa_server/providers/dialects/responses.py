@@ -161,8 +161,10 @@ _CALLS: Final = frozenset(
 _FINISHES: Final = {
     "max_output_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "completed": FinishReason.STOP,
+    "incomplete": FinishReason.OTHER,
 }
-"""By why an answer is incomplete."""
+"""By why an answer is incomplete, or else by its status."""
 
 _events = msgspec.json.Decoder(_ResponseEvent)
 _usages = msgspec.json.Decoder(_ResponseUsage)
@@ -232,13 +234,15 @@ class ResponsesListener:
         status = response.status or kind.removeprefix("response.")
         if status in {"failed", "cancelled"}:
             raise reported(self._spec, read_complaint(bytes(response.error)) or Complaint())
-        if kind not in _TERMINAL:
-            return
+        if kind in _TERMINAL:
+            self._end(response, status)
+
+    def _end(self, response: _Response, status: str) -> None:
+        """Take the whole answer, as it is told in the end."""
         for place, item in enumerate(response.output or ()):
             self._take_item(item, place)
         reason = response.incomplete_details.reason if response.incomplete_details is not None else None
-        otherwise = FinishReason.STOP if status == "completed" else FinishReason.OTHER
-        self.transcript.finish = _FINISHES.get(reason or "", otherwise)
+        self.transcript.finish = _FINISHES.get(reason or status, FinishReason.OTHER)
         if bytes(response.usage) not in _ABSENT:
             self.transcript.report(_read_usage(response.usage), final=True)
         self._stopped = True
