@@ -1,5 +1,6 @@
 """What Messages has of its own."""
 
+import json
 from typing import Any
 
 import pytest
@@ -164,11 +165,12 @@ async def test_an_effort_a_schema_and_what_the_operator_adds_stand_side_by_side(
 ) -> None:
     upstream.script("m", Speech("ok"))
     dialect = {"body": {"output_config": {"task_budget": 7}}}
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
     sampling = Sampling(reasoning_effort=ReasoningEffort.HIGH)
-    await anthropic.ask(Prompt(HELLO.messages, sampling, '{"type": "object"}'), dialect=dialect)
+    await anthropic.ask(Prompt(HELLO.messages, sampling, json.dumps(schema)), dialect=dialect)
     assert upstream.calls[0].body["output_config"] == {
         "effort": "high",
-        "format": {"type": "json_schema", "schema": {"type": "object"}},
+        "format": {"type": "json_schema", "schema": schema},
         "task_budget": 7,
     }
 

@@ -1,5 +1,6 @@
 """What Responses has of its own."""
 
+import json
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from moa_server.providers import Transport
 from tests.providers.asker import HELLO, SHORT, Asker
 from tests.upstream import Events, Speech, Stage, Upstream
 from tests.upstream.wire import event as sse
+
+CLOSED = {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"], "additionalProperties": False}
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ async def test_the_whole_request(responses: Asker, upstream: Upstream) -> None:
     picture = Message(Role.USER, (Part("What is "), Part("this?"), Part(image=Image("image/png", b"\x89PNG"))))
     messages = (Message.of(Role.SYSTEM, "Be brief."), picture)
     dialect = {"body": {"service_tier": "flex", "stream": False}}
-    prompt = Prompt(messages, sampling, '{"type": "object"}', logprobs=True)
+    prompt = Prompt(messages, sampling, json.dumps(CLOSED), logprobs=True)
     await responses.ask(prompt, dialect=dialect)
     [call] = upstream.calls
     assert call.path == "/v1/responses"
@@ -94,7 +97,7 @@ async def test_the_whole_request(responses: Asker, upstream: Upstream) -> None:
         "top_p": 0.5,
         "reasoning": {"effort": "high"},
         "text": {
-            "format": {"type": "json_schema", "name": "answer", "strict": True, "schema": {"type": "object"}},
+            "format": {"type": "json_schema", "name": "answer", "strict": True, "schema": CLOSED},
         },
         "service_tier": "flex",
         "stream": True,
@@ -103,18 +106,26 @@ async def test_the_whole_request(responses: Asker, upstream: Upstream) -> None:
 
 async def test_a_request_to_an_endpoint_of_other_habits(responses: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("ok"))
-    dialect = {"system_role": "system", "sends_sampling": False, "schema": "json_object", "efforts": ()}
+    dialect = {"system_role": "system", "sends_sampling": False, "efforts": ()}
     messages = (Message.of(Role.SYSTEM, "Be brief."), *HELLO.messages)
     sampling = Sampling(0.0, 0.5, 9, reasoning_effort=ReasoningEffort.LOW)
-    await responses.ask(Prompt(messages, sampling, "{}"), dialect=dialect)
+    await responses.ask(Prompt(messages, sampling), dialect=dialect)
     assert upstream.calls[0].body == {
         "model": "m",
         "input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello there"}],
         "max_output_tokens": 9,
         "store": False,
-        "text": {"format": {"type": "json_object"}},
         "stream": True,
     }
+
+
+@pytest.mark.parametrize(("form", "said"), [("json_object", {"format": {"type": "json_object"}}), ("none", None)])
+async def test_an_endpoint_that_knows_no_schemas(
+    responses: Asker, upstream: Upstream, form: str, said: dict[str, Any] | None
+) -> None:
+    upstream.script("m", Speech("{}"))
+    await responses.ask(Prompt(HELLO.messages, response_schema=json.dumps(CLOSED)), dialect={"schema": form})
+    assert upstream.calls[0].body.get("text") == said
 
 
 async def test_a_whole_stream_as_it_comes(responses: Asker, upstream: Upstream) -> None:

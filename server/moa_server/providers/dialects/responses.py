@@ -175,7 +175,7 @@ class _ResponseUsage(msgspec.Struct):
 
 _REASONED: Final = frozenset({"response.reasoning_text.delta", "response.reasoning_summary_text.delta"})
 _REFUSED: Final = frozenset({"response.refusal.delta", "response.refusal.done"})
-_TERMINAL: Final = frozenset({"completed", "incomplete"})
+_TERMINAL: Final = frozenset({"response.completed", "response.incomplete"})
 _CALLS: Final = frozenset(
     {
         "apply_patch_call",
@@ -245,9 +245,11 @@ class ResponsesListener:
     def take_whole(self, body: bytes) -> bool:
         """Take an answer that came in one piece."""
         response = _responses.decode(body)
-        if response.object == "response":
-            self._take_response("", response)
-        return self._stopped
+        if response.object != "response":
+            return False
+        self._take_response("", response)
+        self._end(response, response.status or "")
+        return True
 
     def _begin(self, item: _OutputItem, place: int | None) -> None:
         if item.type in _CALLS:
@@ -267,12 +269,16 @@ class ResponsesListener:
         status = response.status or kind.removeprefix("response.")
         if status in {"failed", "cancelled"}:
             raise reported(self._spec, read_complaint(bytes(response.error)) or Complaint())
-        if status not in _TERMINAL:
-            return
+        if kind in _TERMINAL:
+            self._end(response, status)
+
+    def _end(self, response: _Response, status: str) -> None:
+        """Take the whole answer, as it is told in the end."""
         for place, item in enumerate(response.output or ()):
             self._take_item(item, place)
         reason = response.incomplete_details.reason if response.incomplete_details is not None else None
-        self.transcript.stop(reason or status, _FINISHES)
+        if word := reason or status:
+            self.transcript.stop(word, _FINISHES)
         if bytes(response.usage) not in _ABSENT:
             self.transcript.report(_read_usage(response.usage), final=True)
         self._stopped = True
