@@ -162,6 +162,13 @@ async def test_an_answer_that_only_comes_whole_is_read(responses: Asker, upstrea
     assert (await responses.ask()).text == "yes"
 
 
+async def test_reasoning_that_only_comes_whole_and_is_all_there_is_is_told(
+    responses: Asker, upstream: Upstream
+) -> None:
+    upstream.script("m", Events(completed(output=[{"type": "reasoning", "summary": []}])))
+    assert type(await responses.failure()) is ModelOnlyReasoned
+
+
 async def test_what_is_said_on_the_way_to_an_answer_is_no_part_of_it(responses: Asker, upstream: Upstream) -> None:
     aside, answer = item("message", 0, phase="commentary"), item("message", 1, phase="final_answer")
     upstream.script("m", Events(aside, text("I will look", 0), answer, text("yes", 1), completed(usage=usage(7))))

@@ -285,8 +285,9 @@ class ResponsesListener:
 
     def _take_item(self, item: _OutputItem, place: int) -> None:
         """Take an item of the whole answer, of which only what has not been streamed is news."""
-        if item.type in _CALLS:
+        if item.type in _CALLS or item.type == "reasoning":
             self._begin(item, place)
+            self.transcript.end_reasoning()
         for part in item.content or () if item.type == "message" else ():
             if part.type == "refusal":
                 self.transcript.refused = True
