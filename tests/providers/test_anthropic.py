@@ -83,7 +83,7 @@ async def test_the_whole_request(anthropic: Asker, upstream: Upstream) -> None:
     ("sampling", "dialect", "sent", "left_out"),
     [
         (Sampling(0.5, 0.9), {}, {"temperature": 0.5}, {"top_p"}),
-        (Sampling(0.5, 0.9), {"both_samplings": True}, {"temperature": 0.5}, set()),
+        (Sampling(0.5, 0.9), {"both_samplings": True}, {"temperature": 0.5, "top_p": 0.9}, set()),
         (Sampling(None, 0.9), {}, {"top_p": 0.9}, set()),
         (Sampling(1.0), {}, {"temperature": 1.0}, set()),
         (Sampling(1.5, 0.9), {}, {"top_p": 0.9}, {"temperature"}),
