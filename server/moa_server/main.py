@@ -68,7 +68,8 @@ async def serve(path: Path, settings: Settings, ready: Callable[[str], None]) ->
 def choices() -> Choices:
     """Return what a configuration can choose from."""
     providers = {
-        name: KnownProvider(options_of(name), preset.endpoint, preset.settings) for name, preset in PRESETS.items()
+        name: KnownProvider(options_of(name), preset.endpoint, preset.settings, preset.reasons)
+        for name, preset in PRESETS.items()
     }
     journals = {name: kind.options for name, kind in JOURNALS.items()}
     return Choices(providers, STRATEGIES, journals, AesSeal.from_file, TokenizerFile.read, gives_logprobs)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moa_server.domain.agent import Agent, Sampling
+from moa_server.domain.agent import Agent, ReasoningEffort, Sampling
 from moa_server.domain.conversation import Conversation, Image, Message, Part, Role
 from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import BudgetTooSmall, InvalidRequest, OverrideRefused, UnknownMixture
@@ -179,6 +179,15 @@ def test_what_the_mixture_does_not_allow_is_refused_by_field(overrides: Override
 def test_sampling_is_laid_over_every_agents_and_never_lets_it_write_more() -> None:
     made = plan(planner(), Overrides(sampling=Sampling(temperature=0.1, max_tokens=5000)))
     assert {agent.sampling for agent in made.roster.agents()} == {Sampling(temperature=0.1, max_tokens=100)}
+
+
+def test_how_much_is_reasoned_is_sampling_that_a_mixture_may_keep_to_itself() -> None:
+    deep = Sampling(reasoning_effort=ReasoningEffort.HIGH, reasoning_tokens=50)
+    made = plan(planner(), Overrides(sampling=deep))
+    assert {agent.sampling for agent in made.roster.agents()} == {replace(deep, max_tokens=100)}
+    assert made.worst_case == plan(planner()).worst_case, "it counts as output, which has its limit already"
+    with pytest.raises(OverrideRefused):
+        plan(planner(permissions=Permissions(sampling=False)), Overrides(sampling=deep))
 
 
 def test_every_plan_has_a_mark_of_its_own_and_keeps_the_callers_seed() -> None:

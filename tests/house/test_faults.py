@@ -84,7 +84,7 @@ FAULTS: dict[str, tuple[Script, str]] = {
     "ended amid the words": (Cut(SPOKEN, by="end"), "MODEL_STREAM_CUT"),
     "an empty answer": (Speech(""), "MODEL_ANSWERED_NOTHING"),
     "only white space": (Speech(" \n "), "MODEL_ANSWERED_NOTHING"),
-    "only reasoning": (Speech("", reasoning="upstream-words"), "MODEL_ANSWERED_NOTHING"),
+    "only reasoning": (Speech("", reasoning="upstream-words"), "MODEL_ONLY_REASONED"),
     "a refusal": (Speech("", refusal="upstream-words"), "MODEL_REFUSED"),
     "an end that never comes": (Events(CHUNK), "MODEL_STREAM_CUT"),
 }

@@ -315,6 +315,15 @@ async def test_sampling_is_each_agents_own_and_the_callers_within_bounds(moa: As
         await moa.query("Why?", mixture="panel", sampling=plans.Sampling(max_tokens=501))
 
 
+async def test_how_much_is_reasoned_is_each_agents_own_or_the_callers(moa: AsyncClient, up: UpstreamThread) -> None:
+    deep = plans.Sampling(reasoning_effort=plans.REASONING_EFFORT_HIGH)
+    await moa.query("Why?", mixture="panel")
+    await moa.query("Why?", mixture="panel", sampling=deep)
+    for name in (*VOICES, "editor"):
+        said = [call.body.get("reasoning_effort") for call in up.upstream.calls_of(name)]
+        assert said == [None, "high"]
+
+
 async def test_neither_thoughts_nor_refusals_nor_orders_reach_the_aggregator_unfenced(
     moa: AsyncClient, up: UpstreamThread
 ) -> None:

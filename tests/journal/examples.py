@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from moa_server.domain.agent import Agent
+from moa_server.domain.agent import Agent, ReasoningEffort, Sampling
 from moa_server.domain.answer import Answer
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.event import AnswerDelta, Event, Fact, LayerClosed, RunStarted, RunSucceeded
@@ -14,7 +14,12 @@ from moa_server.domain.run import Submission, Ticket
 from moa_server.domain.usage import Budget, Usage
 
 NOON = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
-VOICE = Agent("poet", "small", instructions="Speak in verse.")
+VOICE = Agent(
+    "poet",
+    "small",
+    instructions="Speak in verse.",
+    sampling=Sampling(temperature=0.5, stop=("END",), reasoning_effort=ReasoningEffort.LOW, reasoning_tokens=100),
+)
 PLAN = Plan(
     mixture="choir",
     strategy="aggregate",

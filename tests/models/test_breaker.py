@@ -11,6 +11,7 @@ from moa_server.domain.errors import (
     ModelAnsweredNothing,
     ModelBreakerOpen,
     ModelError,
+    ModelOnlyReasoned,
     ModelRefused,
     ModelRejectedRequest,
     ModelStreamCut,
@@ -117,6 +118,7 @@ async def test_fewer_failures_than_the_share_do_not_open_it() -> None:
         ModelWindowExceeded("long"),
         ModelRefused("no"),
         ModelAnsweredNothing("empty"),
+        ModelOnlyReasoned("no word"),
     ],
 )
 def test_what_does_not_speak_against_the_endpoint_does_not_open_it(error: ModelError) -> None:

@@ -99,7 +99,6 @@ AGAIN: dict[str, tuple[Script, str]] = {
     "a redirect": (Redirect("http://elsewhere.invalid/"), "MODEL_PROTOCOL_BROKEN"),
     "nothing said": (Speech(""), "MODEL_ANSWERED_NOTHING"),
     "only white space": (Speech(" \n "), "MODEL_ANSWERED_NOTHING"),
-    "only reasoning": (Speech("", reasoning="hm hm"), "MODEL_ANSWERED_NOTHING"),
 }
 FOR_GOOD: dict[str, tuple[Script, str]] = {
     "400": (Status(400), "MODEL_REJECTED_REQUEST"),
@@ -109,6 +108,7 @@ FOR_GOOD: dict[str, tuple[Script, str]] = {
     "429 for want of money": (Status(429, error_code="insufficient_quota"), "MODEL_QUOTA_EXHAUSTED"),
     "429 for an hour": (Status(429, {"retry-after": "3600"}), "MODEL_THROTTLED"),
     "not to be asked again": (Status(500, {"x-should-retry": "false"}), "MODEL_UNAVAILABLE"),
+    "only reasoning": (Speech("", reasoning="hm hm"), "MODEL_ONLY_REASONED"),
     "reasoning without an end": (Endless(reasoning="hm " * 10_000), "MODEL_ANSWER_TOO_LONG"),
 }
 WORDS = Speech("some words and more of them")

@@ -1,12 +1,14 @@
 """A rival is asked when a model is slower than usual, and only the first to speak is heard."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moa_server.domain.agent import ReasoningEffort
 from moa_server.domain.errors import ModelError, ModelStreamCut, ModelUnavailable
 from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms
@@ -14,7 +16,7 @@ from moa_server.domain.reliability import HedgeRule
 from moa_server.models.accounted import Accounted
 from moa_server.models.hedge import Hedge
 from moa_server.models.pace import Pace
-from tests.models.fakes import Caller, Script, Scripted, scripted, spec
+from tests.models.fakes import PROMPT, Caller, Script, Scripted, scripted, spec
 from tests.models.timeless_loop import now, timeless, unhurried
 
 USUAL: list[Script] = [[1.0, "usual"]] * 4
@@ -57,6 +59,16 @@ async def test_nobody_is_asked_too_when_the_usual_time_is_kept_or_not_known() ->
     model = hedged(provider, rival)
     await warm(model)
     await Caller().ask(model)
+    assert rival.called_at == []
+
+
+@timeless
+async def test_a_call_that_is_to_reason_is_not_late_by_the_pace_of_those_that_are_not() -> None:
+    provider, rival = scripted("m", *USUAL, [50.0, "deep"]), scripted("r")
+    model = hedged(provider, rival)
+    await warm(model)
+    deep = replace(PROMPT, sampling=replace(PROMPT.sampling, reasoning_effort=ReasoningEffort.LOW))
+    assert (await Caller().ask(model, prompt=deep)).text == "deep"
     assert rival.called_at == []
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from moa_server.domain.agent import ReasoningEffort
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import ModelRefused, ModelTimeout, ModelUnavailable
 from moa_server.domain.model import Prompt, Reply
@@ -18,7 +19,9 @@ RULES = Reliability(RetryRule(attempts=2, base_s=0.1), breaker=BreakerRule(open_
 STOOD_IN = replace(RULES, fallbacks=("spare",))
 QUICK: list[Script] = [[0.2, "ok"]] * 5
 HANGS: Script = [1000.0]
+DEEPLY: Script = [100.0, "deep"]
 SLOW: list[Script] = [[10.0, "ok"]] * 5
+DEEP = replace(PROMPT, sampling=replace(PROMPT.sampling, reasoning_effort=ReasoningEffort.HIGH))
 LONG = Prompt((Message.of(Role.USER, "word " * 40_000),), PROMPT.sampling)
 
 
@@ -98,6 +101,29 @@ async def test_a_slow_model_is_not_left_by_its_own_pace_while_others_could_stand
     model = wrap(model_of(*SLOW, [25.0, "slow"], rules=STOOD_IN), spare)
     await asked(model, 20)
     assert (spare.called_at, breaker_state(model)) == ([], "closed")
+
+
+@timeless
+async def test_a_call_that_is_to_reason_is_not_judged_by_the_pace_of_those_that_are_not() -> None:
+    spare = scripted("spare")
+    model = wrap(model_of(*QUICK, *[DEEPLY] * 10, [0.2, "ok"], rules=STOOD_IN), spare)
+    await asked(model)
+    for _ in range(10):
+        assert (await Caller().ask(model, prompt=DEEP)).text == "deep"
+    assert (spare.called_at, breaker_state(model)) == ([], "closed")
+    await asked(model)
+
+
+@timeless
+async def test_the_patience_for_those_that_reason_is_none_for_the_others() -> None:
+    model = wrap(model_of(*[DEEPLY] * 5, *QUICK, HANGS))
+    for _ in range(5):
+        await Caller().ask(model, prompt=DEEP)
+    await asked(model)
+    await cut(model, 5.0, times=3, prompt=DEEP)
+    assert breaker_state(model) == "closed"
+    await cut(model, 5.0, times=3)
+    assert breaker_state(model) == "open"
 
 
 @timeless

@@ -1,13 +1,15 @@
 """What Messages has of its own."""
 
+import json
 from typing import Any
 
 import pytest
 
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import (
     ModelAnsweredNothing,
+    ModelOnlyReasoned,
     ModelProtocolBroken,
     ModelRefused,
     ModelThrottled,
@@ -16,8 +18,9 @@ from moa_server.domain.errors import (
 from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers import Transport, unsent_settings
-from tests.providers.asker import HELLO, Asker, Key
-from tests.upstream import Events, Speech, Upstream
+from tests.providers.asker import HELLO, SHORT, Asker, Key
+from tests.upstream import Events, Speech, Stage, Upstream
+from tests.upstream.wire import event as sse
 
 
 @pytest.fixture
@@ -123,6 +126,96 @@ async def test_counts_are_sums_so_far_and_cached_input_is_input(anthropic: Asker
     reply = await anthropic.ask()
     assert reply.usage == Usage(0, 130, 7, 100, 2, cache_write_tokens=20)
     assert reply.served_model == "m-1"
+
+
+EFFORTS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ({"effort": "medium"}, {}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}),
+    ({"effort": "minimal"}, {}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
+    ({"effort": "none"}, {}, {"temperature": 0.5, "output_config": {"effort": "low"}}),
+    (
+        {"effort": "none"},
+        {"efforts": ("none", "low")},
+        {"temperature": 0.5, "thinking": {"type": "disabled"}},
+    ),
+    ({"effort": "high"}, {"efforts": ()}, {"temperature": 0.5}),
+    ({"tokens": 2000}, {}, {"temperature": 0.5}),
+    ({"tokens": 2000}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
+    ({"effort": "medium"}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
+    ({"tokens": 9000}, {"thinking": "budget"}, {"thinking": {"type": "enabled", "budget_tokens": 3686}}),
+    ({"effort": "none", "tokens": 2000}, {"thinking": "budget"}, {"temperature": 0.5}),
+    ({}, {"thinking": "budget"}, {"temperature": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("asked", "dialect", "said"), EFFORTS)
+async def test_how_it_is_told_to_reason(
+    anthropic: Asker, upstream: Upstream, asked: dict[str, Any], dialect: dict[str, Any], said: dict[str, Any]
+) -> None:
+    """Where it thinks, nothing is said of how it picks its words."""
+    upstream.script("m", Speech("ok"))
+    effort = ReasoningEffort(asked["effort"]) if "effort" in asked else None
+    sampling = Sampling(0.5, None, 4096, reasoning_effort=effort, reasoning_tokens=asked.get("tokens"))
+    await anthropic.ask(Prompt(HELLO.messages, sampling), dialect=dialect, max_output=4096)
+    body = upstream.calls[0].body
+    assert {name: body[name] for name in body.keys() - {"model", "messages", "max_tokens", "stream"}} == said
+
+
+async def test_an_effort_a_schema_and_what_the_operator_adds_stand_side_by_side(
+    anthropic: Asker, upstream: Upstream
+) -> None:
+    upstream.script("m", Speech("ok"))
+    dialect = {"body": {"output_config": {"task_budget": 7}}}
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    sampling = Sampling(reasoning_effort=ReasoningEffort.HIGH)
+    await anthropic.ask(Prompt(HELLO.messages, sampling, json.dumps(schema)), dialect=dialect)
+    assert upstream.calls[0].body["output_config"] == {
+        "effort": "high",
+        "format": {"type": "json_schema", "schema": schema},
+        "task_budget": 7,
+    }
+
+
+@pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
+async def test_thinking_that_is_left_out_is_no_silence(anthropic: Asker, upstream: Upstream, kind: str) -> None:
+    async def play(stage: Stage) -> None:
+        stage.head()
+        stage.send(sse(start(input_tokens=5)))
+        stage.send(sse({"type": "content_block_start", "index": 0, "content_block": {"type": kind, "thinking": ""}}))
+        for _ in range(4):
+            await stage.pause(0.1)
+            stage.send(sse({"type": "ping"}))
+        signed = {"type": "signature_delta", "signature": "EqQBCgIYAhIM"}
+        stage.send(sse({"type": "content_block_delta", "index": 0, "delta": signed}))
+        stage.send(sse({"type": "content_block_stop", "index": 0}))
+        for said in (text("yes"), stop(output_tokens=40, output_tokens_details={"thinking_tokens": 39}), END):
+            stage.send(sse(said))
+        stage.end()
+
+    upstream.script("m", play)
+    reply = await anthropic.ask(times=SHORT)
+    assert (reply.text, reply.usage.reasoning_tokens) == ("yes", 39)
+
+
+async def test_after_thinking_silence_is_silence_again(anthropic: Asker, upstream: Upstream) -> None:
+    async def play(stage: Stage) -> None:
+        stage.head()
+        stage.send(sse(start(input_tokens=5)))
+        stage.send(sse({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}}))
+        stage.send(sse({"type": "content_block_stop", "index": 0}))
+        await stage.silence()
+
+    upstream.script("m", play)
+    failure = await anthropic.failure(times=SHORT)
+    assert failure.detail == "voice was silent for 0.15 s between two tokens"
+
+
+async def test_thinking_that_was_left_out_and_is_all_there_is_is_told(anthropic: Asker, upstream: Upstream) -> None:
+    thinking = {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}
+    end = {"type": "content_block_stop", "index": 0}
+    upstream.script("m", Events(start(input_tokens=5), thinking, end, stop("max_tokens", output_tokens=100), END))
+    failure = await anthropic.failure()
+    assert type(failure) is ModelOnlyReasoned
+    assert failure.metadata == {"setting": "max_tokens", "tokens": "100"}
 
 
 @pytest.mark.parametrize("counts", [{"output_tokens": -1}, {"output_tokens": "7"}, {"input_tokens": -1}, {}])

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
+import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Image, Message, Part, Role
-from moa_server.domain.errors import ModelCredentialsRefused, ModelStreamCut
+from moa_server.domain.errors import ModelCredentialsRefused, ModelOnlyReasoned, ModelStreamCut, ModelTimeout
 from moa_server.domain.model import FinishReason, Prompt, TimeLimits
 from moa_server.domain.usage import Certainty
 from moa_server.providers.dialects import DIALECTS
-from tests.providers.asker import HELLO, Asker, Key
-from tests.upstream import Cut, Speech, Stage, Upstream
+from tests.providers.asker import HELLO, SHORT, Asker, Key
+from tests.upstream import Cut, Silence, Speech, Stage, Upstream
 from tests.upstream.wires import WIRES
 
 TEXT = "Blåbærsyltetøy is a jam – 蓝莓 – and nothing else."
@@ -58,6 +60,46 @@ async def test_reasoning_is_not_heard_and_is_counted_apart(asker: Asker, upstrea
     assert 0 < reply.usage.reasoning_tokens <= reply.usage.output_tokens == 5
 
 
+@pytest.mark.parametrize("is_shown", [True, False], ids=["shown", "only counted"])
+async def test_tokens_that_all_went_into_reasoning_are_a_failure_that_names_the_setting(
+    asker: Asker, upstream: Upstream, *, is_shown: bool
+) -> None:
+    wire = WIRES[asker.dialect]("m", 2)
+    upstream.script("m", Speech("", reasoning="hm " * 9 if is_shown else "", usage=wire.usage(9, 9), finish="length"))
+    failure = await asker.failure(max_output=100)
+    assert (type(failure), failure.permanent) == (ModelOnlyReasoned, True)
+    assert failure.metadata == {"setting": "max_output", "tokens": "100"}
+    assert failure.detail.endswith("100 tokens for reasoning; raise max_output, or lower reasoning_effort")
+    assert failure.usage is not None
+    assert failure.usage.output_tokens == 9
+    narrow = await asker.failure(Prompt(HELLO.messages, Sampling(max_tokens=9)), max_output=100)
+    assert narrow.metadata == {"setting": "max_tokens", "tokens": "9"}
+
+
+async def test_who_reasons_and_stops_by_itself_blames_no_setting(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Speech("", reasoning="hm"))
+    failure = await asker.failure()
+    assert (type(failure), failure.metadata) == (ModelOnlyReasoned, {})
+
+
+async def test_who_is_asked_to_reason_may_be_silent_for_longer_once_it_has_the_question(
+    asker: Asker, upstream: Upstream
+) -> None:
+    upstream.script("m", Speech("ok", first_token_s=0.4))
+    prompt = replace(HELLO, sampling=Sampling(max_tokens=4096, reasoning_effort=ReasoningEffort.HIGH))
+    assert (await asker.ask(prompt, times=SHORT)).text == "ok"
+    assert (await asker.ask(HELLO, times=SHORT, reasons=True)).text == "ok"
+    assert type(await asker.failure(HELLO, times=SHORT)) is ModelTimeout
+    not_at_all = replace(HELLO, sampling=Sampling(reasoning_effort=ReasoningEffort.NONE))
+    assert type(await asker.failure(not_at_all, times=SHORT, reasons=True)) is ModelTimeout
+
+
+async def test_who_does_not_answer_at_all_is_not_thought_to_reason(asker: Asker, upstream: Upstream) -> None:
+    upstream.script("m", Silence())
+    failure = await asker.failure(times=SHORT, reasons=True)
+    assert (type(failure), failure.detail) == (ModelTimeout, "voice gave no token within 0.15 s")
+
+
 async def test_turns_roles_and_images_reach_the_endpoint(asker: Asker, upstream: Upstream) -> None:
     upstream.script("m", Speech("ok"))
     picture = Image("image/png", b"\x89PNG")
@@ -74,7 +116,7 @@ async def test_turns_roles_and_images_reach_the_endpoint(asker: Asker, upstream:
     assert "iVBO" in str(asked.turns[0])
     assert "Of what?" in str(asked.turns[-1])
     assert (asked.temperature, asked.top_p, asked.max_tokens, asked.streams) == (0.5, 0.9, 7, True)
-    assert asked.stop == ["END"]
+    assert asked.stop == (["END"] if WIRES[asker.dialect].takes_stop else None)
 
 
 async def test_max_output_is_sent_when_nobody_says_less(asker: Asker, upstream: Upstream) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import (
     ModelAnsweredNothing,
@@ -105,6 +105,21 @@ async def test_a_request_to_an_endpoint_of_other_habits(openai: Asker, upstream:
         "provider": {"sort": "price"},
         "stream": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("effort", "efforts", "said"),
+    [("high", None, "high"), ("max", None, "high"), ("none", ("none", "low"), "none"), ("low", (), None)],
+)
+async def test_an_effort_is_sent_in_the_steps_of_the_endpoint(
+    openai: Asker, upstream: Upstream, effort: str, efforts: tuple[str, ...] | None, said: str | None
+) -> None:
+    upstream.script("m", Speech("ok"))
+    dialect = {} if efforts is None else {"efforts": efforts}
+    asked = Prompt(HELLO.messages, Sampling(reasoning_effort=ReasoningEffort(effort)))
+    await openai.ask(asked, dialect=dialect, reasoning_effort=ReasoningEffort.MEDIUM)
+    await openai.ask(HELLO, dialect=dialect, reasoning_effort=ReasoningEffort(effort))
+    assert [call.body.get("reasoning_effort") for call in upstream.calls] == [said, said]
 
 
 USAGES: list[tuple[dict[str, Any] | None, Usage | None]] = [

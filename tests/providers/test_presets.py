@@ -113,6 +113,16 @@ async def test_xai_counts_reasoning_apart_from_the_completion(upstream: Upstream
     assert (await Asker("xai", upstream.endpoint, http).ask()).usage == Usage(0, 9, 23, 0, 20)
 
 
+async def test_gemini_keeps_its_thoughts_to_itself_wherever_they_are_cut(upstream: Upstream, http: Transport) -> None:
+    text = "<thought>the <think> of it</thought>\nIt is <four>."
+    gemini = Asker("gemini", upstream.endpoint, http)
+    for pieces in (1, 7, len(text)):
+        upstream.script("m", Speech(text, tokens=pieces))
+        reply = await gemini.ask()
+        assert (reply.text, "".join(gemini.heard)) == ("It is <four>.", "It is <four>.")
+        assert reply.usage.reasoning_tokens > 0
+
+
 async def test_the_configuration_comes_before_the_preset(upstream: Upstream, http: Transport) -> None:
     upstream.script("m", Speech("ok"))
     await Asker("azure-dated", upstream.endpoint, http).ask(HELLO, dialect={"query": {"api-version": "2027-01-01"}})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,42 @@ async def test_what_the_server_itself_held_up_is_not_the_models_silence() -> Non
         patient.token()
         await asyncio.sleep(20.0)
     assert now() == held_up + 30.5
+
+
+SLOW = replace(SPEC, times=replace(SPEC.times, reasoning=120.0))
+
+
+async def reasoned(*, reasons: bool = False, unseen_after: float | None = None, **limits: Any) -> float:  # noqa: ANN401
+    """Return after how long an endpoint is left that takes the question after 50 s, and may begin to reason unseen."""
+
+    async def listen() -> None:
+        async with patience(SLOW, terms(**limits), reasons=reasons) as patient:
+            await asyncio.sleep(50.0)
+            patient.answering()
+            if unseen_after is not None:
+                await asyncio.sleep(unseen_after)
+                patient.token(reasons_unseen=True)
+            await asyncio.Event().wait()
+
+    started = now()
+    with pytest.raises(ModelTimeout):
+        await listen()
+    return now() - started
+
+
+@timeless
+async def test_who_reasons_unseen_has_longer_until_its_first_word() -> None:
+    assert await reasoned(deadline_s=400.0) == 60.0
+    assert await reasoned(deadline_s=400.0, reasons=True) == 170.0
+    assert await reasoned(deadline_s=400.0, unseen_after=5.0) == 175.0
+    assert await reasoned(deadline_s=400.0, reasons=True, unseen_after=100.0) == 270.0
+    assert await reasoned(deadline_s=100.0, reasons=True) == 100.0
+
+
+@timeless
+async def test_others_stand_in_in_time_for_who_may_reason_and_for_nobody_who_does() -> None:
+    assert await reasoned(deadline_s=400.0, speak_by_s=80.0, reasons=True) == 80.0
+    assert await reasoned(deadline_s=400.0, speak_by_s=80.0, unseen_after=5.0) == 175.0
 
 
 Nervous = list[dict[str, Any]]

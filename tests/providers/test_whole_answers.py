@@ -11,6 +11,7 @@ from moa_server.domain.errors import (
     ModelAnsweredNothing,
     ModelAnswerTooLong,
     ModelError,
+    ModelOnlyReasoned,
     ModelProtocolBroken,
     ModelRefused,
     ModelStreamCut,
@@ -137,7 +138,7 @@ async def test_only_the_time_of_the_whole_is_limited(asker: Asker, upstream: Ups
         (Whole(Speech("yes"), cut=30, by="reset"), ModelStreamCut),
         (Whole(Speech("yes"), cut=30, by="close"), ModelStreamCut),
         (Whole(Speech("")), ModelAnsweredNothing),
-        (Whole(Speech("", reasoning="deep thought")), ModelAnsweredNothing),
+        (Whole(Speech("", reasoning="deep thought")), ModelOnlyReasoned),
     ],
 )
 @pytest.mark.parametrize("changes", [WHOLE, {}], ids=["asked for", "not asked for"])

@@ -5,7 +5,7 @@ from moa import AsyncClient
 from moa.v1 import moa_service_pb2 as pb
 from moa.v1 import run_pb2
 from moa.v1.moa_service_pb2_grpc import MoaServiceStub
-from moa.v1.plan_pb2 import PREFERENCE_COST, REASONING_EFFORT_LOW, Overrides, Sampling
+from moa.v1.plan_pb2 import PREFERENCE_COST, Overrides, ReasoningEffort, Sampling
 from moa_server.domain.errors import ModelStreamCut, ModelTimeout, ModelUnavailable
 from moa_server.domain.limits import Limits
 from moa_server.domain.mixture import Rules
@@ -237,16 +237,25 @@ async def test_the_clients_put_layers_together_as_the_server_has_them(serve: Ser
     assert (len(second.failures), second.proposals[0].text) == (1, "the whole")
 
 
+@pytest.mark.parametrize("effort", [number for number in ReasoningEffort.values() if number])
+async def test_how_much_is_to_be_reasoned_is_the_callers_to_say_and_shown_in_the_plan(
+    serve: Serve, effort: ReasoningEffort.ValueType
+) -> None:
+    served = await serve()
+    asked = query(overrides=Overrides(sampling=Sampling(reasoning_effort=effort, reasoning_tokens=100)))
+    plan = (await served.stub.ExplainPlan(pb.ExplainPlanRequest(query=asked))).plan
+    for agent in (agent for layer in plan.layers for agent in layer.agents):
+        assert agent.sampling == Sampling(reasoning_effort=effort, reasoning_tokens=100)
+    await served.stub.Query(pb.QueryRequest(query=asked))
+    [sampling] = [asked.prompt.sampling for asked in served.models["one"].asked]
+    assert f"REASONING_EFFORT_{sampling.reasoning_effort.name}" == ReasoningEffort.Name(effort)
+    assert sampling.reasoning_tokens == 100
+
+
 UNOFFERED = {
     "labels": pb.QueryRequest(query=query(), labels={"team": "billing"}),
     "query.overrides.prefer": pb.QueryRequest(query=query(overrides=Overrides(prefer=PREFERENCE_COST))),
     "query.overrides.deliberate": pb.QueryRequest(query=query(overrides=Overrides(deliberate=False))),
-    "query.overrides.sampling.reasoning_effort": pb.QueryRequest(
-        query=query(overrides=Overrides(sampling=Sampling(reasoning_effort=REASONING_EFFORT_LOW)))
-    ),
-    "query.overrides.sampling.reasoning_tokens": pb.QueryRequest(
-        query=query(overrides=Overrides(sampling=Sampling(reasoning_tokens=100)))
-    ),
 }
 
 

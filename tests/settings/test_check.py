@@ -69,6 +69,28 @@ def test_a_model_with_a_tokenizer_rests_on_no_assumption(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("model", "sampling", "told"),
+    [
+        ({"reasons": True}, {}, "few tokens to reason and to answer in: one (2,048), two (2,048); give them 4,096 or"),
+        ({"reasons": True}, {"max_tokens": 900}, "answer in: one (900), two (2,048); "),
+        ({}, {"reasoning_effort": "low"}, "answer in: one (2,048); "),
+        ({}, {"reasoning_tokens": 1500}, "answer in: one (2,048); "),
+        ({"reasons": True, "reasoning_effort": "none"}, {}, None),
+        ({"reasons": True, "window": 32_768, "max_output": 4096}, {}, None),
+        ({}, {"max_tokens": 900}, None),
+    ],
+)
+def test_who_may_use_up_in_reasoning_what_there_is_for_the_answer_is_told(
+    tmp_path: Path, model: dict[str, object], sampling: dict[str, object], told: str | None
+) -> None:
+    data = plain()
+    data["models"]["small"] |= model
+    data["agents"]["one"]["sampling"] = sampling
+    text = render_check(loaded(tmp_path, data), explain)
+    assert told in text if told else "to reason" not in text
+
+
+@pytest.mark.parametrize(
     ("budget", "rules", "told"),
     [
         (Budget(tokens=12_345, calls=9), Rules(), "  note: the budget does not cover every retry, hedge and fallback"),

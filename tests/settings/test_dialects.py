@@ -58,6 +58,25 @@ def test_every_provider_takes_what_its_preset_says(tmp_path: Path, name: str) ->
     assert problems(tmp_path, name, said) == []
 
 
+@pytest.mark.parametrize(
+    ("provider", "said", "reasons"),
+    [
+        ("openai", {}, False),
+        ("openai", {"endpoint": "https://api.openai.com/v1"}, True),
+        ("openai", {"endpoint": "https://api.openai.com/v1", "reasons": False}, False),
+        ("azure", {}, True),
+        ("vllm", {}, False),
+        ("vllm", {"reasons": True}, True),
+    ],
+)
+def test_a_model_reasons_where_the_current_ones_of_its_house_do_unless_its_operator_knows_better(
+    tmp_path: Path, provider: str, said: dict[str, Any], *, reasons: bool
+) -> None:
+    data = plain()
+    data["models"]["small"] |= {"provider": provider, "endpoint": "http://127.0.0.1/v1", **said}
+    assert load(write(tmp_path, data), CHOICES).models["small"].reasons is reasons
+
+
 def plain_data(value: object) -> object:
     if isinstance(value, tuple):
         return [plain_data(part) for part in value]

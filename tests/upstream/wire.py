@@ -51,6 +51,8 @@ class Wire(ABC):
     """The status that an overload bears which is told inside a stream, by its error object alone."""
     not_allowed: ClassVar[str]
     """JSON that is none of its events."""
+    takes_stop: ClassVar[bool] = True
+    """Whether it has a word for stop sequences."""
 
     def __init__(self, model: str, input_tokens: int) -> None:
         self._model = model

@@ -2,11 +2,23 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from typing import Annotated
 
 from moa_server.domain.quantities import Length, Mark, ModelName, Name, Range, Text, Tokens
 
 Penalty = Annotated[float, Range(least=-2, most=2)]
+
+
+class ReasoningEffort(StrEnum):
+    """How much a model reasons. An endpoint that does not know a step takes the nearest."""
+
+    NONE = "none"
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    MAX = "max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,10 @@ class Sampling:
     """Above 0, words already said become less likely."""
     frequency_penalty: Penalty | None = None
     """Above 0, words become less likely the more often they were said."""
+    reasoning_effort: ReasoningEffort | None = None
+    """How much a model that reasons should reason; when left out, as the model's own section says."""
+    reasoning_tokens: Tokens | None = None
+    """The most tokens to be reasoned, for models that take that. They count as max_tokens too."""
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 from moa_server.domain import tokens
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Conversation
 from moa_server.domain.quantities import Called, Form, Length, Mark, PositiveSeconds, ProviderName, Tokens
 from moa_server.domain.reliability import Reliability
@@ -51,6 +51,8 @@ class TimeLimits:
     """Between two tokens; comments that keep the connection alive do not count."""
     total: PositiveSeconds = 300.0
     """The whole attempt."""
+    reasoning: PositiveSeconds = 300.0
+    """In the place of first_token and idle, if it is longer, while a model reasons unseen, until its first word."""
     until_whole: Annotated[bool, Mark.INTERNAL] = False
     """Whether nothing comes before the answer is whole, so that a silence tells nothing."""
 
@@ -84,6 +86,12 @@ class ModelSpec:
     """Counts by that file."""
     images: bool = False
     """Whether it takes images."""
+    reasons: bool | None = None
+    """Whether it reasons unless told not to; when left out, as its provider's current models do."""
+    reasoning_effort: ReasoningEffort | None = None
+    """How much it should reason where an agent does not say; when left out, as the endpoint has it."""
+    reasoning_tokens: Tokens | None = None
+    """The most tokens it may reason where an agent does not say, if it takes that; less than max_output."""
     times: TimeLimits = TimeLimits()
     """Time limits of one attempt."""
     dialect: Mapping[str, Any] = field(default_factory=dict)
@@ -146,6 +154,22 @@ class Prompt:
     def tokens(self, spec: ModelSpec) -> int:
         """Return the most tokens of all that is sent with it to a model."""
         return tokens.of_call(self.messages, self.response_schema, spec.counted_by)
+
+    def most_output(self, spec: ModelSpec) -> int:
+        """Return the most tokens that a model is asked for, reasoning included."""
+        return self.sampling.max_tokens or spec.max_output
+
+    def completed(self, spec: ModelSpec) -> "Prompt":
+        """Return it with what a model's own section says of reasoning where the agent is silent."""
+        own = Sampling(reasoning_effort=spec.reasoning_effort, reasoning_tokens=spec.reasoning_tokens)
+        return self if own == Sampling() else replace(self, sampling=self.sampling.over(own))
+
+    def reasons(self, spec: ModelSpec) -> bool:
+        """Tell whether a model is expected to reason before its first word."""
+        asked = self.completed(spec).sampling
+        if asked.reasoning_effort is not None:
+            return asked.reasoning_effort is not ReasoningEffort.NONE
+        return bool(spec.reasons) or asked.reasoning_tokens is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class _Call:
             return error.usage
         if not self._heard and _turned_away(error):
             return Usage()
-        most = self._prompt.sampling.max_tokens or self._spec.max_output
+        most = self._prompt.most_output(self._spec)
         return Usage(
             input_tokens=self._prompt.tokens(self._spec),
             output_tokens=min(tokens.of_text("".join(self._heard), self._spec.counted_by), most),

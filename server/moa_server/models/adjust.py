@@ -33,6 +33,8 @@ class Adjust(Wrapper):
         self._refused = _Refused(model.spec.name)
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
+        # What the model's own section says may be refused as well.
+        prompt = prompt.completed(self.spec)
         # What an earlier attempt of this call had found before it failed for another reason is not known for others.
         found = dict.fromkeys(prompt.left_out, RefusalReach.SETTINGS)
         refusal: ModelError | None = None

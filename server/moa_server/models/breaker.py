@@ -14,6 +14,7 @@ from moa_server.models.wrapper import Wrapper, callers_own
 _ENDPOINT_WELL: Final = (
     errors.ModelAnsweredNothing,
     errors.ModelAnswerTooLong,
+    errors.ModelOnlyReasoned,
     errors.ModelRefused,
     errors.ModelRejectedRequest,
     errors.ModelWindowExceeded,
@@ -45,7 +46,8 @@ class Breaker(Wrapper):
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         size = tokens.of_messages(prompt.messages)
-        call = self._circuit.enter(size, has_stand_ins=terms.speak_by is not None)
+        reasons = prompt.reasons(self.spec)
+        call = self._circuit.enter(size, reasons=reasons, has_stand_ins=terms.speak_by is not None)
         watched = replace(terms, hear=_Heard(terms.hear, call), alive=call.alive, why_cut=lambda: call.late)
         try:
             async with asyncio.timeout(None) as call.scope:

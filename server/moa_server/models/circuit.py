@@ -9,6 +9,7 @@ cost somebody more time than all the others that fail.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
@@ -46,7 +47,10 @@ class Circuit:
 
     def __init__(self, name: str, rule: BreakerRule, times: TimeLimits, watch: Watch) -> None:
         self.name = name
-        self.silence = UsualSilence(rule.silence_s, times)
+        self._silence = UsualSilence(rule.silence_s, times)
+        # Who reasons is silent for longer: the one pace says nothing of the other.
+        longest = max(times.reasoning, times.first_token)
+        self._reasoning = UsualSilence(rule.silence_s, replace(times, first_token=longest))
         self.clock = HearingClock(self._look)
         self.floor_s = rule.silence_s
         self.hears_whole_answers = times.until_whole
@@ -60,8 +64,9 @@ class Circuit:
         """Calls in a row that were silent from the beginning, with none that began to speak between them."""
         self._broke_off = 0
         """Calls in a row that fell silent in the middle, with none that ended well between them."""
-        self._doubtful: deque[tuple[int, float]] = deque(maxlen=_MOST_DOUBTFUL)
-        """The sizes and silences of calls that were given up, of which it is not known yet whether the model hung."""
+        self._doubtful: deque[tuple[UsualSilence, int, float]] = deque(maxlen=_MOST_DOUBTFUL)
+        """Of the calls that were given up, and of which it is not known yet whether the model hung: what is usual for
+        them, their sizes and their silences."""
         self._was_silence = False
         """Whether it was opened by one that never spoke."""
         self.state = BreakerState.CLOSED
@@ -83,7 +88,11 @@ class Circuit:
         if self.state is BreakerState.HALF_OPEN:
             raise errors.ModelBreakerOpen(f"{self.name} is being tried after its failures", retry_after_s=_PROBE_HINT_S)
 
-    def enter(self, size: int, *, has_stand_ins: bool = False) -> "Pass":
+    def silence(self, *, reasons: bool) -> UsualSilence:
+        """Return what is known of the calls for which the model reasons first, or of the others."""
+        return self._reasoning if reasons else self._silence
+
+    def enter(self, size: int, *, reasons: bool = False, has_stand_ins: bool = False) -> "Pass":
         """Let a call of so many tokens through; the first after the break is the probe.
 
         Raises:
@@ -93,7 +102,7 @@ class Circuit:
         if not self._under_way:
             self.clock.start()
         is_probe = self.state is BreakerState.OPEN
-        entered = Pass(self, size, may_be_hurried=has_stand_ins or is_probe)
+        entered = Pass(self, self.silence(reasons=reasons), size, may_be_hurried=has_stand_ins or is_probe)
         self._under_way.add(entered)
         if is_probe:
             self._probe = entered
@@ -118,7 +127,7 @@ class Circuit:
             self._was_silence = False
             self._open(_now() + self._rule.open_s)
 
-    def count_silence(self, size: int, seconds: float, *, spoken: bool, in_a_row: bool = True) -> None:
+    def count_silence(self, call: "Pass", seconds: float, *, spoken: bool, in_a_row: bool = True) -> None:
         """Note a call that was silent for too long, after it had ``spoken`` or not; open for too many in a row."""
         was_closed = self.state is BreakerState.CLOSED
         self.count(failed=True)
@@ -126,7 +135,7 @@ class Circuit:
             self._broke_off += in_a_row
         else:
             self._never_spoke += in_a_row
-            self._doubtful.append((size, seconds))
+            self._doubtful.append((call.usual, call.size, seconds))
         if self.state is BreakerState.CLOSED and max(self._broke_off, self._never_spoke) >= self._rule.least_silent:
             self._open(_now() + self._rule.open_s)
         if was_closed:
@@ -137,8 +146,8 @@ class Circuit:
         self._never_spoke = 0
         # How long they would have taken is not known, only that it was longer. To leave them out would hold the model
         # to the pace of its quick answers for ever.
-        for size, seconds in self._doubtful:
-            self.silence.note_before(size, seconds)
+        for usual, size, seconds in self._doubtful:
+            usual.note_before(size, seconds)
         self._doubtful.clear()
         # Of a call from before the break: it was opened for nothing, and what is usual has just been learned.
         if self._was_silence and self.state is BreakerState.OPEN:
@@ -163,15 +172,15 @@ class Circuit:
         probe = self._probe
         if probe is None or probe.task is not by:
             return
-        usual = self.silence.usual(probe.size)
+        usual = probe.usual.usual(probe.size)
         lives = probe.lives and usual is not None and self.clock.time() - probe.started < usual
         self.settle(probe, healthy=lives)
         if lives:
             self._never_spoke = self._rule.least_silent - 1
 
-    def usual_s(self, size: int) -> float:
+    def usual_s(self, size: int, *, reasons: bool) -> float:
         """Return the time after which the model has nearly always begun to speak; nothing if that is not known."""
-        return self.silence.usual(size) or 0.0
+        return self.silence(reasons=reasons).usual(size) or 0.0
 
     def _look(self) -> None:
         for call in tuple(self._under_way):
@@ -209,9 +218,12 @@ class Pass:
         "size",
         "started",
         "task",
+        "usual",
     )
 
-    def __init__(self, circuit: Circuit, size: int, *, may_be_hurried: bool) -> None:
+    def __init__(self, circuit: Circuit, usual: UsualSilence, size: int, *, may_be_hurried: bool) -> None:
+        self.usual = usual
+        """What is known of the silence of calls such as this."""
         self.size = size
         self.started = circuit.clock.time()
         self.task = asyncio.current_task()
@@ -239,7 +251,7 @@ class Pass:
         """The model speaks: proof enough for a probe, so that nobody has to wait for its end."""
         self.alive()
         circuit = self._circuit
-        circuit.silence.note_before(self.size, self._longest_s)
+        self.usual.note_before(self.size, self._longest_s)
         self._longest_s = 0.0
         self._has_spoken = True
         circuit.settle(self, healthy=True)
@@ -247,7 +259,7 @@ class Pass:
 
     def well(self) -> None:
         if self._has_spoken:
-            self._circuit.silence.note_between(self._longest_s)
+            self.usual.note_between(self._longest_s)
         self._circuit.settle(self, healthy=True)
         self._circuit.count(failed=False)
 
@@ -255,7 +267,7 @@ class Pass:
         circuit, silence = self._circuit, self._silence_s()
         circuit.settle(self, healthy=False)
         if timed_out and silence >= circuit.floor_s:
-            circuit.count_silence(self.size, silence, spoken=self._has_spoken)
+            circuit.count_silence(self, silence, spoken=self._has_spoken)
         else:
             circuit.count(failed=True)
 
@@ -267,7 +279,7 @@ class Pass:
         """End it if it is silent for longer than the model ever is, and somebody else is to be asked then."""
         if self.scope is None or self._has_spoken or not self.may_be_hurried:
             return
-        silence, known = self._silence_s(), self._circuit.silence.known(self.size, spoken=False)
+        silence, known = self._silence_s(), self.usual.known(self.size, spoken=False)
         if known is not None and silence >= known:
             self.late = errors.ModelTimeout(
                 f"{self._circuit.name} was silent for {silence:.3g} s, longer than it ever is"
@@ -283,15 +295,15 @@ class Pass:
         """
         self.scope = None
         circuit, spoken, silence = self._circuit, self._has_spoken, self._silence_s()
-        longest = known = circuit.silence.known(self.size, spoken=spoken)
+        longest = known = self.usual.known(self.size, spoken=spoken)
         if longest is None:
             # A share that was silent to its end tells most; else it has to be rather long.
-            longest = circuit.floor_s if for_another else circuit.silence.unknown(spoken=spoken)
+            longest = circuit.floor_s if for_another else self.usual.unknown(spoken=spoken)
         if silence >= longest:
             tells = for_another or known is not None
             if tells:
                 circuit.settle(self, healthy=False)
-            circuit.count_silence(self.size, silence, spoken=spoken, in_a_row=tells)
+            circuit.count_silence(self, silence, spoken=spoken, in_a_row=tells)
 
     def over(self) -> None:
         """It has ended; if nothing was said by now, it tells nothing."""

@@ -98,7 +98,8 @@ class Trial:
             # The others come first where the budget has only one call left; it is theirs that was asked for.
             trial = race.enter(self._model, prompt, replace(terms, kind=AttemptKind.HEDGE, speak_by=None))
             reply = await race.result()
-            usual = min(self._circuit.usual_s(tokens.of_messages(prompt.messages)), _LONGEST_TRIAL_S)
+            size, reasons = tokens.of_messages(prompt.messages), prompt.reasons(self._model.spec)
+            usual = min(self._circuit.usual_s(size, reasons=reasons), _LONGEST_TRIAL_S)
             await asyncio.wait({trial}, timeout=max(began + usual - loop.time(), 0.0))
             self._circuit.give_up_probe(trial)
             return reply

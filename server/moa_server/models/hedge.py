@@ -22,13 +22,15 @@ class Hedge(Wrapper):
         super().__init__(model)
         self._rival = rival
         self._rule = rule
-        self._pace = Pace()
+        # Who reasons begins later: the one pace says nothing of the other.
+        self._paces = {reasons: Pace() for reasons in (False, True)}
         self._allowance = Allowance(rule.share, _WINDOW_S, least=1)
 
     async def speak(self, prompt: Prompt, terms: CallTerms) -> Reply:
         self._allowance.count()
-        usual = self._pace.quantile(self._rule.quantile, self._rule.least_seen)
-        timed = _Timed(terms.account, self._pace)
+        pace = self._paces[prompt.reasons(self.spec)]
+        usual = pace.quantile(self._rule.quantile, self._rule.least_seen)
+        timed = _Timed(terms.account, pace)
         first_token = FirstToken(terms.hear, timed.begun)
         mine = replace(terms, account=timed, hear=first_token)
         suited = fitted(prompt, self._rival.spec)
@@ -45,7 +47,7 @@ class Hedge(Wrapper):
                 if not first_token.has_come:
                     # How long it would have taken is not known, only that it was longer. To leave it out would
                     # shorten the usual time with every hedge, until every call is hedged.
-                    self._pace.note(usual)
+                    pace.note(usual)
 
 
 class _Timed:

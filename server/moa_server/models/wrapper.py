@@ -71,7 +71,7 @@ def fitted(prompt: Prompt, spec: ModelSpec) -> Prompt | None:
     """Return the prompt with an answer no longer than the model gives; None if the model cannot take it."""
     if not spec.images and any(message.images for message in prompt.messages):
         return None
-    most = min(prompt.sampling.max_tokens or spec.max_output, spec.max_output)
+    most = min(prompt.most_output(spec), spec.max_output)
     if prompt.tokens(spec) + most > spec.window:
         return None
     return replace(prompt, sampling=replace(prompt.sampling, max_tokens=most))

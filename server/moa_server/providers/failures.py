@@ -57,15 +57,18 @@ _CODES: Final[Mapping[str, type[errors.ModelError]]] = {
     "authentication_error": errors.ModelCredentialsRefused,
     "billing_error": errors.ModelQuotaExhausted,
     "billing_hard_limit_reached": errors.ModelQuotaExhausted,
+    "bio_policy": errors.ModelRefused,
     "content_filter": errors.ModelRefused,
     "content_policy_violation": errors.ModelRefused,
     "context_length_exceeded": errors.ModelWindowExceeded,
     "exceed_context_size_error": errors.ModelWindowExceeded,
+    "image_content_policy_violation": errors.ModelRefused,
     "insufficient_quota": errors.ModelQuotaExhausted,
     "internal_error": errors.ModelUnavailable,
     "internal_server_error": errors.ModelUnavailable,
     "internalservererror": errors.ModelUnavailable,
     "invalid_api_key": errors.ModelCredentialsRefused,
+    "invalid_prompt": errors.ModelRefused,
     "invalid_request_error": errors.ModelRejectedRequest,
     "model_not_found": errors.ModelUnknown,
     "not_found_error": errors.ModelUnknown,
@@ -76,12 +79,14 @@ _CODES: Final[Mapping[str, type[errors.ModelError]]] = {
     "rate_limit_exceeded": errors.ModelThrottled,
     "request_too_large": errors.ModelWindowExceeded,
     "server_error": errors.ModelUnavailable,
+    "server_is_overloaded": errors.ModelUnavailable,
+    "slow_down": errors.ModelUnavailable,
     "string_above_max_length": errors.ModelWindowExceeded,
     "timeout_error": errors.ModelTimeout,
 }
 """Codes and types of error objects."""
 
-_OVERLOADED: Final = frozenset({"overloaded", "overloaded_error"})
+_OVERLOADED: Final = frozenset({"overloaded", "overloaded_error", "server_is_overloaded", "slow_down"})
 """Codes and types of those that have too much to do, where no status says it."""
 _OVERLOADED_STATUS: Final = 529
 

@@ -73,8 +73,9 @@ class HttpModel:
             return bool(msgspec.json.decode(without) != msgspec.json.decode(body))  # the order of fields says nothing
 
         question = Question(prompt, self._dialect.words, changes_without)
+        exchange = _Exchange(self._spec, self._http, terms, listener, question, reasons=prompt.reasons(self._spec))
         try:
-            reply = await _Exchange(self._spec, self._http, terms, listener, question).carry(request)
+            reply = await exchange.carry(request)
         except errors.ModelCredentialsRefused as error:
             # Another key may do, so that the call may be made again.
             if self._expiring is not None and key and error.metadata.get("status") == _UNAUTHORIZED:
@@ -84,7 +85,8 @@ class HttpModel:
 
     def _body(self, prompt: Prompt) -> tuple[bytes, frozenset[str]]:
         """Return the request's JSON, and what of the prompt's settings the dialect does not send."""
-        asked = prompt.as_sent()
+        # What was refused of a model's own section is left out too.
+        asked = prompt.completed(self._spec).as_sent()
         taken = self._dialect.takes(self._options, asked.sampling)
         asked = replace(asked, sampling=taken.sampling)
         return self._dialect.body(self._spec, self._options, asked), frozenset(taken.unsent)
@@ -138,10 +140,13 @@ class _Exchange:
         terms: CallTerms,
         listener: Listener,
         question: Question,
+        *,
+        reasons: bool,
     ) -> None:
         self._spec = spec
         self._http = http
         self._terms = terms
+        self._reasons = reasons
         self._listener = listener
         self._question = question
         self._transcript = listener.transcript
@@ -167,7 +172,7 @@ class _Exchange:
         # Any other transport than ours leaves it alone: then nothing is gathered.
         request.extensions[READING] = self._reading
         try:
-            async with patience(self._spec, self._terms) as patient:
+            async with patience(self._spec, self._terms, reasons=self._reasons) as patient:
                 with translated(self._spec, answering=False):
                     response = await self._http.handle_async_request(request)
                 self._terms.alive()
@@ -175,6 +180,7 @@ class _Exchange:
                     with translated(self._spec, answering=True):
                         if await self._is_stream(response):
                             self._answering = True
+                            patient.answering()
                             await self._listen(response, patient)
                         else:
                             patient.whole()
@@ -230,7 +236,7 @@ class _Exchange:
                     self._reading.complete = True
                     break
             if self._transcript.tokens_came():
-                patient.token()
+                patient.token(reasons_unseen=self._transcript.reasons_unseen)
             if listener.finished:
                 patient.last_words()
             self._pass_on()

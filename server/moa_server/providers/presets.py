@@ -11,6 +11,7 @@ from moa_server.domain.agent import Sampling
 from moa_server.domain.model import ModelSpec
 from moa_server.domain.ports import Model
 from moa_server.providers.dialects import DIALECTS
+from moa_server.providers.effort import ALL_EFFORTS, USUAL_EFFORTS
 from moa_server.providers.http_model import HttpModel
 
 
@@ -26,6 +27,8 @@ class Preset:
     """The dialect's settings that differ; the configuration's own come before them."""
     at_home: Mapping[str, Any] = field(default_factory=dict)
     """Those that differ at its own endpoint only: the plain dialect's name serves for any other endpoint as well."""
+    reasons: bool = False
+    """Whether the current models at its own endpoint reason unless told not to."""
 
 
 _NO_TAGS: Final[Mapping[str, Any]] = {"think_tags": ()}
@@ -35,6 +38,13 @@ _AZURE: Final[Mapping[str, Any]] = {
     "key_header": "api-key",
     "max_tokens_field": "max_completion_tokens",
 }
+_GEMINI: Final[Mapping[str, Any]] = {
+    "think_tags": (("<thought>", "</thought>"),),
+    "efforts": ("minimal", "low", "medium", "high"),
+    "reasoning_in_completion": False,
+    "logprobs": False,
+    "strict_schema": False,
+}
 
 # What each rests on stands above it: whose document, or whose types of requests, and when it was read.
 _KNOWN: Final[Mapping[str, Preset]] = {
@@ -43,34 +53,26 @@ _KNOWN: Final[Mapping[str, Preset]] = {
         "openai",
         "https://api.openai.com/v1",
         at_home={**_NO_TAGS, "max_tokens_field": "max_completion_tokens", "expects_done": True, "strict_limits": True},
+        reasons=True,
     ),
+    "openai-responses": Preset("responses", "https://api.openai.com/v1", reasons=True),
     # Microsoft Learn, "Azure OpenAI in Microsoft Foundry Models v1 API", 25 November 2026: no version in the address,
     # and the deployment is the model. The endpoint names the resource: https://NAME.openai.azure.com/openai/v1
-    "azure": Preset("openai", "", _AZURE),
+    "azure": Preset("openai", "", _AZURE, reasons=True),
     # The form before it, as "Azure OpenAI REST API reference" has it: the endpoint names the resource and the
     # deployment, https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT, and the version is dated.
-    "azure-dated": Preset("openai", "", {**_AZURE, "query": {"api-version": "2024-10-21"}}),
+    "azure-dated": Preset("openai", "", {**_AZURE, "query": {"api-version": "2024-10-21"}}, reasons=True),
     # Google AI for Developers, "OpenAI compatibility"
     "gemini": Preset(
         "openai",
         "https://generativelanguage.googleapis.com/v1beta/openai",
-        {
-            **_NO_TAGS,
-            "reasoning_in_completion": False,
-            "sends_seed": False,
-            "sends_penalties": False,
-            "logprobs": False,
-            "strict_schema": False,
-        },
+        {**_GEMINI, "sends_seed": False, "sends_penalties": False},
+        reasons=True,
     ),
     # Google Cloud, "OpenAI libraries with Gemini Enterprise Agent Platform" (Vertex AI, as it was called), 25 November
     # 2026. Its token lasts an hour at most. The endpoint names the project and the region, or "global":
     # https://aiplatform.googleapis.com/v1/projects/PROJECT/locations/global/endpoints/openapi
-    "vertex": Preset(
-        "openai",
-        "",
-        {**_NO_TAGS, "reasoning_in_completion": False, "logprobs": False, "strict_schema": False},
-    ),
+    "vertex": Preset("openai", "", _GEMINI, reasons=True),
     # AWS, "Invoke a model with the OpenAI Chat Completions API" (Amazon Bedrock User Guide), 25 November 2026; by an
     # API key of Bedrock. The endpoint names the region: https://bedrock-runtime.REGION.amazonaws.com/openai/v1
     "bedrock": Preset(
@@ -86,7 +88,7 @@ _KNOWN: Final[Mapping[str, Preset]] = {
     "mistral": Preset(
         "openai",
         "https://api.mistral.ai/v1",
-        {**_NO_TAGS, "seed_field": "random_seed", "usage_in_stream": False},
+        {**_NO_TAGS, "seed_field": "random_seed", "usage_in_stream": False, "efforts": ("none", "high")},
     ),
     # groq 1.7 (types of the SDK) and GroqDocs, "OpenAI Compatibility", 25 November 2026: stream_options is not among
     # the types of requests, and what it gives is among those of answers; logprobs are refused, penalties not supported.
@@ -98,11 +100,20 @@ _KNOWN: Final[Mapping[str, Preset]] = {
     # together 3.1 (types of the SDK) and Together AI, "OpenAI compatibility", 25 November 2026: log-probabilities are
     # asked for by number and come as bare floats.
     "together": Preset("openai", "https://api.together.ai/v1", {"strict_schema": False, "counts_logprobs": True}),
-    "openrouter": Preset("openai", "https://openrouter.ai/api/v1", {**_NO_TAGS, "logprobs": False}),
-    "deepseek": Preset("openai", "https://api.deepseek.com/v1", {"schema": "json_object", "sends_seed": False}),
+    "openrouter": Preset(
+        "openai", "https://openrouter.ai/api/v1", {**_NO_TAGS, "logprobs": False, "efforts": ALL_EFFORTS}
+    ),
+    "deepseek": Preset(
+        "openai",
+        "https://api.deepseek.com/v1",
+        {"schema": "json_object", "sends_seed": False, "efforts": (*USUAL_EFFORTS, "max")},
+        reasons=True,
+    ),
     # xAI Docs, "Best Practices Guide" and "Chat Completions API (Legacy)", 25 November 2026: its reasoning models
     # refuse penalties and stop sequences; what is new there is for the Responses dialect only.
-    "xai": Preset("openai", "https://api.x.ai/v1", {**_NO_TAGS, "sends_penalties": False, "sends_stop": False}),
+    "xai": Preset(
+        "openai", "https://api.x.ai/v1", {**_NO_TAGS, "sends_penalties": False, "sends_stop": False}, reasons=True
+    ),
     # cerebras-cloud-sdk 1.91 (types of the SDK) and Cerebras Inference, "OpenAI Compatibility", 25 November 2026
     "cerebras": Preset("openai", "https://api.cerebras.ai/v1", {"max_tokens_field": "max_completion_tokens"}),
     # fireworks-ai 1.2 (types of the SDK) and Fireworks AI, "OpenAI compatibility", 25 November 2026
@@ -125,6 +136,7 @@ _KNOWN: Final[Mapping[str, Preset]] = {
         "anthropic",
         "https://api.anthropic.com/v1",
         at_home={"both_samplings": False, "most_temperature": 1.0, "blank_stops": False},
+        reasons=True,
     ),
 }
 

@@ -20,8 +20,13 @@ class Patience:
     Every token moves the limit, so that a timer is set anew only when it has gone off, or the limit has come nearer.
     """
 
-    def __init__(self, spec: ModelSpec, terms: CallTerms) -> None:
-        self._spec = spec
+    def __init__(self, spec: ModelSpec, terms: CallTerms, *, reasons: bool = False) -> None:
+        """Begin to wait for a model; for one that ``reasons``, as is to be expected, longer once it has a question."""
+        self._spec, times = spec, spec.times
+        self._reasons = reasons
+        self._first_s = times.first_token
+        self._reasoning_s = max(times.reasoning, times.first_token, times.idle)
+        self._reasons_unseen = False
         self._loop = asyncio.get_running_loop()
         opened = self._loop.time()
         self._end = min(opened + spec.times.total, terms.deadline)
@@ -35,11 +40,18 @@ class Patience:
         self.scope = asyncio.timeout(None)
         """What ends when the limit is met."""
 
-    def token(self) -> None:
-        """Note that at least one token has come."""
+    def answering(self) -> None:
+        """Note that the endpoint has taken the question, so that a model that reasons is at it."""
+        if self._reasons and not self._spoken:
+            self._first_s = self._reasoning_s
+            self._wait_until(min(self._speak_by, self._loop.time() + self._first_s))
+
+    def token(self, *, reasons_unseen: bool = False) -> None:
+        """Note that at least one token has come, or that it ``reasons_unseen`` from now on."""
         self._spoken = True
         self._complete = False
-        self._wait_until(self._loop.time() + self._spec.times.idle)
+        self._reasons_unseen = reasons_unseen
+        self._wait_until(self._loop.time() + (self._reasoning_s if reasons_unseen else self._spec.times.idle))
 
     def last_words(self) -> None:
         """Note that the answer is complete, and that only counts and marks may follow."""
@@ -84,24 +96,26 @@ class Patience:
         """Return what ran out."""
         name, times, met = self._spec.name, self._spec.times, self._limit
         if met < self._end:
+            if self._reasons_unseen:
+                return ModelTimeout(f"{name} reasoned for {self._reasoning_s:g} s without a word")
             if self._spoken:
                 return ModelTimeout(f"{name} was silent for {times.idle:g} s between two tokens")
             if met == self._speak_by:
                 return ModelTimeout(f"{name} gave no token while there was time for others to stand in")
-            return ModelTimeout(f"{name} gave no token within {times.first_token:g} s")
+            return ModelTimeout(f"{name} gave no token within {self._first_s:g} s")
         if self._end == self._deadline:
             return ModelTimeout(f"{name} had not finished at the deadline")
         return ModelTimeout(f"{name} had not finished after {times.total:g} s")
 
 
 @asynccontextmanager
-async def patience(spec: ModelSpec, terms: CallTerms) -> AsyncIterator[Patience]:
-    """Limit the time of what is done inside.
+async def patience(spec: ModelSpec, terms: CallTerms, *, reasons: bool = False) -> AsyncIterator[Patience]:
+    """Limit the time of what is done inside, with longer patience for a model that ``reasons``.
 
     Raises:
         ModelTimeout: one of the limits was met.
     """
-    patient = Patience(spec, terms)
+    patient = Patience(spec, terms, reasons=reasons)
     try:
         async with patient.scope:
             yield patient

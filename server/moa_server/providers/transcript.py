@@ -7,7 +7,13 @@ from typing import Final
 import structlog
 
 from moa_server.domain import tokens
-from moa_server.domain.errors import ModelAnsweredNothing, ModelAnswerTooLong, ModelRefused
+from moa_server.domain.errors import (
+    ModelAnsweredNothing,
+    ModelAnswerTooLong,
+    ModelError,
+    ModelOnlyReasoned,
+    ModelRefused,
+)
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers.log_throttle import LogThrottle
@@ -41,13 +47,16 @@ class Transcript:
         self._unheard: list[str] = []
         self._has_words = False
         self._thought: list[str] = []
-        asked_for = prompt.sampling.max_tokens or spec.max_output
+        asked_for = prompt.most_output(spec)
         self._text_left = _most_bytes(asked_for)
         # Not every endpoint counts reasoning among the tokens that a call asks for.
         self._thought_left = _most_bytes(max(asked_for, spec.max_output))
         self._logprobs = 0.0
         self._logprob_count = 0
         self._tokens = False
+        self._reasoned = False
+        self.reasons_unseen = False
+        """Whether it is reasoning now, of which not every token is shown."""
         self._usage: Usage | None = None
         self._usage_final = False
         self.finish: FinishReason | None = None
@@ -65,6 +74,7 @@ class Transcript:
         """
         if text:
             self._tokens = True
+            self.reasons_unseen = False
             said, thought = self._filter.feed(text)
             thought_bytes = _bytes_of(thought)
             self._measure(_bytes_of(text) - thought_bytes, thought_bytes)
@@ -80,6 +90,15 @@ class Transcript:
             self._tokens = True
             self._measure(0, _bytes_of(text))
             self._thought.append(text)
+
+    def begin_reasoning(self) -> None:
+        """Note that reasoning begins of which not every token will be shown, maybe none."""
+        self._tokens = self._reasoned = self.reasons_unseen = True
+
+    def end_reasoning(self) -> None:
+        """Note that such reasoning, if there was any, has ended."""
+        self._tokens = self._tokens or self.reasons_unseen
+        self.reasons_unseen = False
 
     def weigh(self, logprob: float) -> None:
         """Take the log-probability of one token."""
@@ -104,7 +123,7 @@ class Transcript:
         return self._usage is not None and self._usage_final
 
     def tokens_came(self) -> bool:
-        """Tell whether any token, reasoning included, has come since this was last asked."""
+        """Tell whether any token has come, or reasoning has begun or ended, since this was last asked."""
         came, self._tokens = self._tokens, False
         return came
 
@@ -125,7 +144,7 @@ class Transcript:
         """Return what was used so far: as the endpoint counted, or estimated."""
         reasoning = "".join(self._thought)
         # Who writes more than was asked for keeps to no limit of tokens either.
-        most = _MOST_TOKENS if self._is_too_long else self._prompt.sampling.max_tokens or self._spec.max_output
+        most = _MOST_TOKENS if self._is_too_long else self._prompt.most_output(self._spec)
         guess = _estimate(self._spec, self._prompt, "".join([*self._said, *self._unheard]), reasoning, most)
         told = self._usage
         if told is None or (guess.output_tokens and not told.output_tokens):
@@ -149,6 +168,7 @@ class Transcript:
 
         Raises:
             ModelRefused: the model declined, or its words were withheld.
+            ModelOnlyReasoned: it reasoned, and said nothing.
             ModelAnsweredNothing: there is no text, or it only leads to the call of a tool.
         """
         text = "".join(self._said)
@@ -162,14 +182,32 @@ class Transcript:
             failure.permanent = True  # it is asked the same again, and will want the same
             raise failure
         if not text:
-            what = "only reasoning" if self._thought else "nothing"
-            raise ModelAnsweredNothing(f"{self._spec.name} answered {what}")
+            raise self._without_text()
         return Reply(
             text,
             self.finish or FinishReason.UNSPECIFIED,
             self.usage(),
             self.served_model[:_LONGEST_NAME] or self._spec.upstream_model,
             self._logprobs / self._logprob_count if self._logprob_count else None,
+        )
+
+    def _without_text(self) -> ModelError:
+        """Return why there is no text."""
+        name, told = self._spec.name, self._usage or Usage()
+        was_cut = self.finish is FinishReason.LENGTH
+        # Tokens of which none came were hidden, and so reasoning, whether or not their endpoint says so.
+        counted = told.output_tokens > 0 or self._prompt.reasons(self._spec)
+        hidden = told.reasoning_tokens > 0 or (was_cut and counted and not self._unheard)
+        if not (self._thought or self._reasoned or hidden):
+            return ModelAnsweredNothing(f"{name} answered nothing")
+        if not was_cut:
+            return ModelOnlyReasoned(f"{name} reasoned, and stopped before it had said anything")
+        most = self._prompt.most_output(self._spec)
+        # What an agent may write is bounded by what its model may: then that has to be raised first.
+        setting = "max_tokens" if most < self._spec.max_output else "max_output"
+        return ModelOnlyReasoned(
+            f"{name} used all of its {most} tokens for reasoning; raise {setting}, or lower reasoning_effort",
+            metadata={"setting": setting, "tokens": str(most)},
         )
 
     def _measure(self, text: int, thought: int) -> None:

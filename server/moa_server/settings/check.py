@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator, Mapping
 from moa_server.domain.agent import Sampling
 from moa_server.domain.errors import MoaError
 from moa_server.domain.mixture import Mixture
-from moa_server.domain.model import ModelSpec
+from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.plan import Plan, WorstCase
 from moa_server.domain.usage import Budget
 from moa_server.settings.problem import ConfigurationRefused, Problem
 from moa_server.settings.settings import Settings
 
 _NANO = 10**9
+_ENOUGH_TO_REASON = 4096
+"""Tokens of output below which a model that reasons may well say nothing; its makers advise several times more."""
 
 Explain = Callable[[Mixture], Plan]
 """Plans a mixture for a short question, calling nothing."""
@@ -41,7 +43,7 @@ def render_check(settings: Settings, explain: Explain, unsent: Unsent = all_sent
     if problems:
         raise ConfigurationRefused(problems)
     described = ("\n".join(_described(settings, plan, unsent)) for plan in plans.values())
-    return "\n\n".join((*described, *_assumed(settings)))
+    return "\n\n".join((*described, *_cramped(settings), *_assumed(settings)))
 
 
 def _described(settings: Settings, plan: Plan, unsent: Unsent) -> Iterator[str]:
@@ -91,6 +93,20 @@ def _warnings(plan: Plan) -> Iterator[str]:
 def _over(over: Mapping[str, str]) -> str:
     limit = over["limit"].replace("cost_nanousd", "nanodollars")
     return f"{over['needed']} {limit} are needed, {over['allowed']} allowed"
+
+
+def _cramped(settings: Settings) -> Iterator[str]:
+    """Tell whose reasoning may use up what there is for the answer too."""
+    found = []
+    for agent in settings.agents.values():
+        spec, prompt = settings.models[agent.model], Prompt((), agent.sampling)
+        if prompt.reasons(spec) and (most := prompt.most_output(spec)) < _ENOUGH_TO_REASON:
+            found.append(f"{agent.name} ({most:,})")
+    if found:
+        yield (
+            f"few tokens to reason and to answer in: {', '.join(found)}; give them {_ENOUGH_TO_REASON:,} or more by "
+            "max_output and max_tokens, or say reasons: false of a model that does not"
+        )
 
 
 def _assumed(settings: Settings) -> Iterator[str]:

@@ -80,10 +80,13 @@ def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, prob
     models = {name: _model(spec, data["models"][name], choices, problems) for name, spec in file.models.items()}
     for agent in file.agents.values():
         asked, spec = agent.sampling.max_tokens, models.get(agent.model)
-        if spec is not None and asked is not None and asked > spec.max_output:
+        if spec is None:
+            continue
+        place = ("agents", agent.name, "sampling")
+        if asked is not None and asked > spec.max_output:
             wrong = f"{asked} is more than model {spec.name!r} may write"
-            place = ("agents", agent.name, "sampling", "max_tokens")
-            problems.add(place, f"{wrong}; write at most its max_output of {spec.max_output}")
+            problems.add((*place, "max_tokens"), f"{wrong}; write at most its max_output of {spec.max_output}")
+        _check_reasoning(place, agent.sampling.reasoning_tokens, asked or spec.max_output, problems)
     # In the place of refused limits stand the defaults, by which nobody asked to be judged.
     limits = None if problems.under(("limits",)) else file.limits
     mixtures = Mixtures(choices.strategies, file.agents, Fit(models, limits, problems))
@@ -125,6 +128,7 @@ def _model(spec: ModelSpec, said: Mapping[str, Any], choices: Choices, problems:
     if most >= spec.window:
         right = "leave room for a prompt: a quarter of the window is usual"
         problems.add((*place, "max_output"), f"{most} fills the window of {spec.window}; {right}")
+    _check_reasoning(place, spec.reasoning_tokens, most, problems)
     for index, fallback in enumerate(spec.reliability.fallbacks):
         if fallback == spec.name:
             problems.add((*place, "fallbacks", index), "is the model itself; name another or remove it")
@@ -135,12 +139,21 @@ def _model(spec: ModelSpec, said: Mapping[str, Any], choices: Choices, problems:
             right = "write the base URL, such as https://models.example/v1"
             problems.add((*place, "endpoint"), f"is missing, and {spec.provider} has none of its own; {right}")
         spec = replace(spec, dialect=_dialect((*place, "dialect"), spec.dialect, provider, problems))
+        if spec.reasons is None:
+            spec = replace(spec, reasons=provider.reasons and endpoint == (provider.endpoint or endpoint))
     if spec.tokenizer is not None and not problems.under((*place, "tokenizer")):
         try:
             spec = replace(spec, counted_by=choices.read_tokenizer(spec.tokenizer))
         except ValueError as error:
             problems.add((*place, "tokenizer"), str(error))
     return replace(spec, endpoint=endpoint, upstream_model=spec.upstream_model or spec.name, max_output=most)
+
+
+def _check_reasoning(place: Place, reasoned: int | None, most: int, problems: Problems) -> None:
+    """Note tokens of reasoning that leave none for the answer."""
+    if reasoned is not None and reasoned >= most:
+        wrong = f"{reasoned} leaves none of the {most} tokens of output for the answer"
+        problems.add((*place, "reasoning_tokens"), f"{wrong}; write less, or raise max_tokens and max_output")
 
 
 def _dialect(place: Place, said: Mapping[str, Any], provider: KnownProvider, problems: Problems) -> Mapping[str, Any]:

@@ -24,6 +24,8 @@ class KnownProvider:
     """Where it is when the file does not say; empty means that the file has to."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Those of the options that the preset sets; the file's own come before them."""
+    reasons: bool = False
+    """Whether the current models at its own endpoint reason unless told not to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class UpperBounds:
     def worst_call(self, spec: ModelSpec, prompt: Prompt) -> Usage:
         """Return the most that one call with this prompt can use."""
         sent = self.estimates.most(spec.name, prompt.tokens(spec))
-        return _dearest_call(spec, sent, prompt.sampling.max_tokens or spec.max_output)
+        return _dearest_call(spec, sent, prompt.most_output(spec))
 
     def worst_case(self, plan: Plan, stages: Sequence[OutlinedLayer], *, failing: bool = False) -> WorstCase:
         """Return the most calls, tokens and money of a plan with these layers; as long as no call fails, or all do."""

@@ -3,17 +3,18 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.closed_schema import closed
 from moa_server.providers.complaint import Complaint, read_complaint
 from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
+from moa_server.providers.effort import Effort, budget, nearest, unsaid_reasoning
 from moa_server.providers.failures import reported
 from moa_server.providers.reasoning import ReasoningFilter
 from moa_server.providers.schema_instruction import instructed
@@ -47,6 +48,10 @@ class AnthropicOptions:
     """Whether it takes stop sequences of nothing but white space."""
     schema: bool = True
     """Whether it can be held to a JSON schema; where it is not, the instructions tell of it."""
+    thinking: Literal["adaptive", "budget"] = "adaptive"
+    """How it is told to reason: by an effort, as current models are, or by a budget of tokens, as those before them."""
+    efforts: tuple[Effort, ...] = ("low", "medium", "high", "max")
+    """The efforts that it knows; for any other the nearest is sent. With none it is told not to think at all."""
     prompt_cache: bool = False
     """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more:
     a price says how much as ``cache_write``."""
@@ -66,10 +71,14 @@ def anthropic_takes(options: AnthropicOptions, sampling: Sampling) -> Taken:
     unsent = dict.fromkeys(("seed", "presence_penalty", "frequency_penalty"), "its dialect has no word for it")
     if not options.sends_sampling:
         unsent |= dict.fromkeys(("temperature", "top_p"), "its dialect has sends_sampling off")
+    elif _thinks(options, sampling):
+        unsent |= dict.fromkeys(("temperature", "top_p"), "it takes neither while it thinks")
     elif temperature is not None and temperature > options.most_temperature:
         unsent["temperature"] = f"it takes one of at most {options.most_temperature:g}"
     elif temperature is not None and not options.both_samplings:
         unsent["top_p"] = "it takes one of temperature and top_p"
+    if options.thinking == "adaptive":
+        unsent |= unsaid_reasoning(options.efforts)
     taken = taken_but(sampling, unsent)
     kept = stop if options.blank_stops else tuple(text for text in stop if not text.isspace())
     if kept == stop:
@@ -84,6 +93,7 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "stop_sequences": sampling.stop or None,
+        "thinking": _thinking(spec, options, prompt),
     }
     messages, form = prompt.messages, None
     if prompt.response_schema is not None:
@@ -107,10 +117,45 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
             system[-1].update(_CACHED)
         if len(turns) > 1:
             turns[-2]["content"][-1].update(_CACHED)
+    config: dict[str, Any] = {}
+    if (effort := _effort(options, prompt)) not in (None, "none"):
+        config["effort"] = effort
     if form is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": msgspec.Raw(form.encode())}}
+        config["format"] = {"type": "json_schema", "schema": msgspec.Raw(form.encode())}
+    body.update(options.body)
+    if config:
+        body["output_config"] = {**config, **options.body.get("output_config", {})}
     # What is listened for comes last: nothing that the operator adds can change it.
-    return msgspec.json.encode({**body, **options.body, "stream": options.stream})
+    return msgspec.json.encode({**body, "stream": options.stream})
+
+
+_NOT_AT_ALL: Final = {"type": "disabled"}
+
+
+def _thinking(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -> dict[str, Any] | None:
+    """Return how a model is told to think; None leaves it as it does by itself."""
+    effort, most = prompt.sampling.reasoning_effort, prompt.sampling.reasoning_tokens
+    if options.thinking == "budget":
+        is_said = (effort, most) != (None, None)
+        tokens = budget(effort, most, prompt.most_output(spec)) if is_said else None
+        return None if tokens is None else {"type": "enabled", "budget_tokens": tokens}
+    if _effort(options, prompt) == "none":
+        return _NOT_AT_ALL
+    # Who cannot be told not to think is told a low effort, and not that it should.
+    return None if effort in (None, ReasoningEffort.NONE) or not options.efforts else {"type": "adaptive"}
+
+
+def _thinks(options: AnthropicOptions, sampling: Sampling) -> bool:
+    """Tell whether a model is told to think, and so picks its words in its own way."""
+    effort = sampling.reasoning_effort
+    if options.thinking == "adaptive":
+        return bool(options.efforts) and effort not in (None, ReasoningEffort.NONE)
+    return effort is not ReasoningEffort.NONE and (effort, sampling.reasoning_tokens) != (None, None)
+
+
+def _effort(options: AnthropicOptions, prompt: Prompt) -> Effort | None:
+    effort = prompt.sampling.reasoning_effort
+    return nearest(effort, options.efforts) if effort and options.thinking == "adaptive" else None
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -218,7 +263,12 @@ class AnthropicListener:
             self.transcript.served_model = told.message.model or ""
             self._count(told.message.usage, final=False)
         elif told.type == "content_block_start" and told.content_block is not None:
+            # Its text may be left out, or summed up now and then: it is thinking until the block ends.
+            if told.content_block.type in {"thinking", "redacted_thinking"}:
+                self.transcript.begin_reasoning()
             self._hear(told.content_block)
+        elif told.type == "content_block_stop":
+            self.transcript.end_reasoning()
         elif told.type == "content_block_delta" and told.delta is not None:
             self._hear(told.delta)
         elif told.type == "message_delta":
@@ -287,5 +337,10 @@ ANTHROPIC: Final = Dialect(
     AnthropicListener,
     lambda options: {"anthropic-version": options.version, **options.headers},
     anthropic_takes,
-    {"stop_sequences": "stop"},
+    {
+        "stop_sequences": "stop",
+        "thinking": "reasoning_effort",
+        "output_config.effort": "reasoning_effort",
+        "thinking.enabled.budget_tokens": "reasoning_tokens",
+    },
 )

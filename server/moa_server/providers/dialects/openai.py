@@ -13,6 +13,7 @@ from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.complaint import Complaint, read_complaint
 from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
+from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest, unsaid_reasoning
 from moa_server.providers.failures import reported
 from moa_server.providers.reasoning import ReasoningFilter, Tags
 from moa_server.providers.schema_instruction import instructed
@@ -64,6 +65,8 @@ class OpenAIOptions:
     """Whether it gives log-probabilities."""
     counts_logprobs: bool = False
     """Whether they are asked for by how many of the likeliest tokens are wanted, in place of true."""
+    efforts: tuple[Effort, ...] = USUAL_EFFORTS
+    """The steps of reasoning_effort that it knows; for any other the nearest is sent, and without steps nothing."""
     reasoning_fields: tuple[Literal["reasoning", "reasoning_content", "thinking"], ...] = (
         "reasoning",
         "reasoning_content",
@@ -95,12 +98,12 @@ def openai_takes(options: OpenAIOptions, sampling: Sampling) -> Taken:
         ("sends_stop", options.sends_stop, ("stop",)),
     )
     off = {name: f"its dialect has {switch} off" for switch, is_on, names in switches if not is_on for name in names}
-    return taken_but(sampling, off)
+    return taken_but(sampling, off | unsaid_reasoning(options.efforts))
 
 
 def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> bytes:
     """Return the request's JSON."""
-    sampling = prompt.sampling
+    sampling, effort = prompt.sampling, prompt.sampling.reasoning_effort
     wanted = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -108,6 +111,7 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
         "stop": sampling.stop or None,
+        "reasoning_effort": nearest(effort, options.efforts) if effort else None,
     }
     messages, response_format = prompt.messages, None
     if prompt.response_schema is not None:

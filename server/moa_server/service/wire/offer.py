@@ -29,7 +29,3 @@ def _unknown(overrides: plan_pb2.Overrides) -> Iterator[str]:
         yield "prefer"
     if overrides.HasField("deliberate"):
         yield "deliberate"
-    if overrides.sampling.reasoning_effort:
-        yield "sampling.reasoning_effort"
-    if overrides.sampling.HasField("reasoning_tokens"):
-        yield "sampling.reasoning_tokens"

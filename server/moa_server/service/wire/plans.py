@@ -1,12 +1,12 @@
 """Writes plans and mixtures for the wire, and how far an answer fell short of its plan."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
 from moa.v1 import plan_pb2 as pb
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.degradation import Degradation, DegradationReason
 from moa_server.domain.plan import Plan, PlannedLayer, WorstCase
 from moa_server.domain.usage import Budget
@@ -16,6 +16,10 @@ _MILLION: Final = 1_000_000
 # Made of the members themselves: one that the contract does not have fails here, when the server starts.
 _REASONS: Final = {
     reason: pb.DegradationReason.Value(f"DEGRADATION_REASON_{reason.name}") for reason in DegradationReason
+}
+_EFFORTS: Final[Mapping[ReasoningEffort | None, pb.ReasoningEffort.ValueType]] = {
+    None: pb.REASONING_EFFORT_UNSPECIFIED,
+    **{effort: pb.ReasoningEffort.Value(f"REASONING_EFFORT_{effort.name}") for effort in ReasoningEffort},
 }
 
 
@@ -59,6 +63,8 @@ def write_sampling(sampling: Sampling) -> pb.Sampling:
         stop=sampling.stop,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
+        reasoning_effort=_EFFORTS[sampling.reasoning_effort],
+        reasoning_tokens=sampling.reasoning_tokens,
     )
 
 

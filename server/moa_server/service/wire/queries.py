@@ -8,7 +8,7 @@ import orjson
 from google.protobuf.duration_pb2 import Duration
 
 from moa.v1 import plan_pb2 as pb
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.conversation import Conversation, Image, Message, Part, Role
 from moa_server.domain.errors import InvalidRequest, Violation
 from moa_server.domain.limits import Limits
@@ -16,6 +16,7 @@ from moa_server.domain.query import Overrides
 from moa_server.domain.usage import Budget
 
 _ROLES: Final = {pb.Role.Value(f"ROLE_{role.name}"): role for role in Role}
+_EFFORTS: Final = {pb.ReasoningEffort.Value(f"REASONING_EFFORT_{effort.name}"): effort for effort in ReasoningEffort}
 _MOST_VIOLATIONS: Final = 64
 _MOST_SCHEMA_BYTES: Final = 64 * 1024
 _MOST_STOPS: Final = 4
@@ -155,6 +156,8 @@ def _read_sampling(sampling: pb.Sampling, field: str, violations: Violations) ->
         stop=tuple(sampling.stop),
         presence_penalty=sampling.presence_penalty if given("presence_penalty") else None,
         frequency_penalty=sampling.frequency_penalty if given("frequency_penalty") else None,
+        reasoning_effort=_EFFORTS.get(sampling.reasoning_effort),
+        reasoning_tokens=sampling.reasoning_tokens if given("reasoning_tokens") else None,
     )
     violations.check_range(read.temperature, f"{field}.temperature", 0, 2)
     if read.top_p is not None:
@@ -162,6 +165,15 @@ def _read_sampling(sampling: pb.Sampling, field: str, violations: Violations) ->
     if read.max_tokens is not None:
         least = f"is {read.max_tokens}; it must be at least 1"
         violations.check(read.max_tokens >= 1, f"{field}.max_tokens", least)
+    knows_effort = sampling.reasoning_effort in {pb.REASONING_EFFORT_UNSPECIFIED, *_EFFORTS}
+    violations.check(knows_effort, f"{field}.reasoning_effort", "is no effort that this server knows")
+    if read.reasoning_tokens is not None:
+        least = f"is {read.reasoning_tokens}; it must be at least 1"
+        violations.check(read.reasoning_tokens >= 1, f"{field}.reasoning_tokens", least)
+        none_left = read.max_tokens is not None and read.reasoning_tokens >= read.max_tokens
+        violations.check(
+            not none_left, f"{field}.reasoning_tokens", "must be less than max_tokens, as which they count"
+        )
     violations.check_range(read.presence_penalty, f"{field}.presence_penalty", -2, 2)
     violations.check_range(read.frequency_penalty, f"{field}.frequency_penalty", -2, 2)
     if violations.check(len(read.stop) <= _MOST_STOPS, f"{field}.stop", f"has more than {_MOST_STOPS} texts"):
