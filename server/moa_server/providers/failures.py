@@ -17,6 +17,8 @@ from moa_server.providers.transport import StaleConnection, UnsentRequest
 
 _log = structlog.stdlib.get_logger()
 
+_SHOWN: Final = 500
+"""Of a rejected answer's body, in the log; it is a text, which is hidden there unless the operator wants it."""
 _LONGEST_WORDS: Final = 2000
 """Of an error object's message."""
 _MOST_PARAMS: Final = 16
@@ -209,7 +211,7 @@ def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: by
     """Return the error for an answer that is not 200. Its status and its identifiers are told on, not its words."""
     complaint = read_complaint(body)
     told = complaint.told() if complaint else {}
-    _log.debug("upstream.rejected", model=spec.name, status=status, **told)
+    _log.debug("upstream.rejected", model=spec.name, status=status, body=body[:_SHOWN].decode(errors="replace"))
     kind = _kind_of_status(status, complaint)
     error = kind(
         f"{spec.name} answered with status {status}",
