@@ -16,6 +16,9 @@ from moa_server.providers.transport import StaleConnection, UnsentRequest
 
 _log = structlog.stdlib.get_logger()
 
+_SHOWN: Final = 500
+"""Of a rejected answer's body, in the log; it is a text, which is hidden there unless the operator wants it."""
+
 _EXCEPTIONS: Final[Sequence[tuple[type[Exception], bool, type[errors.ModelError], str]]] = (
     (httpx.ConnectTimeout, False, errors.ModelUnreachable, "could not be connected to in time"),
     (httpx.ConnectError, False, errors.ModelUnreachable, "could not be connected to"),
@@ -141,7 +144,7 @@ def rejection(spec: ModelSpec, status: int, headers: Mapping[str, str], body: by
     """Return the error for an answer that is not 200. Its status and its identifiers are told on, not its words."""
     complaint = read_complaint(body)
     told = complaint.told() if complaint else {}
-    _log.debug("upstream.rejected", model=spec.name, status=status, **told)
+    _log.debug("upstream.rejected", model=spec.name, status=status, body=body[:_SHOWN].decode(errors="replace"))
     kind = _kind_of_status(status, complaint)
     hint_s = retry_after_s(status, headers)
     error = kind(
