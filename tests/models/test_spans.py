@@ -65,6 +65,7 @@ def test_each_attempt_is_a_span(spans: InMemorySpanExporter) -> None:
         names.INPUT_TOKENS: 10,
         names.OUTPUT_TOKENS: 1,
         names.CACHED_INPUT_TOKENS: 0,
+        names.CACHE_WRITE_TOKENS: 0,
         names.REASONING_TOKENS: 0,
         names.USAGE_CERTAINTY: "known",
     }

@@ -148,7 +148,6 @@ def test_every_member_is_written_as_its_own_name() -> None:
         assert plan_pb2.BreakerState.Name(model.breaker) == f"BREAKER_STATE_{state.name}"
 
 
-@pytest.mark.parametrize("state", RunState)
 def test_every_count_of_a_usage_is_told() -> None:
     used = Usage(1, 60, 50, 40, 30, Certainty.ESTIMATED, 20, 10)
     assert layers.write_usage(used) == run_pb2.Usage(
@@ -163,6 +162,7 @@ def test_every_count_of_a_usage_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize("state", RunState)
 def test_the_state_of_a_run_is_that_of_its_record_until_its_end_is_known(state: RunState) -> None:
     record = RunRecord("run", Ticket("me", "", ""), plan(), state, 1, NOW)
     said = runs.write_run(RunStatus(record, facts.BEGINNING, Usage(), None)).state

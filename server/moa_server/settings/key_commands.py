@@ -7,9 +7,11 @@ one there is. Neither what a program printed nor what it complained of is told o
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -68,7 +70,8 @@ class KeyCommands:
         if self._closed:
             work.close()
             return None
-        task = asyncio.get_running_loop().create_task(work, name="key command")
+        # In a context of its own: it belongs to no run, and its log bears the name of none.
+        task = asyncio.get_running_loop().create_task(work, name="key command", context=Context())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -158,22 +161,17 @@ class PrintedKey:
             self._task = None
 
 
-class _Output(asyncio.SubprocessProtocol):
-    """What a program prints, until it has ended and nobody can print any more."""
+class _Output(asyncio.Protocol):
+    """What a program prints, until nobody can print any more."""
 
     def __init__(self) -> None:
         self.printed = bytearray()
-        loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[None] = loop.create_future()
-        self.exited: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:
         self.printed += data[: MOST_BYTES + 1 - len(self.printed)]
         if len(self.printed) > MOST_BYTES:
             self.connection_lost(None)
-
-    def process_exited(self) -> None:
-        self.exited.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
@@ -187,42 +185,61 @@ async def _printed(command: tuple[str, ...], longest_s: float) -> bytes:
         OSError: it cannot be run.
         ValueError: it failed.
     """
-    loop = asyncio.get_running_loop()
-    # A task of its own: a start that is given up halfway would leave behind what the program has started by then.
-    starting = loop.create_task(
-        loop.subprocess_exec(
-            _Output,
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    )
-    over = False
+    # A start that is given up halfway would leave behind what the program has started by then: it is waited for.
+    starting = asyncio.get_running_loop().create_task(asyncio.to_thread(_begin, command))
+    read = over = False
     try:
-        transport, output = await asyncio.shield(starting)
+        process = await asyncio.shield(starting)
         async with asyncio.timeout(longest_s):
-            await output.ended
-        if len(output.printed) > MOST_BYTES:
-            raise ValueError(f"printed more than {MOST_BYTES} bytes")
+            read = True
+            output = await _read(process)
+            status = await asyncio.to_thread(process.wait)
         over = True
-        if status := transport.get_returncode():
+        if status:
             raise ValueError(f"ended with status {status}")
-        return bytes(output.printed)
+        return output
     except TimeoutError:
         raise ValueError(f"had not ended after {longest_s:g} s") from None
     finally:
         await asyncio.wait([starting])
-        if starting.exception() is None:
-            transport, output = starting.result()
-            if not over:
-                await _kill(transport, output)
-            transport.close()
+        if not over and starting.exception() is None:
+            process = starting.result()
+            if not read and process.stdout is not None:
+                process.stdout.close()
+            await _kill(process)
 
 
-async def _kill(transport: asyncio.SubprocessTransport, output: _Output) -> None:
+def _begin(command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    # Not by the loop's own means: uvloop forks, and what gRPC's threads hold at that moment aborts the child now and
+    # then. This way no copy of the process is made, and only this thread waits.
+    return subprocess.Popen(  # noqa: S603 - the operator's own command, without a shell
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+async def _read(process: subprocess.Popen[bytes]) -> bytes:
+    """Return all that a program prints.
+
+    Raises:
+        ValueError: it is too much.
+    """
+    transport, output = await asyncio.get_running_loop().connect_read_pipe(_Output, process.stdout)
+    try:
+        await output.ended
+    finally:
+        transport.close()
+    if len(output.printed) > MOST_BYTES:
+        raise ValueError(f"printed more than {MOST_BYTES} bytes")
+    return bytes(output.printed)
+
+
+async def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a program with its whole session: many are scripts that start another one, which may outlive them."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(transport.get_pid(), signal.SIGKILL)
-    await asyncio.wait([output.exited], timeout=_KILLED_S)
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        await asyncio.to_thread(process.wait, _KILLED_S)
