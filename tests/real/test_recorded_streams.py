@@ -1,6 +1,7 @@
 """A streamed answer is read to the text, the counts and the ending to which the house's own SDK reads it."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def _by_byte(body: bytes) -> list[bytes]:
 def _at_random(body: bytes) -> list[bytes]:
     chance = random.Random(len(body))
     cuts = [0, *sorted(chance.sample(range(1, len(body)), 40)), len(body)]
-    return [body[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    return [body[start:end] for start, end in itertools.pairwise(cuts)]
 
 
 _SPLITS: Final[dict[str, Callable[[bytes], list[bytes]]]] = {
@@ -131,7 +132,7 @@ def agrees(ours: Reply | ModelError, theirs: dict[str, Any], dialect: str) -> No
 
 @pytest.mark.parametrize("split", _SPLITS)
 @pytest.mark.parametrize(("dialect", "name"), _CASES)
-async def test_an_answer_is_read_as_the_sdk_reads_it_however_it_is_split(  # noqa: PLR0913 - fixtures and parameters
+async def test_an_answer_is_read_as_the_sdk_reads_it_however_it_is_split(
     dialect: str, name: str, split: str, sdks: Sdks, stage: UpstreamThread, upstream: Upstream, http: Transport
 ) -> None:
     body = body_of(dialect, name)
@@ -143,14 +144,14 @@ async def test_an_answer_is_read_as_the_sdk_reads_it_however_it_is_split(  # noq
 
 @pytest.mark.parametrize("form", [{"escaped": True}, {"ends": b"\r\n"}], ids=["escaped", "CRLF"])
 @pytest.mark.parametrize(("dialect", "name"), _CASES)
-async def test_an_answer_is_read_as_the_sdk_reads_it_however_it_is_written(  # noqa: PLR0913 - as above
+async def test_an_answer_is_read_as_the_sdk_reads_it_however_it_is_written(
     dialect: str,
     name: str,
-    form: Any,
+    form: Any,  # noqa: ANN401 - how it is written
     sdks: Sdks,
     stage: UpstreamThread,
     upstream: Upstream,
-    http: Transport,  # noqa: ANN401
+    http: Transport,
 ) -> None:
     body = body_of(dialect, name, **form)
     stage.script("m", Raw(body))
