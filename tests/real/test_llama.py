@@ -88,8 +88,8 @@ class Watch:
 
     async def until_idle(self) -> None:
         async with asyncio.timeout(_PATIENCE_S):
-            while await self.busy():
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - only asking tells
+            while await self.busy():  # noqa: ASYNC110 - only asking tells
+                await asyncio.sleep(0.05)
 
     async def _get(self, what: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.local.key}"}
@@ -179,7 +179,7 @@ async def test_a_cancelled_call_ends_its_generation(local: LocalModel, http: Tra
     before = await watch.generated()
     caller, heard = Caller(), asyncio.Event()
     model = voice(local, http, dialect, dialect={"body": {"ignore_eos": True}})
-    prompt = asked("Count from one to a thousand, in words.", max_tokens=_LONG)
+    prompt = asked("Write a very long story about a king.", max_tokens=_LONG)
     asking = asyncio.create_task(caller.ask(model, prompt=prompt))
     caller.heard = _Telling(heard)
     await asyncio.wait_for(heard.wait(), _PATIENCE_S)
@@ -237,10 +237,12 @@ async def test_a_run_that_is_cancelled_leaves_the_model_idle(local: LocalModel, 
     before = await watch.generated()
     server = start(council(local, _LONG), REAL_KEY=local.key)
     async with AsyncClient(server.target, timeout=_PATIENCE_S) as client:
-        asking = asyncio.create_task(client.query("Count to a thousand.", mixture="council", request_id="long-one"))
+        asking = asyncio.create_task(
+            client.query("Write a very long story about a king.", mixture="council", request_id="long-one")
+        )
         async with asyncio.timeout(_PATIENCE_S):
-            while not await watch.busy():
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - only asking tells
+            while not await watch.busy():  # noqa: ASYNC110 - only asking tells
+                await asyncio.sleep(0.05)
         asking.cancel()
         await asyncio.wait({asking})
         await watch.until_idle()
