@@ -17,7 +17,7 @@ import pytest
 _ENVIRONMENT: Final = Path(sys.prefix)
 SDKS: Final = _ENVIRONMENT / "sdks" / "bin" / "python"
 LITELLM: Final = _ENVIRONMENT / "litellm" / "bin" / "litellm"
-AIMOCK: Final = _ENVIRONMENT / "aimock" / "node_modules" / "@copilotkit" / "aimock" / "dist" / "aimock-cli.js"
+AIMOCK: Final = _ENVIRONMENT / "aimock" / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
 _PATIENCE_S: Final = 120.0
 
 
