@@ -9,7 +9,7 @@ from tests.upstream.wire import event
 Events = Sequence[Mapping[str, Any] | str]
 """The data of each event; a text stands as it is."""
 
-_CHUNK: Final = {
+_CHUNK: Final[Mapping[str, Any]] = {
     "id": "chatcmpl-B1",
     "object": "chat.completion.chunk",
     "created": 1795600000,
@@ -17,7 +17,7 @@ _CHUNK: Final = {
     "service_tier": "default",
     "system_fingerprint": "fp_1",
 }
-_MESSAGE: Final = {
+_MESSAGE: Final[Mapping[str, Any]] = {
     "id": "msg_01",
     "type": "message",
     "role": "assistant",
