@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from tests.real.response_recordings import responses
 from tests.upstream.wire import event
 
 Events = Sequence[Mapping[str, Any] | str]
@@ -207,7 +208,11 @@ MESSAGES: Final[Mapping[str, Events]] = {
     ],
 }
 
-RECORDINGS: Final[Mapping[str, Mapping[str, Events]]] = {"openai": CHAT_COMPLETIONS, "anthropic": MESSAGES}
+RECORDINGS: Final[Mapping[str, Mapping[str, Events]]] = {
+    "openai": CHAT_COMPLETIONS,
+    "anthropic": MESSAGES,
+    "responses": responses(TEXT),
+}
 """By dialect and by what is in them."""
 
 

@@ -13,19 +13,22 @@ from moa_server.domain.errors import ModelError, ModelRefused
 from moa_server.domain.model import FinishReason, Reply
 from moa_server.domain.usage import Usage
 from moa_server.providers import Transport
+from moa_server.providers.dialects import DIALECTS
 from tests.providers.asker import Asker
 from tests.real.programmes import Sdks
 from tests.real.recordings import RECORDINGS, written
 from tests.upstream import Raw, Stage, Upstream, UpstreamThread
 
-_CASES: Final = [(dialect, name) for dialect, recordings in RECORDINGS.items() for name in recordings]
-_READERS: Final = {"openai": "read_openai", "anthropic": "read_anthropic"}
+_CASES: Final = [(dialect, name) for dialect in DIALECTS for name in RECORDINGS[dialect]]
+_READERS: Final = {"openai": "read_openai", "anthropic": "read_anthropic", "responses": "read_responses"}
 _ENDINGS: Final = {
     "stop": FinishReason.STOP,
+    "completed": FinishReason.STOP,
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
     "length": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
+    "incomplete": FinishReason.LENGTH,
 }
 
 
@@ -78,7 +81,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 def body_of(dialect: str, name: str, **form: Any) -> bytes:  # noqa: ANN401 - how it is written
-    return written(RECORDINGS[dialect][name], names=dialect == "anthropic", **form)
+    return written(RECORDINGS[dialect][name], names=dialect != "openai", **form)
 
 
 def as_the_sdk_counts(dialect: str, counts: dict[str, Any]) -> Usage:
@@ -89,6 +92,13 @@ def as_the_sdk_counts(dialect: str, counts: dict[str, Any]) -> Usage:
             input_tokens=counts["input_tokens"] + read + made,
             output_tokens=counts["output_tokens"],
             cached_input_tokens=read,
+        )
+    if dialect == "responses":
+        return Usage(
+            input_tokens=counts["input_tokens"],
+            output_tokens=counts["output_tokens"],
+            cached_input_tokens=counts["input_tokens_details"]["cached_tokens"],
+            reasoning_tokens=counts["output_tokens_details"]["reasoning_tokens"],
         )
     return Usage(
         input_tokens=counts["prompt_tokens"],
