@@ -104,7 +104,7 @@ def read_responses(endpoint: str, model: str) -> dict[str, Any]:
     openai = importlib.import_module("openai")
     client = openai.OpenAI(base_url=endpoint, api_key="k", max_retries=0, timeout=20)
     try:
-        with client.responses.stream(model=model, input="Hello there") as stream:
+        with client.responses.stream(model=model, input=[{"role": "user", "content": "Hello there"}]) as stream:
             for _ in stream:
                 pass
             response = stream.get_final_response()

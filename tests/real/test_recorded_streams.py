@@ -120,6 +120,7 @@ async def heard(asker: Asker) -> Reply | ModelError:
 def agrees(ours: Reply | ModelError, theirs: dict[str, Any], dialect: str) -> None:
     """Compare what we read with what the SDK read."""
     if "failed" in theirs:
+        assert theirs["failed"] != "APIConnectionError", "the SDK did not come so far as to read"
         assert isinstance(ours, ModelError)
         return
     if theirs["refusal"]:
