@@ -21,6 +21,7 @@ _REQUESTS: Final = {
     "together": ("together.types.chat.completion_create_params", "CompletionCreateParamsStreaming"),
 }
 """The type of a request, by SDK."""
+_RESPONSE_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
 def check(sdk: str, body: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -103,13 +104,15 @@ def read_responses(endpoint: str, model: str) -> dict[str, Any]:
     """Ask for a stream of a response, and return it as the SDK gathers it."""
     openai = importlib.import_module("openai")
     client = openai.OpenAI(base_url=endpoint, api_key="k", max_retries=0, timeout=20)
+    ends = []
     try:
         with client.responses.stream(model=model, input=[{"role": "user", "content": "Hello there"}]) as stream:
-            for _ in stream:
-                pass
-            response = stream.get_final_response()
-    except (openai.OpenAIError, RuntimeError) as error:
+            ends += [event.response for event in stream if event.type in _RESPONSE_ENDS]
+    except openai.OpenAIError as error:
         return {"failed": type(error).__name__}
+    if not ends or ends[0].status == "failed":
+        return {"failed": "failed" if ends else "no end"}
+    [response] = ends
     parts = [part for item in response.output if item.type == "message" for part in item.content]
     return {
         "text": response.output_text,
