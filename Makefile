@@ -12,6 +12,9 @@ MODEL := .venv/.model
 KUBECTL := .venv/.kubectl
 CHECKOV := .venv/.checkov
 MUTANTS := .venv/.mutants
+SDKS := .venv/.sdks
+LITELLM := .venv/.litellm
+AIMOCK := .venv/.aimock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c $(PINS)/constraints.txt
 
 # The tools of .venv come first: protoc finds its plug-in on the path.
@@ -59,6 +62,24 @@ $(CHECKOV): $(PINS)/checkov.txt $(SETUP)
 	@$(BIN)/python -m venv .venv/checkov
 	@.venv/checkov/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r $(PINS)/checkov.txt
 	@touch $@
+
+# For tests/real, which says what it lacks: that something is not to be had here is no error.
+$(SDKS): $(PINS)/sdks.txt $(SETUP)
+	@$(call apart,sdks)
+
+$(LITELLM): $(PINS)/litellm.txt $(SETUP)
+	@$(call apart,litellm)
+
+$(AIMOCK): $(PINS)/aimock.txt $(SETUP)
+	@npm install --prefix .venv/aimock --silent --no-audit --no-fund --ignore-scripts $$(grep -v '^#' $<) && touch $@ \
+	  || echo "skipped: aimock, which npm cannot install here" >&2
+
+# Installs a list of pins into an environment of its own.
+define apart
+rm -rf .venv/$(1); $(BIN)/python -m venv .venv/$(1); \
+.venv/$(1)/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r $< && touch $@ \
+  || { rm -rf .venv/$(1); echo "skipped: $(1), which cannot be installed here" >&2; }
+endef
 
 # In a folder of its own, which is on the path of `make mutants` alone.
 $(MUTANTS): $(PINS)/mutants.txt $(SETUP)
@@ -115,7 +136,7 @@ coverage: $(MODEL) $(KUBECTL) $(CHECKOV) ## Run the tests and say what share of 
 
 check: format-check lint types protos test ## All of it: format, lint, types, protos, tests
 
-check-long: $(SETUP) pythons ## What is slow, or wants what a bare machine lacks: statistics, other Pythons
+check-long: $(MODEL) $(SDKS) $(LITELLM) $(AIMOCK) pythons ## What is slow, or wants what a bare machine lacks: statistics, real servers, other Pythons
 	@pytest -n 2 -m long $(ARGS)
 
 # The other versions that callers and operators use, each in an environment of its own; those that are not here are skipped.

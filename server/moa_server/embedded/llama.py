@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=8192, help="tokens of context, split evenly over the slots")
     parser.add_argument("--weights", type=Path, help="a verified GGUF file; found among the distributions when absent")
     parser.add_argument("--parent", type=int, default=0, help="process whose end ends this one")
+    parser.add_argument("--observed", action="store_true", help="tell at /slots and /metrics what it is doing")
     arguments = parser.parse_args()
     if arguments.parent:
         die_with(arguments.parent, signal.SIGKILL)
@@ -83,7 +84,8 @@ def _parameters(runtime: Any, arguments: argparse.Namespace, path: Path, key: st
     parameters.cache_ram_mib = PROMPT_CACHE_MIB
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores
-    parameters.ui = parameters.endpoint_slots = False
+    parameters.ui = False
+    parameters.endpoint_slots = parameters.endpoint_metrics = arguments.observed
     parameters.offline = True
     parameters.verbosity = 1  # errors only
     return parameters

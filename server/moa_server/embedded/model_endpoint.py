@@ -82,15 +82,15 @@ def named_endpoint(environment: Mapping[str, str]) -> ModelEndpoint | None:
 
 @asynccontextmanager
 async def local_model(
-    *, slots: int = SLOTS, context: int = CONTEXT, ready_within: float = 60
+    *, slots: int = SLOTS, context: int = CONTEXT, ready_within: float = 60, observed: bool = False
 ) -> AsyncIterator[LocalModel]:
-    """The small model on a free loopback port, ended with the block."""
+    """The small model on a free loopback port, ended with the block; `observed`, it tells what it is doing."""
     if importlib.util.find_spec("xllamacpp") is None:
         raise llama.RuntimeMissingError(llama.missing_runtime())
     path = await asyncio.to_thread(weights.locate)
     key = secrets.token_urlsafe(32)
     command = (sys.executable, "-m", llama.__name__, "--slots", str(slots), "--context", str(context))
-    origin = ("--weights", str(path), "--parent", str(os.getpid()))
+    origin = ("--weights", str(path), "--parent", str(os.getpid()), *(["--observed"] if observed else []))
     environment = {llama.KEY_VARIABLE: key}
     async with running("local model", *command, *origin, environment=environment, ready_within=ready_within) as child:
         yield LocalModel(f"{child.ready}/v1", key, llama.MODEL_NAME, context // slots, child)
