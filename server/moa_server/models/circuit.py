@@ -82,7 +82,7 @@ class Circuit:
         if self.state is BreakerState.HALF_OPEN:
             raise errors.ModelBreakerOpen(f"{self.name} is being tried after its failures", retry_after_s=_PROBE_HINT_S)
 
-    def enter(self, size: int, *, has_stand_ins: bool = False) -> "Pass":
+    def enter(self, size: int, *, has_stand_ins: bool) -> "Pass":
         """Let a call of so many tokens through; the first after the break is the probe.
 
         Raises:
@@ -179,7 +179,6 @@ class Circuit:
     def _close(self) -> None:
         self._window.clear()
         self._never_spoke = self._broke_off = 0
-        self._was_silence = False
         self._doubtful.clear()
         self._turn(BreakerState.CLOSED)
 
