@@ -1,19 +1,21 @@
 """An engine with its journal, as a test holds it."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Protocol, TypedDict, Unpack
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.event import BEGINNING, Cursor, Event, Fact
 from moa_server.domain.limits import Limits
-from moa_server.domain.mixture import Rules
+from moa_server.domain.mixture import Mixture, Roster, Rules
 from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Journal, Model
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.run import RunRecord, Ticket
 from moa_server.domain.usage import Budget
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.strategies import STRATEGIES
 from tests.engine.facts import one_by_one
 from tests.engine.fakes import user
 
@@ -28,7 +30,7 @@ class Asking(TypedDict, total=False):
     """What may be said of a run beside its text."""
 
     overrides: Overrides
-    time_s: float
+    time_s: float | None
     request_id: str
     detached: bool
     proposal_deltas: bool
@@ -85,3 +87,25 @@ class OpenHouse(Protocol):
     async def __call__(
         self, models: Mapping[str, Model], layers: Sequence[Sequence[str]], **opening: Unpack[Opening]
     ) -> House: ...
+
+
+@asynccontextmanager
+async def one_house(
+    models: Mapping[str, Model],
+    layers: str,
+    journal: Journal,
+    *,
+    owner: str = "one",
+    ownership_s: float = 1.0,
+    limits: Limits = Limits(),
+    budget: Budget = Budget(),
+) -> AsyncIterator[House]:
+    """Open a house within a test: the agents of so many layers, a letter each, propose, and ``z`` answers."""
+    agents = {name: Agent(name, name) for name in models}
+    roster = Roster(tuple(tuple(agents[name] for name in layer) for layer in layers.split()), agents["z"])
+    mixture = Mixture("mix", "aggregate", roster, budget=budget)
+    catalogue = Catalogue(models, {"mix": mixture}, STRATEGIES, agents, "mix")
+    ownership = Ownership(ownership_s, lazy_s=0.01, owner=owner)
+    async with Engine(catalogue, journal, limits, ownership=ownership) as engine:
+        yield House(engine, journal)
+        await engine.close(0)

@@ -31,7 +31,7 @@ _ROOT = Path(__file__).parent.parent.parent
 _PLACE = _ROOT / ".mutants"
 _EXPLAINED = Path(__file__).parent / "explained.toml"
 _PROCESSES = 2
-_COLUMNS = {"caught by type check": "refused by types", "timeout": "timed out", "survived": "live", "no tests": "live"}
+_COLUMNS = {"timeout": "timed out", "survived": "live", "no tests": "live"}
 """Where mutmut's word for what became of a mutant is counted; elsewhere it was killed."""
 
 
@@ -119,7 +119,7 @@ def _told(wanted: Sequence[str]) -> bool:
     mutants, _ = mutmut.collect_source_file_mutation_data(mutant_names=())
     for file, name, exit_code in mutants:
         table, status = tables[str(file.path)], status_by_exit_code[exit_code]
-        column = _COLUMNS.get(status, "killed")
+        column = "refused by types" if name in refused_by_types() else _COLUMNS.get(status, "killed")
         table["mutants"] += 1
         if column != "live":
             table[column] += 1

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import libcst as cst
@@ -16,6 +17,7 @@ _SWITCH = re.compile(r"(?m)^(?: *@_mutmut_mutated.*|mutants_\S+: MutantDict.*|.*
 _APPLIED = re.compile(r"(?m)^( *)(\w+) = (\w+)\(\2\)\n")
 
 
+@cache
 def refused_by_types() -> dict[str, FailedTypeCheckMutant]:
     """Return the refused mutants by their names."""
     typed = Path("typed").absolute()
