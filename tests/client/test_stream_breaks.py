@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -147,6 +148,17 @@ async def test_cancelling_a_read_cancels_the_call() -> None:
 
 
 @timeless
+async def test_a_read_that_is_cancelled_while_its_stream_is_closed_ends_as_cancelled() -> None:
+    stream = AsyncStream(resume(), Opener(AsyncCall(None)).asynchronous)
+    reading = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    reading.cancel()
+    await stream.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+@timeless
 async def test_a_call_that_somebody_else_cancelled_is_no_break() -> None:
     call = AsyncCall(asyncio.CancelledError())
     with pytest.raises(asyncio.CancelledError):
@@ -190,6 +202,18 @@ def test_a_stream_closed_while_its_call_is_made_cancels_it() -> None:
     stream = Stream(resume(), close_and_open)
     assert list(stream) == []
     assert call.is_cancelled
+
+
+def test_no_thread_looks_after_a_stream_that_was_left() -> None:
+    stream = Stream(resume(), Opener(SyncCall(BEGINNING)).synchronous)
+    next(stream)
+    watching = [thread for thread in threading.enumerate() if thread.name == "moa silence"]
+    assert watching
+    stream.close()
+    gc.collect()
+    for thread in watching:
+        thread.join(3.0)
+        assert not thread.is_alive()
 
 
 def test_a_stream_that_is_forgotten_cancels_its_call() -> None:

@@ -1,19 +1,22 @@
 """An engine with its journal, as a test holds it."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
-from typing import Protocol, TypedDict, Unpack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Protocol, TypedDict, Unpack
 
 from moa_server.domain.agent import Agent
 from moa_server.domain.event import BEGINNING, Cursor, Event, Fact
 from moa_server.domain.limits import Limits
-from moa_server.domain.mixture import Rules
+from moa_server.domain.mixture import Mixture, Roster, Rules
 from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Journal, Model
 from moa_server.domain.query import Overrides, Query
 from moa_server.domain.run import RunRecord, Ticket
+from moa_server.domain.strategy import Strategy
 from moa_server.domain.usage import Budget
 from moa_server.engine.engine import Engine
+from moa_server.engine.plans.catalogue import Catalogue
+from moa_server.strategies import STRATEGIES
 from tests.engine.facts import one_by_one
 from tests.engine.fakes import user
 
@@ -28,7 +31,7 @@ class Asking(TypedDict, total=False):
     """What may be said of a run beside its text."""
 
     overrides: Overrides
-    time_s: float
+    time_s: float | None
     request_id: str
     detached: bool
     proposal_deltas: bool
@@ -85,3 +88,31 @@ class OpenHouse(Protocol):
     async def __call__(
         self, models: Mapping[str, Model], layers: Sequence[Sequence[str]], **opening: Unpack[Opening]
     ) -> House: ...
+
+
+class Founding(TypedDict, total=False):
+    """What may be said of the one house that a test opens by itself."""
+
+    owner: str
+    ownership_s: float
+    limits: Limits
+    budget: Budget
+    rules: Rules
+    strategy: Strategy[Any]
+
+
+@asynccontextmanager
+async def one_house(
+    models: Mapping[str, Model], layers: str, journal: Journal, **founding: Unpack[Founding]
+) -> AsyncIterator[House]:
+    """Open a house within a test: the agents of so many layers, a letter each, propose, and ``z`` answers."""
+    agents = {name: Agent(name, name) for name in models}
+    roster = Roster(tuple(tuple(agents[name] for name in layer) for layer in layers.split()), agents["z"])
+    strategy = founding.get("strategy", STRATEGIES["aggregate"])
+    rules, budget = founding.get("rules", Rules()), founding.get("budget", Budget())
+    mixture = Mixture("mix", strategy.name, roster, rules, budget=budget)
+    catalogue = Catalogue(models, {"mix": mixture}, {strategy.name: strategy}, agents, "mix")
+    ownership = Ownership(founding.get("ownership_s", 1.0), lazy_s=0.01, owner=founding.get("owner", "one"))
+    async with Engine(catalogue, journal, founding.get("limits", Limits()), ownership=ownership) as engine:
+        yield House(engine, journal)
+        await engine.close(0)

@@ -1,25 +1,18 @@
 """A run ends at its own deadline: with nobody's call to end it, while the journal is away, and after a takeover."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
-from moa_server.domain.agent import Agent
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import AgentStarted, AnswerDelta, Cursor, Event
-from moa_server.domain.limits import Limits
-from moa_server.domain.mixture import Mixture, Roster
-from moa_server.domain.operation import Ownership
 from moa_server.domain.ports import Journal
 from moa_server.domain.usage import Budget
-from moa_server.engine.engine import Engine
-from moa_server.engine.plans.catalogue import Catalogue
-from moa_server.strategies import STRATEGIES
 from tests.engine.facts import facts, failed, succeeded
 from tests.engine.fakes import FakeModel, once, saying, silent, spec
-from tests.engine.houses import House
+from tests.engine.houses import House, one_house
 from tests.engine.journals import CutOff, SharedJournal
 from tests.journal.clock import HandClock
 from tests.models.timeless_loop import now, timeless
@@ -41,19 +34,11 @@ class Unread(SharedJournal):
         return await super().read(run_id, after, limit, strict=strict)
 
 
-@asynccontextmanager
-async def housed(
+def housed(
     models: dict[str, FakeModel], layers: str, journal: Journal, owner: str = "one"
-) -> AsyncIterator[House]:
+) -> AbstractAsyncContextManager[House]:
     """A server whose runs may take a minute; no call to it has a deadline."""
-    agents = {name: Agent(name, name) for name in models}
-    roster = Roster(tuple(tuple(agents[name] for name in layer) for layer in layers.split()), agents["z"])
-    mixture = Mixture("mix", "aggregate", roster, budget=Budget(time_s=RUN_S))
-    ownership = Ownership(1.0, lazy_s=0.01, owner=owner)
-    catalogue = Catalogue(models, {"mix": mixture}, STRATEGIES, agents, "mix")
-    async with Engine(catalogue, journal, Limits(), ownership=ownership) as engine:
-        yield House(engine, journal)
-        await engine.close(0)
+    return one_house(models, layers, journal, owner=owner, budget=Budget(time_s=RUN_S))
 
 
 def shared(clock: HandClock) -> SharedJournal:

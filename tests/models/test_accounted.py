@@ -19,7 +19,7 @@ from moa_server.domain.model import Prompt, Reply
 from moa_server.domain.ports import CallTerms
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.models.accounted import Accounted
-from tests.models.fakes import PROMPT, Caller, scripted, spec
+from tests.models.fakes import PROMPT, Caller, Scripted, scripted, spec
 from tests.models.timeless_loop import now, timeless
 
 
@@ -46,6 +46,15 @@ async def test_what_was_sent_and_heard_of_a_broken_call_is_estimated() -> None:
         output_tokens=tokens.of_text("some words"),
         certainty=Certainty.ESTIMATED,
     )
+
+
+@timeless
+async def test_what_was_heard_of_a_broken_call_is_counted_by_the_models_own_tokenizer() -> None:
+    caller = Caller()
+    by_letters = tokens.Remembered(len, 10)
+    provider = Scripted(spec(counted_by=by_letters), [["some ", "words", ModelStreamCut("cut")]])
+    await caller.failure(Accounted(provider))
+    assert caller.ledger.entries[0].usage.output_tokens == len("some words")
 
 
 @timeless

@@ -110,6 +110,44 @@ async def test_fewer_failures_than_the_share_do_not_open_it() -> None:
     assert guarded.state == "closed"
 
 
+@timeless
+async def test_it_opens_when_just_the_share_of_the_calls_has_failed() -> None:
+    guarded = Guarded(["ok"], ["ok"], [DOWN])
+    await guarded.fail(3)
+    assert guarded.state == "closed"
+    await guarded.fail(1)
+    assert guarded.state == "open"
+
+
+@timeless
+async def test_a_call_from_before_that_speaks_after_all_excuses_no_failures() -> None:
+    guarded = Guarded([5.0, "late"], [DOWN])
+    late = asyncio.create_task(Caller().ask(guarded.model))
+    await asyncio.sleep(1)
+    await guarded.fail(4)
+    await late
+    assert guarded.state == "open"
+
+
+@timeless
+async def test_nothing_is_timed_while_nobody_calls() -> None:
+    guarded = Guarded([5.0, "ok"])
+    await asyncio.gather(*(Caller().ask(guarded.model) for _ in range(2)))
+    heard = guarded.circuit.clock.time()
+    assert heard == pytest.approx(5.0)
+    await asyncio.sleep(10)
+    assert guarded.circuit.clock.time() == heard
+
+
+@timeless
+async def test_a_probe_that_ends_well_without_a_word_closes_it_too() -> None:
+    guarded = Guarded(*([[DOWN]] * 4), [1.0])
+    await guarded.fail(4)
+    await asyncio.sleep(15)
+    await Caller().ask(guarded.model)
+    assert guarded.state == "closed"
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -162,7 +200,9 @@ async def test_after_the_break_one_call_alone_probes_and_closes_it() -> None:
     probe = asyncio.create_task(Caller().ask(guarded.model))
     await asyncio.sleep(0.5)
     assert guarded.state == "half_open"
-    assert await Caller().failure(guarded.model) == "ModelBreakerOpen"
+    with pytest.raises(ModelBreakerOpen) as caught:
+        await Caller().ask(guarded.model)
+    assert caught.value.retry_after_s == 1.0
     await asyncio.sleep(1)
     assert guarded.state == "closed"
     assert (await Caller().ask(guarded.model)).text == "ok"

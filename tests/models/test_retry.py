@@ -1,6 +1,7 @@
 """A model is asked again before its first word, and only where that may help."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from moa_server.domain.ports import Model
 from moa_server.domain.reliability import RetryRule
 from moa_server.models.accounted import Accounted
 from moa_server.models.retry import Retry
+from moa_server.models.wrapper import SHORTEST_CALL_S
 from tests.models.fakes import Caller, Scripted, scripted
 from tests.models.timeless_loop import now, timeless
 
@@ -51,17 +53,27 @@ async def test_waits_double_and_are_jittered() -> None:
 
 
 @timeless
+async def test_what_a_broken_kept_connection_lost_is_sent_again_at_once() -> None:
+    broken = ModelUnavailable("reset")
+    broken.stale = True
+    provider = scripted("m", [broken], ["ok"])
+    await Caller().ask(retrying(provider))
+    assert provider.called_at == [now(), now()]
+    assert provider.kinds == ["first", "resend"]
+
+
+@timeless
 async def test_the_endpoints_wish_is_never_undercut() -> None:
     provider, started = scripted("m", [ModelThrottled("429", retry_after_s=7.0)], ["ok"]), now()
-    await Caller().ask(retrying(provider, chance=0.25))
-    assert provider.called_at[1] - started == 7.25
+    await Caller().ask(retrying(provider, replace(RULE, base_s=2.0), chance=0.25))
+    assert provider.called_at[1] - started == 7.5
 
 
 @timeless
 async def test_a_wish_that_is_too_long_is_a_failure_for_good() -> None:
-    provider = scripted("m", [ModelThrottled("429", retry_after_s=31.0)], ["ok"])
+    provider = scripted("m", [ModelThrottled("429", retry_after_s=30.0)], [ModelThrottled("429", retry_after_s=31.0)])
     assert await Caller().failure(retrying(provider)) == "ModelThrottled"
-    assert len(provider.called_at) == 1
+    assert len(provider.called_at) == 2
 
 
 @timeless
@@ -82,12 +94,16 @@ def test_what_cannot_help_is_not_done(error: ModelError) -> None:
     check()
 
 
-@timeless
-async def test_no_wait_reaches_past_the_deadline() -> None:
-    provider, started = scripted("m", [DOWN]), now()
-    assert await Caller().failure(retrying(provider), time_s=2.5) == "ModelUnavailable"
-    assert [at - started for at in provider.called_at] == [0.0, 1.0]
-    assert now() == started + 1.0
+@pytest.mark.parametrize("time_s", [2.5, 3.0 + SHORTEST_CALL_S])
+def test_no_wait_leaves_no_time_for_what_it_is_for(time_s: float) -> None:
+    @timeless
+    async def check() -> None:
+        provider, started = scripted("m", [DOWN]), now()
+        assert await Caller().failure(retrying(provider), time_s=time_s) == "ModelUnavailable"
+        assert [at - started for at in provider.called_at] == [0.0, 1.0]
+        assert now() == started + 1.0
+
+    check()
 
 
 @timeless
@@ -139,6 +155,22 @@ async def test_a_run_that_has_had_its_retries_takes_none_from_the_model() -> Non
         await Caller().failure(model, run_id="greedy")
     await Caller().failure(model, run_id="modest")
     assert len(provider.called_at) == 11 + 2
+
+
+@timeless
+async def test_of_very_many_runs_the_oldest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moa_server.models.retry._RUNS_REMEMBERED", 2)
+    rule = RetryRule(attempts=1, base_s=0.0, per_run=1, least_in_window=100)
+    provider = scripted("m", [DOWN])
+    model = retrying(provider, rule)
+
+    async def attempts(run_id: str) -> int:
+        before = len(provider.called_at)
+        await Caller().failure(model, run_id=run_id)
+        return len(provider.called_at) - before
+
+    assert [await attempts(run_id) for run_id in ("oldest", "older", "oldest", "older")] == [2, 2, 1, 1]
+    assert [await attempts(run_id) for run_id in ("newest", "older", "newest", "oldest")] == [2, 1, 1, 2]
 
 
 @timeless

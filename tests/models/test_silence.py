@@ -135,6 +135,13 @@ async def test_a_model_of_which_nothing_is_known_may_be_slow() -> None:
 
 
 @timeless
+async def test_callers_in_a_hurry_say_little_of_a_model_of_which_nothing_is_known() -> None:
+    model = wrap(model_of(HANGS))
+    await asyncio.gather(*(cut(model, 12.0) for _ in range(9)))
+    assert breaker_state(model) == "closed"
+
+
+@timeless
 async def test_a_slow_model_that_was_never_heard_out_is_trusted_once_it_is() -> None:
     model = wrap(model_of([40.0, "thought about it"]))
     await asyncio.gather(*(cut(model, 12.0) for _ in range(10)))
@@ -215,6 +222,37 @@ async def test_one_that_speaks_shows_that_the_others_are_silent_by_chance() -> N
 
 
 @timeless
+async def test_a_silence_by_chance_is_no_more_than_one_of_all_the_silences() -> None:
+    model = wrap(model_of(*QUICK, HANGS, *QUICK * 20, HANGS))
+    await asked(model)
+    await cut(model, 10.0)
+    await asked(model, 100)
+    await cut(model, 3.0, times=3)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_the_silences_of_a_model_that_hung_are_no_pace_of_its_own() -> None:
+    model = wrap(model_of(*QUICK, HANGS, HANGS, HANGS, [0.2, "back"], HANGS))
+    await asked(model)
+    await cut(model, 5.0, times=3)
+    await asyncio.sleep(15.0)
+    await asked(model, 1)
+    await cut(model, 3.0, times=3)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_a_probe_that_is_silent_for_too_long_costs_another_break() -> None:
+    model = wrap(model_of(*QUICK, HANGS))
+    await asked(model)
+    await cut(model, 5.0, times=3)
+    await asyncio.sleep(15.0)
+    assert await Caller().failure(model) == "ModelTimeout"
+    assert await Caller().failure(model) == "ModelBreakerOpen"
+
+
+@timeless
 async def test_a_call_from_before_that_speaks_after_all_closes_it_again() -> None:
     model = wrap(model_of(*QUICK, [20.0, "late"], HANGS))
     await asked(model)
@@ -250,9 +288,18 @@ async def test_silence_in_the_middle_of_an_answer_counts_too() -> None:
     whole: list[Script] = [[0.2, "some ", 0.2, "words"]] * 5
     model = wrap(model_of(*whole, [0.2, "half", 1000.0]))
     await asked(model)
-    await cut(model, 20.0, times=2)
+    await cut(model, 2.5, times=2)
     assert breaker_state(model) == "closed"
-    await cut(model, 20.0)
+    await cut(model, 2.5)
+    assert breaker_state(model) == "open"
+
+
+@timeless
+async def test_a_model_that_never_finished_an_answer_may_fall_silent_as_often_as_any() -> None:
+    model = wrap(model_of([0.2, "half", 60.0, ModelTimeout("no token within 60 s")]))
+    for _ in range(3):
+        assert breaker_state(model) == "closed"
+        await Caller().failure(model)
     assert breaker_state(model) == "open"
 
 
@@ -380,16 +427,46 @@ async def test_a_trial_of_a_slow_model_that_is_alive_is_believed_until_it_is_sil
 
 
 @timeless
-async def test_a_trial_of_a_quick_model_that_is_alive_but_late_is_not_believed() -> None:
-    model, _ = await opened([0.05, None, 1000.0], spare=[0.5, "instead"])
+async def test_an_older_answer_that_fell_silent_does_not_undo_that_a_trial_is_believed() -> None:
+    half: Script = [0.5, "half", 1000.0]
+    alive: Script = [0.5, None, 1000.0]
+    provider = model_of(*SLOW, half, HANGS, HANGS, HANGS, alive, rules=STOOD_IN)
+    model = wrap(provider, scripted("spare", [0.1, "instead"]))
+    await asked(model)
+    older = asyncio.create_task(cut(model, 130.0))
+    await asyncio.sleep(1.0)
+    await asked(model, 3)
+    assert breaker_state(model) == "open"
+    await asyncio.sleep(15.0)
+    await asked(model, 1)
+    await older
+    assert breaker_state(model) == "closed"
+
+
+@timeless
+async def test_a_trial_of_a_slow_model_that_shows_no_sign_of_life_is_not_believed() -> None:
+    model = wrap(model_of(*SLOW, HANGS, rules=STOOD_IN), scripted("spare", [0.1, "instead"]))
+    await asked(model, 8)
+    await asyncio.sleep(15.0)
     await asked(model, 1)
     assert breaker_state(model) == "open"
+
+
+@pytest.mark.parametrize("spare_s", [0.1, 0.5])
+def test_a_trial_of_a_quick_model_that_is_alive_but_late_is_not_believed(spare_s: float) -> None:
+    @timeless
+    async def check() -> None:
+        model, _ = await opened([0.05, None, 1000.0], spare=[spare_s, "instead"])
+        await asked(model, 1)
+        assert breaker_state(model) == "open"
+
+    check()
 
 
 @timeless
 async def test_nobody_waits_for_the_trial_of_a_model_of_unknown_pace() -> None:
     down: Script = [ModelUnavailable("500")]
-    model = wrap(model_of(*[down] * 30, HANGS, rules=STOOD_IN), scripted("spare", [0.1, "instead"]))
+    model = wrap(model_of(*[down] * 10, HANGS, rules=STOOD_IN), scripted("spare", [0.1, "instead"]))
     while breaker_state(model) == "closed":
         await asked(model, 1)
     await asyncio.sleep(15.0)

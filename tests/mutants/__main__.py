@@ -25,12 +25,14 @@ from mutmut.stats import calculate_summary_stats, status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
 
 from tests.mutants.operators import OPERATORS
+from tests.mutants.type_errors import refused_by_types
 
 _ROOT = Path(__file__).parent.parent.parent
 _PLACE = _ROOT / ".mutants"
 _EXPLAINED = Path(__file__).parent / "explained.toml"
 _PROCESSES = 2
-_LIVES = {"survived", "no tests"}
+_COLUMNS = {"timeout": "timed out", "survived": "live", "no tests": "live"}
+"""Where mutmut's word for what became of a mutant is counted; elsewhere it was killed."""
 
 
 class Change(NamedTuple):
@@ -117,9 +119,10 @@ def _told(wanted: Sequence[str]) -> bool:
     mutants, _ = mutmut.collect_source_file_mutation_data(mutant_names=())
     for file, name, exit_code in mutants:
         table, status = tables[str(file.path)], status_by_exit_code[exit_code]
+        column = "refused by types" if name in refused_by_types() else _COLUMNS.get(status, "killed")
         table["mutants"] += 1
-        if status not in _LIVES:
-            table["timed out" if status == "timeout" else "killed"] += 1
+        if column != "live":
+            table[column] += 1
             continue
         diff = get_diff_for_mutant(name, path=file.path)
         change = _change(diff, _where(name))
@@ -127,12 +130,12 @@ def _told(wanted: Sequence[str]) -> bool:
         if change in explained:
             table["explained"] += 1
         else:
-            table["survived"] += 1
+            table["live"] += 1
             unexplained.append((change, f"# {name}: {status}\n{diff}"))
-    columns = ("mutants", "killed", "timed out", "explained", "survived")
-    _say("\n" + " " * 44 + "".join(f"{column:>11}" for column in columns))
+    columns = ("mutants", "refused by types", "killed", "timed out", "explained", "live")
+    _say("\n" + " " * 44 + "".join(f"{column:>18}" for column in columns))
     for path, table in [*sorted(tables.items()), ("all", sum(tables.values(), Counter[str]()))]:
-        _say(f"{path:44}" + "".join(f"{table[column]:11}" for column in columns))
+        _say(f"{path:44}" + "".join(f"{table[column]:18}" for column in columns))
     (_PLACE / "survivors.diff").write_text("\n".join(diff for _, diff in unexplained))
     for change, _ in unexplained:
         _say(f"\n[[mutant]]\nwhere = \"{change.where}\"\nwas = '{change.was}'\nbecomes = '{change.becomes}'")
@@ -155,6 +158,7 @@ def main() -> None:
         path.write_text(cst.parse_module(path.read_text()).visit(_Undecorated()).code)
     mutmut.print_status = lambda *_, **__: None
     mutmut.print_stats = _tell_progress
+    mutmut.filter_mutants_with_type_checker = refused_by_types
     mutators.mutation_operators[:] = OPERATORS
     began = time.monotonic()
     if not _pass():

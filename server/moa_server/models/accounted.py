@@ -141,5 +141,6 @@ class _Call:
 def _turned_away(error: errors.ModelError) -> bool:
     """Tell whether a call ended before any model worked on it, so that nobody is billed for it."""
     if isinstance(error, errors.ModelUnavailable):
-        return error.metadata.get("status", _GATEWAY_STATUSES[0]) not in _GATEWAY_STATUSES
+        status = error.metadata.get("status")
+        return status is not None and status not in _GATEWAY_STATUSES
     return isinstance(error, _NOTHING_USED)

@@ -92,7 +92,7 @@ class Circuit:
         """Return what is known of the calls for which the model reasons first, or of the others."""
         return self._reasoning if reasons else self._silence
 
-    def enter(self, size: int, *, reasons: bool = False, has_stand_ins: bool = False) -> "Pass":
+    def enter(self, size: int, *, reasons: bool, has_stand_ins: bool) -> "Pass":
         """Let a call of so many tokens through; the first after the break is the probe.
 
         Raises:
@@ -189,7 +189,6 @@ class Circuit:
     def _close(self) -> None:
         self._window.clear()
         self._never_spoke = self._broke_off = 0
-        self._was_silence = False
         self._doubtful.clear()
         self._turn(BreakerState.CLOSED)
 

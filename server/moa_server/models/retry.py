@@ -35,7 +35,8 @@ class Retry(Wrapper):
         first_token = FirstToken(terms.hear)
         terms = replace(terms, hear=first_token)
         failure: ModelError | None = None
-        for retries in range(self._rule.attempts + 1):
+        retries = 0
+        while True:
             try:
                 return await self._model.speak(prompt, terms)
             except LimitError as limit:
@@ -52,7 +53,7 @@ class Retry(Wrapper):
             prompt = replace(prompt, left_out=prompt.left_out | failure.left_out)
             await asyncio.sleep(wait)
             terms = replace(terms, kind=AttemptKind.RESEND if resent else AttemptKind.RETRY)
-        raise AssertionError("the last attempt returns or raises")
+            retries += 1
 
     def _wait(self, error: ModelError, retries: int) -> float:
         """Return the wait before the next attempt: never less than the endpoint asked for, and never in step."""
@@ -67,7 +68,10 @@ class Retry(Wrapper):
             return False
         if wait >= left_s(terms):
             return False
-        return self._of_runs.has(terms.run_id) and self._of_model.take() and self._of_runs.take(terms.run_id)
+        if not self._of_runs.has_one(terms.run_id) or not self._of_model.take():
+            return False
+        self._of_runs.count(terms.run_id)
+        return True
 
 
 class _RunCounts:
@@ -77,14 +81,11 @@ class _RunCounts:
         self._most = most
         self._counts: OrderedDict[str, int] = OrderedDict()
 
-    def has(self, run_id: str) -> bool:
+    def has_one(self, run_id: str) -> bool:
         """Tell whether the run has a retry left."""
         return self._counts.get(run_id, 0) < self._most
 
-    def take(self, run_id: str) -> bool:
-        if not self.has(run_id):
-            return False
+    def count(self, run_id: str) -> None:
         self._counts[run_id] = self._counts.pop(run_id, 0) + 1
         if len(self._counts) > _RUNS_REMEMBERED:
             self._counts.popitem(last=False)
-        return True

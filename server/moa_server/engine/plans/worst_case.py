@@ -60,7 +60,7 @@ class UpperBounds:
             # Which layers it was shown, and what it was told, is the strategy's secret: all before it are the most.
             before = [one for planned in plan.layers[:layer] for one in planned.agents if one.model in self.models]
             shown = _Shown(sum(map(counted.output, before)), len(before))
-            total += counted.turn(agent, replace(_ANY_LAYER, agents=(agent,)), shown)
+            total += counted.turn(agent, _ANY_LAYER, shown)
         return total
 
 

@@ -112,10 +112,6 @@ class OpenRun:
         try:
             async with limit:
                 return await self._do_work()
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            return self._failed(DeadlineExceeded("the run was not done by its deadline"))
         except MoaError as error:
             return self._failed(error)
         except asyncio.CancelledError as error:
@@ -125,7 +121,9 @@ class OpenRun:
                 raise asyncio.CancelledError from None
             task.uncancel()
             return RunCancelled(self._cancelled_by, self.context.spending.spent)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                return self._failed(DeadlineExceeded("the run was not done by its deadline"))
             _logger.exception("run.broke")
             return self._failed(InternalError("the server failed while it carried the run out"))
 
