@@ -1,5 +1,6 @@
 """What is said, and by whom."""
 
+from base64 import b64encode
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +19,16 @@ class Image:
 
     media_type: str
     data: bytes
+
+    @property
+    def base64(self) -> str:
+        """Its bytes as text."""
+        return b64encode(self.data).decode()
+
+    @property
+    def data_url(self) -> str:
+        """The whole of it as a URL."""
+        return f"data:{self.media_type};base64,{self.base64}"
 
 
 @dataclass(frozen=True, slots=True)

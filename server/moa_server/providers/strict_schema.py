@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from moa_server.providers.schema_words import (
     DEFINITIONS,
     FORMATS,
@@ -52,6 +54,14 @@ class RootedSchema:
     text: str
     strict: bool = False
     """Whether it keeps to the rules of strict schemas."""
+
+
+def named_schema(schema: str, *, strict: bool, with_limits: bool) -> Mapping[str, Any] | None:
+    """Return a schema as a request holds it, strict where it is wanted and can be; None where none can hold it."""
+    form = rooted(schema, with_limits=with_limits) if strict else RootedSchema(schema)
+    if form is None:
+        return None
+    return {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -1,6 +1,5 @@
 """Messages, the dialect of Anthropic: its options, its request, its answer."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -168,8 +167,7 @@ def _turn(message: Message) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = []
     for part in message.parts:
         if part.image is not None:
-            data = base64.b64encode(part.image.data).decode()
-            source = {"type": "base64", "media_type": part.image.media_type, "data": data}
+            source = {"type": "base64", "media_type": part.image.media_type, "data": part.image.base64}
             blocks.append({"type": "image", "source": source})
         elif part.text:  # an empty text is refused
             blocks.append(_text(part.text))

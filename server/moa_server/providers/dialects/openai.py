@@ -1,6 +1,5 @@
 """Chat completions, the dialect of OpenAI and of most other endpoints: its options, its request, its answer."""
 
-import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -19,7 +18,7 @@ from moa_server.providers.reasoning import ReasoningFilter, Tags
 from moa_server.providers.schema_instruction import instructed
 from moa_server.providers.schema_words import takes_objects
 from moa_server.providers.sse import ServerSentEvent
-from moa_server.providers.strict_schema import RootedSchema, rooted
+from moa_server.providers.strict_schema import named_schema
 from moa_server.providers.transcript import Transcript
 
 
@@ -150,11 +149,8 @@ def _response_format(options: OpenAIOptions, schema: str) -> Mapping[str, Any] |
         return {"type": "json_object"} if takes_objects(schema) else None
     if options.schema == "none":
         return None
-    form = rooted(schema, with_limits=options.strict_limits) if options.strict_schema else RootedSchema(schema)
-    if form is None:
-        return None
-    named = {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
-    return {"type": "json_schema", "json_schema": named}
+    named = named_schema(schema, strict=options.strict_schema, with_limits=options.strict_limits)
+    return named and {"type": "json_schema", "json_schema": named}
 
 
 def _message(message: Message, options: OpenAIOptions) -> Mapping[str, Any]:
@@ -165,8 +161,7 @@ def _message(message: Message, options: OpenAIOptions) -> Mapping[str, Any]:
     parts: list[dict[str, Any]] = []
     for part in message.parts:
         if part.image is not None:
-            url = f"data:{part.image.media_type};base64,{base64.b64encode(part.image.data).decode()}"
-            parts.append({"type": "image_url", "image_url": {"url": url}})
+            parts.append({"type": "image_url", "image_url": {"url": part.image.data_url}})
         elif parts and parts[-1]["type"] == "text":  # texts that follow one another are one part
             parts[-1]["text"] += part.text
         elif part.text:

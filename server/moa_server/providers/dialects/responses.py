@@ -3,7 +3,6 @@
 Nothing is kept at the endpoint, and no tools are offered.
 """
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -22,7 +21,7 @@ from moa_server.providers.reasoning import ReasoningFilter
 from moa_server.providers.schema_instruction import instructed
 from moa_server.providers.schema_words import takes_objects
 from moa_server.providers.sse import ServerSentEvent
-from moa_server.providers.strict_schema import RootedSchema, rooted
+from moa_server.providers.strict_schema import named_schema
 from moa_server.providers.transcript import Transcript
 
 
@@ -100,11 +99,8 @@ def _text_format(options: ResponsesOptions, schema: str) -> Mapping[str, Any] | 
         return {"type": "json_object"} if takes_objects(schema) else None
     if options.schema == "none":
         return None
-    form = rooted(schema, with_limits=options.strict_limits) if options.strict_schema else RootedSchema(schema)
-    if form is None:
-        return None
-    named = {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
-    return {"type": "json_schema", **named}
+    named = named_schema(schema, strict=options.strict_schema, with_limits=options.strict_limits)
+    return named and {"type": "json_schema", **named}
 
 
 def _item(message: Message, options: ResponsesOptions) -> Mapping[str, Any]:
@@ -114,8 +110,7 @@ def _item(message: Message, options: ResponsesOptions) -> Mapping[str, Any]:
     parts: list[dict[str, Any]] = []
     for part in message.parts:
         if part.image is not None:
-            url = f"data:{part.image.media_type};base64,{base64.b64encode(part.image.data).decode()}"
-            parts.append({"type": "input_image", "image_url": url, "detail": "auto"})
+            parts.append({"type": "input_image", "image_url": part.image.data_url, "detail": "auto"})
         elif part.text:
             parts.append({"type": "input_text", "text": part.text})
     return {"role": role, "content": parts}
