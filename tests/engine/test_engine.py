@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import pytest
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.errors import LayerNotFound, LayerOpen, Overloaded, RunNotFound
+from moa_server.domain.errors import LayerNotFound, LayerOpen, Overloaded, RunNotFound, ShuttingDown
 from moa_server.domain.event import AgentStarted, CancelledBy, Cursor, Event, LayerClosed
 from moa_server.domain.limits import Limits, RunTime
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.operation import Ownership
-from moa_server.domain.ports import Lease
-from moa_server.domain.run import RunState
+from moa_server.domain.ports import Lease, Registered
+from moa_server.domain.run import RunState, Submission
 from moa_server.domain.usage import Budget
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue, ModelView
@@ -260,6 +260,52 @@ def test_a_run_has_the_least_of_the_times_that_are_given_it(
             assert now() - began == pytest.approx(lasts_s, abs=0.5)
 
     check()
+
+
+@timeless
+async def test_a_server_that_has_stopped_takes_no_run() -> None:
+    async with one_house(models(), "", Unhurried()) as house:
+        pass
+    with pytest.raises(ShuttingDown):
+        await house.start()
+
+
+class Held(Unhurried):
+    """A journal that takes submissions only once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = asyncio.Event()
+
+    async def submit(self, submission: Submission, owner: str) -> Registered:
+        await self.let.wait()
+        return await super().submit(submission, owner)
+
+
+@timeless
+async def test_every_run_on_its_way_into_the_journal_has_its_place() -> None:
+    journal = Held()
+    async with one_house(models("z"), "", journal, limits=Limits(open_runs=3)) as house:
+        coming = [asyncio.create_task(house.start(text, detached=True)) for text in ("one", "two", "three", "four")]
+        await asyncio.sleep(1)
+        assert [task.done() for task in coming] == [False, False, False, True]
+        assert isinstance(coming[3].exception(), Overloaded)
+        journal.let.set()
+        runs = await asyncio.gather(*coming[:3])
+        assert [len(run.run_id) for run in runs] == [32, 32, 32]
+        await house.engine.cancel(runs[0].run_id, CancelledBy.CALLER)
+        await house.start("five", detached=True)
+
+
+@timeless
+async def test_a_run_that_has_ended_is_not_carried_out_again_for_a_repeated_request() -> None:
+    boss = FakeModel(spec("z"))
+    async with one_house({"z": boss}, "", Unhurried()) as house:
+        run = await house.start(request_id="mine", detached=True)
+        await house.events(run.run_id)
+        assert (await house.start(request_id="mine", detached=True)).run_id == run.run_id
+        await asyncio.sleep(1)
+        assert len(boss.asked) == 1
 
 
 @timeless
