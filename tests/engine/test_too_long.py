@@ -48,10 +48,11 @@ async def test_a_prompt_far_below_the_window_is_cut_too(open_house: OpenHouse) -
 
 
 async def test_a_prompt_near_the_window_is_cut_by_the_window_and_no_further(open_house: OpenHouse) -> None:
-    house, boss = await council(open_house, "x" * 6_000, TOO_LONG, saying("it fits"), window=5_000)
+    house, boss = await council(open_house, "x" * 2_300, TOO_LONG, saying("it fits"), window=5_000)
     await house.carried()
-    first, second = sizes(boss)
-    assert 0.6 < second / first < 0.9
+    first, second = (asked.prompt.tokens(boss.spec) / (5_000 - 100) for asked in boss.asked)
+    assert 0.65 < first < 0.95
+    assert 0.55 < second <= 0.6
 
 
 async def test_it_is_not_asked_a_third_time(open_house: OpenHouse) -> None:
