@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -22,7 +22,7 @@ from moa_server.engine.plans.catalogue import Catalogue, ModelView
 from moa_server.engine.records.watchdog import HELD_EXIT
 from moa_server.strategies import STRATEGIES
 from tests.engine.facts import cancelled, failed, succeeded
-from tests.engine.fakes import FakeModel, once, saying, silent, spec
+from tests.engine.fakes import Asked, FakeModel, once, saying, silent, spec
 from tests.engine.houses import one_house
 from tests.engine.journals import CutOff, SharedJournal
 from tests.models.timeless_loop import now, timeless
@@ -127,6 +127,49 @@ async def test_a_run_is_found_by_its_own_id_or_its_callers_and_only_by_its_calle
                 await house.engine.find(caller, **asked)
             assert told.value.metadata == said
             assert told.value.detail.endswith(f"'{next(iter(said.values()))}'")
+
+
+@timeless
+async def test_a_run_of_another_server_beats_in_time_since_it_was_last_heard_of() -> None:
+    journal, gate = SharedJournal(ownership_s=60.0, poll_s=600.0, monotonic=now), asyncio.Event()
+
+    async def speak(asked: Asked) -> None:
+        await gate.wait()
+        asked.say("word")
+        await asyncio.sleep(1000.0)
+
+    boss = FakeModel(spec("z"), speak)
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(one_house({"z": boss}, "", journal))
+        beating = Limits(heartbeat_s=3.0)
+        two = await stack.enter_async_context(one_house(models(), "", journal, owner="two", limits=beating))
+        run = await one.start(detached=True)
+        await one.journaled(run.run_id, AgentStarted, 1)
+        heard = list[tuple[float, bool]]()
+        began = now()
+        asyncio.get_running_loop().call_later(6.5, gate.set)
+        async with aclosing(two.engine.watch(run.run_id)) as news:
+            async for events in news:
+                heard.append((now() - began, bool(events)))
+                if len(heard) == 6:
+                    break
+        assert [is_news for _, is_news in heard] == [True, False, False, True, False, False]
+        assert [at for at, _ in heard] == pytest.approx([0.0, 3.0, 6.0, 6.5, 9.5, 12.5], abs=0.05)
+
+
+class Emptied(Unhurried):
+    """A journal that has no events."""
+
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
+        return ()
+
+
+@timeless
+async def test_nobody_can_watch_a_run_that_is_not_there() -> None:
+    async with one_house(models(), "", Emptied()) as house:
+        with pytest.raises(RunNotFound) as told:
+            await house.events("nowhere")
+        assert told.value.metadata == {"run_id": "nowhere"}
 
 
 @timeless
