@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -129,32 +129,36 @@ async def test_a_run_is_found_by_its_own_id_or_its_callers_and_only_by_its_calle
             assert told.value.detail.endswith(f"'{next(iter(said.values()))}'")
 
 
-@timeless
-async def test_a_run_of_another_server_beats_in_time_since_it_was_last_heard_of() -> None:
-    journal, gate = SharedJournal(ownership_s=60.0, poll_s=600.0, monotonic=now), asyncio.Event()
-
-    async def speak(asked: Asked) -> None:
-        await gate.wait()
-        asked.say("word")
-        await asyncio.sleep(1000.0)
-
-    boss = FakeModel(spec("z"), speak)
-    async with AsyncExitStack() as stack:
-        one = await stack.enter_async_context(one_house({"z": boss}, "", journal))
+@pytest.mark.parametrize("watched_at", [0, 1], ids=["where it is carried out", "on another server"])
+def test_a_run_beats_in_time_since_it_was_last_heard_of(watched_at: int) -> None:
+    @timeless
+    async def check() -> None:
+        journal, gate = SharedJournal(ownership_s=60.0, poll_s=600.0, monotonic=now), asyncio.Event()
         beating = Limits(heartbeat_s=3.0)
-        two = await stack.enter_async_context(one_house(models(), "", journal, owner="two", limits=beating))
-        run = await one.start(detached=True)
-        await one.journaled(run.run_id, AgentStarted, 1)
-        heard = list[tuple[float, bool]]()
-        began = now()
-        asyncio.get_running_loop().call_later(6.5, gate.set)
-        async with aclosing(two.engine.watch(run.run_id)) as news:
-            async for events in news:
-                heard.append((now() - began, bool(events)))
-                if len(heard) == 6:
-                    break
-        assert [is_news for _, is_news in heard] == [True, False, False, True, False, False]
-        assert [at for at, _ in heard] == pytest.approx([0.0, 3.0, 6.0, 6.5, 9.5, 12.5], abs=0.05)
+
+        async def speak(asked: Asked) -> None:
+            await gate.wait()
+            asked.say("word")
+            await asyncio.sleep(1000.0)
+
+        boss = {"z": FakeModel(spec("z"), speak)}
+        async with (
+            one_house(boss, "", journal, limits=beating) as one,
+            one_house(models(), "", journal, owner="two", limits=beating) as two,
+        ):
+            run = await one.start(detached=True)
+            await one.journaled(run.run_id, AgentStarted, 1)
+            heard, began = list[tuple[float, bool]](), now()
+            asyncio.get_running_loop().call_later(6.5, gate.set)
+            async with aclosing((one, two)[watched_at].engine.watch(run.run_id)) as news:
+                async for events in news:
+                    heard.append((now() - began, bool(events)))
+                    if len(heard) == 6:
+                        break
+            assert [is_news for _, is_news in heard] == [True, False, False, True, False, False]
+            assert [at for at, _ in heard] == pytest.approx([0.0, 3.0, 6.0, 6.5, 9.5, 12.5], abs=0.05)
+
+    check()
 
 
 class Emptied(Unhurried):
