@@ -10,7 +10,7 @@ from moa_server.domain.event import AgentStarted
 from moa_server.domain.limits import Limits
 from moa_server.domain.run import RunRecord, RunState
 from tests.engine.facts import cancelled
-from tests.engine.fakes import FakeModel, silent, spec
+from tests.engine.fakes import FakeModel, once, silent, spec
 from tests.engine.houses import House, one_house
 from tests.engine.journals import SharedJournal
 from tests.models.timeless_loop import now, timeless
@@ -147,6 +147,48 @@ def test_a_store_of_one_server_is_not_asked_who_watches(*, detached: bool) -> No
             assert not journal.asked.is_set()
 
     check()
+
+
+@timeless
+async def test_a_look_that_a_watcher_put_off_does_not_come_early() -> None:
+    async with AsyncExitStack() as stack:
+        run = await abandoned(stack, Shared())
+        assert await run.is_open_after(3.0)
+        async with aclosing(run.house.engine.watch(run.run_id)) as watching:
+            await anext(watching)
+        assert await run.is_open_after(3.0 + GRACE_S - 0.1)
+        assert not await run.is_open_after(3.0 + GRACE_S + 0.1)
+
+
+@timeless
+async def test_however_short_the_grace_a_run_that_is_watched_on_another_server_goes_on() -> None:
+    short = Limits(abandon_grace_s=0.3)
+    async with AsyncExitStack() as stack:
+        journal = Shared()
+        two = await stack.enter_async_context(one_house({"z": FakeModel(spec("z"))}, "", journal, limits=short))
+        stuck = {"z": FakeModel(spec("z"), silent())}
+        one = await stack.enter_async_context(one_house(stuck, "", journal, owner="two", limits=short))
+        run = await one.start()
+        async with aclosing(two.engine.watch(run.run_id)) as watching:
+            await anext(watching)
+            await journal.note_watched([run.run_id])
+            await asyncio.sleep(3.0)
+            assert one.engine.open_runs() == 1
+
+
+@timeless
+async def test_nobody_is_looked_for_once_a_run_has_ended() -> None:
+    gate = asyncio.Event()
+    journal = Shared()
+    async with one_house({"z": FakeModel(spec("z"), once(gate, "done"))}, "", journal, limits=GRACE) as house:
+        await house.start()
+        await asyncio.sleep(1.0)
+        gate.set()
+        await asyncio.sleep(1.0)
+        assert house.engine.open_runs() == 0
+        journal.asked.clear()
+        await asyncio.sleep(2 * GRACE_S)
+        assert not journal.asked.is_set()
 
 
 @timeless

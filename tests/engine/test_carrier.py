@@ -181,8 +181,14 @@ async def test_a_span_tells_how_long_the_answer_is_beside_what_it_was_written_fr
         async with one_house({"z": FakeModel(spec("z"), failing(ModelUnavailable("x")))}, "", shared()) as house:
             end = failed(await house.carried())
         (span,) = spans.named(names.run_span("mix"))
-    assert (span.status.is_ok, span.status.description) == (False, end.reason)
     assert names.DEGRADATIONS not in dict(span.attributes or {})
+    assert (span.status.is_ok, span.status.description) == (False, end.reason)
+    with recorded() as spans:
+        models = {"a": model("a"), "b": model("b"), "z": FakeModel(spec("z"), failing(ModelUnavailable("x")))}
+        async with one_house(models, "a b", shared()) as house:
+            await house.carried()
+        (span,) = spans.named(names.run_span("mix"))
+    assert names.LENGTH_RATIO not in dict(span.attributes or {}), "a proposal is no answer"
 
 
 @timeless

@@ -3,26 +3,26 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from moa_server.domain.agent import Agent
-from moa_server.domain.errors import LayerNotFound, LayerOpen, Overloaded, RunNotFound
+from moa_server.domain.errors import LayerNotFound, LayerOpen, Overloaded, RunNotFound, ShuttingDown
 from moa_server.domain.event import AgentStarted, CancelledBy, Cursor, Event, LayerClosed
 from moa_server.domain.limits import Limits, RunTime
 from moa_server.domain.mixture import Mixture, Roster
 from moa_server.domain.operation import Ownership
-from moa_server.domain.ports import Lease
-from moa_server.domain.run import RunState
+from moa_server.domain.ports import Lease, Registered
+from moa_server.domain.run import RunState, Submission
 from moa_server.domain.usage import Budget
 from moa_server.engine.engine import Engine
 from moa_server.engine.plans.catalogue import Catalogue, ModelView
 from moa_server.engine.records.watchdog import HELD_EXIT
 from moa_server.strategies import STRATEGIES
 from tests.engine.facts import cancelled, failed, succeeded
-from tests.engine.fakes import FakeModel, once, saying, silent, spec
+from tests.engine.fakes import Asked, FakeModel, once, saying, silent, spec
 from tests.engine.houses import one_house
 from tests.engine.journals import CutOff, SharedJournal
 from tests.models.timeless_loop import now, timeless
@@ -127,6 +127,53 @@ async def test_a_run_is_found_by_its_own_id_or_its_callers_and_only_by_its_calle
                 await house.engine.find(caller, **asked)
             assert told.value.metadata == said
             assert told.value.detail.endswith(f"'{next(iter(said.values()))}'")
+
+
+@pytest.mark.parametrize("watched_at", [0, 1], ids=["where it is carried out", "on another server"])
+def test_a_run_beats_in_time_since_it_was_last_heard_of(watched_at: int) -> None:
+    @timeless
+    async def check() -> None:
+        journal, gate = SharedJournal(ownership_s=60.0, poll_s=600.0, monotonic=now), asyncio.Event()
+        beating = Limits(heartbeat_s=3.0)
+
+        async def speak(asked: Asked) -> None:
+            await gate.wait()
+            asked.say("word")
+            await asyncio.sleep(1000.0)
+
+        boss = {"z": FakeModel(spec("z"), speak)}
+        async with (
+            one_house(boss, "", journal, limits=beating) as one,
+            one_house(models(), "", journal, owner="two", limits=beating) as two,
+        ):
+            run = await one.start(detached=True)
+            await one.journaled(run.run_id, AgentStarted, 1)
+            heard, began = list[tuple[float, bool]](), now()
+            asyncio.get_running_loop().call_later(6.5, gate.set)
+            async with aclosing((one, two)[watched_at].engine.watch(run.run_id)) as news:
+                async for events in news:
+                    heard.append((now() - began, bool(events)))
+                    if len(heard) == 6:
+                        break
+            assert [is_news for _, is_news in heard] == [True, False, False, True, False, False]
+            assert [at for at, _ in heard] == pytest.approx([0.0, 3.0, 6.0, 6.5, 9.5, 12.5], abs=0.05)
+
+    check()
+
+
+class Emptied(Unhurried):
+    """A journal that has no events."""
+
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
+        return ()
+
+
+@timeless
+async def test_nobody_can_watch_a_run_that_is_not_there() -> None:
+    async with one_house(models(), "", Emptied()) as house:
+        with pytest.raises(RunNotFound) as told:
+            await house.events("nowhere")
+        assert told.value.metadata == {"run_id": "nowhere"}
 
 
 @timeless
@@ -260,6 +307,52 @@ def test_a_run_has_the_least_of_the_times_that_are_given_it(
             assert now() - began == pytest.approx(lasts_s, abs=0.5)
 
     check()
+
+
+@timeless
+async def test_a_server_that_has_stopped_takes_no_run() -> None:
+    async with one_house(models(), "", Unhurried()) as house:
+        pass
+    with pytest.raises(ShuttingDown):
+        await house.start()
+
+
+class Held(Unhurried):
+    """A journal that takes submissions only once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = asyncio.Event()
+
+    async def submit(self, submission: Submission, owner: str) -> Registered:
+        await self.let.wait()
+        return await super().submit(submission, owner)
+
+
+@timeless
+async def test_every_run_on_its_way_into_the_journal_has_its_place() -> None:
+    journal = Held()
+    async with one_house(models("z"), "", journal, limits=Limits(open_runs=3)) as house:
+        coming = [asyncio.create_task(house.start(text, detached=True)) for text in ("one", "two", "three", "four")]
+        await asyncio.sleep(1)
+        assert [task.done() for task in coming] == [False, False, False, True]
+        assert isinstance(coming[3].exception(), Overloaded)
+        journal.let.set()
+        runs = await asyncio.gather(*coming[:3])
+        assert [len(run.run_id) for run in runs] == [32, 32, 32]
+        await house.engine.cancel(runs[0].run_id, CancelledBy.CALLER)
+        await house.start("five", detached=True)
+
+
+@timeless
+async def test_a_run_that_has_ended_is_not_carried_out_again_for_a_repeated_request() -> None:
+    boss = FakeModel(spec("z"))
+    async with one_house({"z": boss}, "", Unhurried()) as house:
+        run = await house.start(request_id="mine", detached=True)
+        await house.events(run.run_id)
+        assert (await house.start(request_id="mine", detached=True)).run_id == run.run_id
+        await asyncio.sleep(1)
+        assert len(boss.asked) == 1
 
 
 @timeless

@@ -20,10 +20,12 @@ from moa_server.engine.plans.planner import Planner
 from moa_server.engine.records.history import History
 from moa_server.engine.registry import Registry
 from moa_server.strategies import STRATEGIES
+from moa_server.telemetry import names
 from tests.engine.facts import cancelled, facts, failed, succeeded
 from tests.engine.fakes import FakeModel, once, silent, spec, user
 from tests.engine.journals import SharedJournal
 from tests.models.timeless_loop import now, timeless
+from tests.telemetry.spans import recorded
 
 RENEWAL_S = 2.0
 
@@ -249,8 +251,22 @@ async def test_every_task_of_a_run_bears_its_name() -> None:
         assert run is not None
         run.beside(asyncio.sleep(10))
         await asyncio.sleep(1)
-        names = [run_of(task.get_name()) for task in asyncio.all_tasks() - before]
-        assert names == ["r1"] * 3, "the run, its agent, and what is done beside it"
+        runs = [run_of(task.get_name()) for task in asyncio.all_tasks() - before]
+        assert runs == ["r1"] * 3, "the run, its agent, and what is done beside it"
+
+
+@timeless
+async def test_only_a_run_that_was_taken_over_is_in_the_trace_in_which_it_was_asked_for() -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    for epoch, traces in ((1, []), (2, [trace_id])):
+        with recorded() as spans:
+            async with desk(z=quick()) as made:
+                record = await made.record(epoch=epoch)
+                asked = replace(record.ticket, traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
+                made.registry.open(replace(record, ticket=asked), History(), now())
+                await made.registry.emptied()
+            (span,) = spans.named(names.run_span("mix"))
+        assert [format(parent.trace_id, "032x") for parent in (span.parent,) if parent] == traces
 
 
 class Overdue:

@@ -83,7 +83,7 @@ async def test_a_layer_that_had_its_quorum_when_its_owner_was_lost_asks_nobody_a
     two = await open_house(second, [["a", "slow"]], journal=journal, ownership=ownership("two"))
     events = await two.events((await one.start(detached=True)).run_id)
     answer = succeeded(events).answer
-    assert (answer.text, [one.agent for one in answer.degradations]) == ("fresh", ["slow"])
+    assert (answer.text, [(one.agent, one.layer) for one in answer.degradations]) == ("fresh", [("slow", 0)])
     assert [len(second[name].asked) for name in ("a", "slow", "boss")] == [0, 0, 1]
     assert "A" in second["boss"].asked[0].prompt.messages[-1].text
 

@@ -47,6 +47,14 @@ async def test_a_prompt_far_below_the_window_is_cut_too(open_house: OpenHouse) -
     assert second < 0.7 * first
 
 
+async def test_a_prompt_near_the_window_is_cut_by_the_window_and_no_further(open_house: OpenHouse) -> None:
+    house, boss = await council(open_house, "x" * 2_300, TOO_LONG, saying("it fits"), window=5_000)
+    await house.carried()
+    first, second = (asked.prompt.tokens(boss.spec) / (5_000 - 100) for asked in boss.asked)
+    assert 0.65 < first < 0.95
+    assert 0.55 < second <= 0.6
+
+
 async def test_it_is_not_asked_a_third_time(open_house: OpenHouse) -> None:
     house, boss = await council(open_house, "x" * 60_000, TOO_LONG)
     answer = succeeded(await house.carried()).answer
@@ -67,6 +75,7 @@ async def test_a_conversation_alone_is_never_cut(open_house: OpenHouse) -> None:
     house = await open_house({"boss": boss}, [])
     end = failed(await house.carried("a long question"))
     assert dict(end.metadata)["cause"] == "MODEL_WINDOW_EXCEEDED"
+    assert [failure.detail for failure in end.failures] == ["counted more than its window holds"]
     assert len(boss.asked) == 1
 
 

@@ -14,6 +14,7 @@ from mutmut.utils.file_utils import change_cwd
 from mutmut.utils.format_utils import get_mutant_name
 
 _SWITCH = re.compile(r"(?m)^(?: *@_mutmut_mutated.*|mutants_\S+: MutantDict.*|.*# mutmut generated|from mutmut.*)\n")
+_DECLARATION = re.compile(r" *self\.\w+ = ")
 _APPLIED = re.compile(r"(?m)^( *)(\w+) = (\w+)\(\2\)\n")
 
 
@@ -42,8 +43,9 @@ def _plain(code: str) -> str:
 
 
 def _refused_in(file: Path, path: Path, errors: list[TypeCheckingError]) -> dict[str, FailedTypeCheckMutant]:
-    methods = MutatedMethodsCollector(file)
-    cst.MetadataWrapper(cst.parse_module(file.read_text())).visit(methods)
+    code = file.read_text()
+    methods, lines = MutatedMethodsCollector(file), code.splitlines()
+    cst.MetadataWrapper(cst.parse_module(code)).visit(methods)
     by_method = defaultdict[str, list[TypeCheckingError]](list)
     for error in errors:
         for method in methods.found_mutants:
@@ -51,17 +53,14 @@ def _refused_in(file: Path, path: Path, errors: list[TypeCheckingError]) -> dict
                 by_method[method.function_name].append(error)
     refused = dict[str, FailedTypeCheckMutant]()
     for method in methods.found_mutants:
-        unchanged = method.function_name.partition("__mutmut_")[0] + "__mutmut_orig"
+        name = method.function_name
         # What stands in the unchanged copy as well comes of there being copies.
-        known = {error.error_description for error in by_method[unchanged]}
-        for error in by_method[method.function_name]:
-            if error.error_description not in known and not _declares(method.function_name, error):
-                name = get_mutant_name(path, method.function_name)
-                refused[name] = FailedTypeCheckMutant(method_location=method, name=name, error=error)
+        known = {error.error_description for error in by_method[name.partition("__mutmut_")[0] + "__mutmut_orig"]}
+        for error in by_method[name]:
+            # A copy cannot change what an attribute is declared to be, as the mutant might.
+            declares = "ǁ__init____" in name and _DECLARATION.match(lines[error.line_number - 1])
+            if error.error_description not in known and not declares:
+                mutant = get_mutant_name(path, name)
+                refused[mutant] = FailedTypeCheckMutant(method_location=method, name=mutant, error=error)
                 break
     return refused
-
-
-def _declares(function: str, error: TypeCheckingError) -> bool:
-    """Return whether the mutant might have changed what an attribute is declared to be, which its copy cannot."""
-    return "ǁ__init____" in function and error.error_description.startswith("Incompatible types in assignment")
