@@ -82,6 +82,8 @@ UNUSABLE: dict[str, tuple[str, str]] = {
     "an old tuple": ('{"items": [{}]}', "#/items is no schema"),
     "no alternatives": ('{"anyOf": []}', "#/anyOf must be an array"),
     "no object": ('{"properties": []}', "#/properties must be an object"),
+    "a number of properties": ('{"properties": 7}', "#/properties must be an object"),
+    "no dependent schemas": ('{"dependentSchemas": null}', "#/dependentSchemas must be an object"),
     "a step of nothing": ('{"multipleOf": 0}', "#/multipleOf must be a number above 0"),
     "half a count": ('{"maxItems": 1.5}', "#/maxItems must be a whole number"),
     "a bound that is none": ('{"minimum": "1"}', "#/minimum must be a number"),

@@ -170,6 +170,16 @@ async def test_words_of_its_own_prompt_teach_a_model_nothing() -> None:
 
 
 @timeless
+async def test_words_of_its_own_prompt_teach_a_model_nothing_by_way_of_a_retry_either() -> None:
+    provider = refusing("temperature", rules=PERSISTENT, reach=RefusalReach.CALL)
+    model, provider.failing = wrap(provider), [ModelUnavailable("503")]
+    assert (await ask(model)).left_out == TEMPERATURE
+    provider.refused, provider.asked = (), []
+    assert (await ask(model)).left_out == frozenset()
+    assert provider.asked == [(AttemptKind.FIRST, frozenset())]
+
+
+@timeless
 async def test_what_callers_can_choose_is_remembered_only_so_far() -> None:
     provider = refusing("temperature", reach=RefusalReach.SETTINGS)
     model = wrap(provider)

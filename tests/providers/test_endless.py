@@ -6,9 +6,10 @@ import pytest
 
 from moa_server.domain.agent import Sampling
 from moa_server.domain.errors import ModelAnswerTooLong
-from moa_server.domain.model import Prompt
+from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.usage import Certainty
-from moa_server.providers.transcript import LONGEST_TEXT
+from moa_server.providers.reasoning import THINK, ReasoningFilter
+from moa_server.providers.transcript import LONGEST_TEXT, Transcript
 from tests.providers.asker import HELLO, Asker
 from tests.upstream import Endless, Speech, Upstream
 
@@ -54,6 +55,18 @@ async def test_reasoning_without_an_end_is_cut_too(asker: Asker, upstream: Upstr
     assert failure.usage.reasoning_tokens > 0, "it is paid for"
     [call] = upstream.calls
     await upstream.wait_for(lambda: call.aborted is not None)
+
+
+def test_a_piece_beyond_all_bounds_is_not_looked_through() -> None:
+    """It may be megabytes of nothing but tags, and each of them takes its time."""
+
+    class Untouched(ReasoningFilter):
+        def feed(self, piece: str) -> tuple[str, str]:
+            raise AssertionError(f"{len(piece)} characters are looked through")
+
+    transcript = Transcript(ModelSpec("m", "openai", max_output=1), HELLO, Untouched([THINK]))
+    with pytest.raises(ModelAnswerTooLong):
+        transcript.say("<think></think>" * 10_000)
 
 
 @pytest.mark.parametrize("before", ["", "<think>so</think>", "<think>"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from moa_server.domain.agent import Sampling
+from moa_server.domain.agent import ReasoningEffort, Sampling
 from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers import PRESETS, PROVIDERS, Transport, options_of, unsent_settings
@@ -46,6 +46,8 @@ def test_the_rules_of_a_house_hold_at_its_own_endpoint_and_the_operators_word_be
     home = ModelSpec("claude", "anthropic", "", "m")
     assert set(unsent_settings(home, hot)) == {"temperature", "seed", "stop"}
     assert set(unsent_settings(home, Sampling(0.5, 0.9))) == {"top_p"}
+    thinking = replace(home, reasoning_effort=ReasoningEffort.HIGH, reasoning_tokens=2048)
+    assert set(unsent_settings(thinking, Sampling(0.5, 0.9))) == {"temperature", "top_p", "reasoning_tokens"}
     assert set(unsent_settings(replace(home, endpoint="http://127.0.0.1:8080/v1"), hot)) == {"seed"}
     own = replace(home, dialect={"most_temperature": 2.0, "both_samplings": True})
     assert set(unsent_settings(own, hot)) == {"seed", "stop"}

@@ -11,7 +11,8 @@ from moa_server.domain.conversation import Message, Role
 from moa_server.domain.errors import ModelRejectedRequest, RefusalReach
 from moa_server.domain.model import Prompt
 from moa_server.providers import Transport
-from tests.providers.asker import Asker
+from moa_server.providers.refused_parameters import Question, note_refused
+from tests.providers.asker import HELLO, Asker
 from tests.upstream import Status, Upstream
 from tests.upstream.picky import Complain, by_message, by_param, complaint
 
@@ -286,3 +287,21 @@ async def test_what_is_told_on_are_identifiers(asker: Asker, upstream: Upstream)
     for words in ("a word of the prompt", "x" * 65, "line\nbreak", "émile", '{"a": 1}'):
         upstream.script("m", plainly({"error": {"message": words, "type": words, "param": words, "code": words}}))
         assert (await asker.failure(FULL)).told == {}
+
+
+def test_each_setting_is_looked_at_once_however_often_it_is_named() -> None:
+    """To look is to write a request that may be megabytes long."""
+    looked: list[str] = []
+
+    def changes_without(parameter: str) -> bool:
+        looked.append(parameter)
+        return False
+
+    named = ", ".join(["seed", "stop", "penalty", "presence_penalty", "logprobs"] * 40)
+    body = json.dumps({"error": {"message": f"Unsupported parameters: {named}", "param": "seed"}}).encode()
+    error = ModelRejectedRequest("refused", metadata={"status": "400"})
+    note_refused(error, body, Question(FULL, {}, changes_without))
+    assert sorted(looked) == ["frequency_penalty", "logprobs", "presence_penalty", "seed", "stop"]
+    looked.clear()
+    note_refused(error, body, Question(HELLO, {}, changes_without))
+    assert looked == [], "it sets none of them"

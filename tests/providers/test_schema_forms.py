@@ -375,6 +375,7 @@ def of_values(count: int, length: int) -> dict[str, Any]:
         ({**deep(1), "properties": {"a": True}}, False),
         ({**deep(1), "properties": {"a": {"type": "string", "pattern": "^(?=a)"}}}, False),
         ({**deep(1), "properties": {"a": {"type": "string", "format": "uri"}}}, False),
+        ({**deep(1), "properties": {"a": {"type": "string", "format": ["date"]}}}, False),
         ({**deep(1), "properties": {"a": {"type": "array"}}}, False),
         ({**deep(1), "properties": {"a": {"enum": ["x"]}}}, False),
         ({**deep(1), "properties": {"a": {"type": "string", "enum": [[1]]}}}, False),

@@ -71,8 +71,17 @@ async def test_what_the_server_itself_held_up_is_not_the_models_silence() -> Non
 SLOW = replace(SPEC, times=replace(SPEC.times, reasoning=120.0))
 
 
-async def reasoned(*, reasons: bool = False, unseen_after: float | None = None, **limits: Any) -> float:  # noqa: ANN401
-    """Return after how long an endpoint is left that takes the question after 50 s, and may begin to reason unseen."""
+async def reasoned(
+    *,
+    reasons: bool = False,
+    unseen_after: float | None = None,
+    shown: int = 0,
+    **limits: Any,  # noqa: ANN401
+) -> float:
+    """Return after how long an endpoint is left that takes the question after 50 s, and may begin to reason unseen.
+
+    So many thoughts are ``shown`` after that, all at once.
+    """
 
     async def listen() -> None:
         async with patience(SLOW, terms(**limits), reasons=reasons) as patient:
@@ -80,7 +89,8 @@ async def reasoned(*, reasons: bool = False, unseen_after: float | None = None, 
             patient.answering()
             if unseen_after is not None:
                 await asyncio.sleep(unseen_after)
-                patient.token(reasons_unseen=True)
+                for _ in range(1 + shown):
+                    patient.token(reasons_unseen=True)
             await asyncio.Event().wait()
 
     started = now()
@@ -99,9 +109,24 @@ async def test_who_reasons_unseen_has_longer_until_its_first_word() -> None:
 
 
 @timeless
-async def test_others_stand_in_in_time_for_who_may_reason_and_for_nobody_who_does() -> None:
+async def test_others_stand_in_in_time_for_who_reasons_unseen_and_for_nobody_who_shows_it() -> None:
     assert await reasoned(deadline_s=400.0, speak_by_s=80.0, reasons=True) == 80.0
-    assert await reasoned(deadline_s=400.0, speak_by_s=80.0, unseen_after=5.0) == 175.0
+    assert await reasoned(deadline_s=400.0, speak_by_s=80.0, unseen_after=5.0) == 80.0
+    assert await reasoned(deadline_s=400.0, speak_by_s=80.0, unseen_after=5.0, shown=1) == 175.0
+
+
+@timeless
+async def test_who_reasons_unseen_after_its_first_word_is_in_nobodys_way() -> None:
+    async def listen() -> None:
+        async with patience(SLOW, terms(deadline_s=400.0, speak_by_s=80.0)) as patient:
+            patient.token()
+            patient.token(reasons_unseen=True)
+            await asyncio.Event().wait()
+
+    started = now()
+    with pytest.raises(ModelTimeout, match="reasoned for 120 s without a word"):
+        await listen()
+    assert now() - started == 120.0
 
 
 Nervous = list[dict[str, Any]]

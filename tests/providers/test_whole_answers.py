@@ -118,6 +118,19 @@ async def test_only_the_time_of_the_whole_is_limited(asker: Asker, upstream: Ups
     assert failure.detail == "voice gave no token while there was time for others to stand in"
 
 
+async def test_a_body_that_never_ends_leaves_others_the_time_to_stand_in(asker: Asker, upstream: Upstream) -> None:
+    async def begin(stage: Stage) -> None:
+        stage.head(200, {"content-type": JSON})
+        stage.send(b" ")
+        await stage.silence()
+
+    upstream.script("m", begin)
+    ways: tuple[dict[str, Any], ...] = (WHOLE, {})
+    for changes in ways:
+        failure = await asker.failure(speak_within_s=0.1, within_s=1.0, **changes)
+        assert failure.detail == "voice gave no token while there was time for others to stand in"
+
+
 @pytest.mark.parametrize(
     ("script", "kind"),
     [

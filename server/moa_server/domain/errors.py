@@ -256,7 +256,7 @@ class ModelError(MoaError):
     reach = RefusalReach.CALL
     """For which calls that refusal holds."""
     left_out: frozenset[str] = frozenset()
-    """What attempts before it, of the same call, have found to be refused."""
+    """What attempts before it, of the same call, have found to be refused, and others may learn of."""
     told: Mapping[str, str] = MappingProxyType({})
     """The endpoint's own ``code``, ``type`` and ``param`` of it, as far as they are identifiers."""
     stale = False

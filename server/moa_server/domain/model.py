@@ -99,6 +99,11 @@ class ModelSpec:
     reliability: Annotated[Reliability, Mark.FLAT] = Reliability()
     """What wraps it."""
 
+    @property
+    def own_sampling(self) -> Sampling:
+        """What it says of sampling where an agent is silent."""
+        return Sampling(reasoning_effort=self.reasoning_effort, reasoning_tokens=self.reasoning_tokens)
+
 
 class FinishReason(StrEnum):
     """Why a model stopped."""
@@ -161,7 +166,7 @@ class Prompt:
 
     def completed(self, spec: ModelSpec) -> "Prompt":
         """Return it with what a model's own section says of reasoning where the agent is silent."""
-        own = Sampling(reasoning_effort=spec.reasoning_effort, reasoning_tokens=spec.reasoning_tokens)
+        own = spec.own_sampling
         return self if own == Sampling() else replace(self, sampling=self.sampling.over(own))
 
     def reasons(self, spec: ModelSpec) -> bool:

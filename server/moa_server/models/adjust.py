@@ -47,7 +47,8 @@ class Adjust(Wrapper):
                     raise
                 raise refusal from limit
             except ModelError as error:
-                error.left_out = frozenset(found)
+                # What its prompt may have said is found again, or a retry would have it kept for others.
+                error.left_out = frozenset(name for name, reach in found.items() if reach is not RefusalReach.CALL)
                 if error.parameter not in prompt.parameters - asked.left_out or left_s(terms) <= 0:
                     raise
                 found[error.parameter] = error.reach

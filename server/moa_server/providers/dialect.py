@@ -49,15 +49,34 @@ _TOOLS: Final = (
 )
 """What offers tools, in any dialect. None is offered: nobody would carry out what a model calls."""
 
+_COUNTED: Final = (
+    "best_of",
+    "conversation",
+    "input",
+    "instructions",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "messages",
+    "n",
+    "previous_response_id",
+    "prompt",
+    "system",
+)
+"""What is read and how much may be written, in any dialect. A budget holds only for what the house itself says of it."""
+
 
 def check_body(body: Mapping[str, Any]) -> None:
     """Make sure that what an operator adds to each question can be added.
 
     Raises:
-        ValueError: it offers tools.
+        ValueError: it offers tools, or has a call come to more than is counted.
     """
     if found := [name for name in _TOOLS if name in body]:
         raise ValueError(f"body: holds {found[0]}, and no model is offered tools; leave it out")
+    if found := [name for name in _COUNTED if name in body]:
+        why = "by which a call would come to more than is counted; leave it out, and say max_output or instructions"
+        raise ValueError(f"body: holds {found[0]}, {why}")
 
 
 class Listener(Protocol):

@@ -156,7 +156,8 @@ def unsent_settings(spec: ModelSpec, sampling: Sampling) -> Mapping[str, str]:
     """Return which of an agent's settings a model is not sent, as far as that is known beforehand, and why."""
     preset = PRESETS[spec.provider]
     dialect = DIALECTS[preset.dialect]
-    return dialect.takes(dialect.options(**_completed(preset, spec).dialect), sampling).unsent
+    options = dialect.options(**_completed(preset, spec).dialect)
+    return dialect.takes(options, sampling.over(spec.own_sampling)).unsent
 
 
 def gives_logprobs(spec: ModelSpec) -> bool:

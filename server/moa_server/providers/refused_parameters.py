@@ -105,13 +105,18 @@ def note_refused(error: ModelError, body: bytes, question: Question) -> None:
 
 def _refused(complaint: Complaint, question: Question) -> Iterator[tuple[str, RefusalReach]]:
     words = {_squeezed(theirs): (ours,) for theirs, ours in question.words.items()}
+    # Each is looked at once: to look takes time by the prompt's length, and an endpoint may name hundreds.
+    unchanged = set(_LEARNABLE) - question.prompt.parameters
     for name, reach in _named(complaint, question.prompt, _DEEPEST):
         for parameter in words.get(_squeezed(name)) or _KNOWN.get(_squeezed(name), ()):
             # A limit on the output is sent under its other name only if this one is what is wrong, not its value.
             if parameter == "max_tokens" and reach is RefusalReach.SETTINGS:
                 continue
+            if parameter in unchanged:
+                continue
             if question.changes_without(parameter):
                 yield parameter, reach
+            unchanged.add(parameter)
 
 
 def _named(complaint: Complaint, prompt: Prompt, depth: int) -> Iterator[tuple[str, RefusalReach]]:

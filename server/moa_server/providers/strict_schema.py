@@ -145,7 +145,7 @@ class _Strictness:
             and set(types) <= TYPES
             and bool(types or "anyOf" in node)
             and ("array" not in types or isinstance(node.get("items"), dict))
-            and node.get("format", "date") in FORMATS
+            and str(node.get("format", "date")) in FORMATS
             and not _NOT_REGULAR.search(str(node.get("pattern", "")))
             and ("object" not in types or self._is_closed(node))
             and self._chooses(node.get("enum", [node["const"]] if "const" in node else []))

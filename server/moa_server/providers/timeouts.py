@@ -47,11 +47,16 @@ class Patience:
             self._wait_until(min(self._speak_by, self._loop.time() + self._first_s))
 
     def token(self, *, reasons_unseen: bool = False) -> None:
-        """Note that at least one token has come, or that it ``reasons_unseen`` from now on."""
-        self._spoken = True
+        """Note that at least one token has come, or that it ``reasons_unseen`` from now on.
+
+        To begin to reason unseen is no token yet: who hangs then would have the time of those who are to stand in.
+        """
+        begins = reasons_unseen and not self._reasons_unseen
+        self._spoken = self._spoken or not begins
         self._complete = False
         self._reasons_unseen = reasons_unseen
-        self._wait_until(self._loop.time() + (self._reasoning_s if reasons_unseen else self._spec.times.idle))
+        moment = self._loop.time() + (self._reasoning_s if reasons_unseen else self._spec.times.idle)
+        self._wait_until(moment if self._spoken else min(self._speak_by, moment))
 
     def last_words(self) -> None:
         """Note that the answer is complete, and that only counts and marks may follow."""
@@ -61,8 +66,7 @@ class Patience:
 
     def whole(self) -> None:
         """Note that the answer comes in one piece: until it is there, only its end is waited for."""
-        self._spoken = True
-        self._wait_until(self._end)
+        self._wait_until(self._speak_by)
 
     def stop(self) -> None:
         """Wait no longer."""
@@ -96,12 +100,12 @@ class Patience:
         """Return what ran out."""
         name, times, met = self._spec.name, self._spec.times, self._limit
         if met < self._end:
+            if met == self._speak_by and not self._spoken:
+                return ModelTimeout(f"{name} gave no token while there was time for others to stand in")
             if self._reasons_unseen:
                 return ModelTimeout(f"{name} reasoned for {self._reasoning_s:g} s without a word")
             if self._spoken:
                 return ModelTimeout(f"{name} was silent for {times.idle:g} s between two tokens")
-            if met == self._speak_by:
-                return ModelTimeout(f"{name} gave no token while there was time for others to stand in")
             return ModelTimeout(f"{name} gave no token within {self._first_s:g} s")
         if self._end == self._deadline:
             return ModelTimeout(f"{name} had not finished at the deadline")

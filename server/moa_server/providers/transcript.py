@@ -75,9 +75,12 @@ class Transcript:
         if text:
             self._tokens = True
             self.reasons_unseen = False
+            size = _bytes_of(text)
+            if size > self._text_left + self._thought_left:  # a piece of nothing but tags takes long to be parted
+                self._measure(size, 0)
             said, thought = self._filter.feed(text)
             thought_bytes = _bytes_of(thought)
-            self._measure(_bytes_of(text) - thought_bytes, thought_bytes)
+            self._measure(size - thought_bytes, thought_bytes)
             self._sort(said, thought)
 
     def think(self, text: str) -> None:

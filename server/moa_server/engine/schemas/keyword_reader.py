@@ -149,7 +149,8 @@ def _is_scalar(raw: dict[str, Any]) -> bool:
 
 def _cost_of(raw: dict[str, Any]) -> int:
     """Return what the longer lists of a subschema cost each value that is held to it."""
-    names = sum(len(raw.get(keyword, ())) for keyword in ("required", "properties", "dependentSchemas"))
+    lists = (raw.get(keyword) for keyword in ("required", "properties", "dependentSchemas"))
+    names = sum(len(one) for one in lists if isinstance(one, list | dict))  # what is neither is refused when it is read
     names += size_of(raw.get("dependentRequired"))
     # A scalar is looked up, however many are allowed.
     allowed = [raw.get("const"), *raw.get("enum", ())]
