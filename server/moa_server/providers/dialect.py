@@ -63,7 +63,7 @@ _COUNTED: Final = (
     "prompt",
     "system",
 )
-"""What is read and how much may be written, in any dialect. A budget holds only for what the house itself says of it."""
+"""What is read and how much may be written, in any dialect: budgets hold only for what the house itself says of it."""
 
 
 def check_body(body: Mapping[str, Any]) -> None:
