@@ -363,3 +363,12 @@ async def test_white_space_is_not_heard_before_the_first_word(openai: Asker, ups
     upstream.script("m", Events(chunk("\n"), chunk(" "), chunk("yes"), chunk(finish="stop")))
     assert (await openai.ask()).text == "\n yes" == "".join(openai.heard)
     assert not openai.heard[0].isspace()
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", {}, []])
+async def test_an_error_that_is_nothing_is_none(openai: Asker, upstream: Upstream, nothing: object) -> None:
+    upstream.script("m", Events({**chunk("yes", finish="stop"), "error": nothing}, "[DONE]"))
+    assert (await openai.ask()).text == "yes"
+    whole = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "error": nothing}
+    upstream.script("m", Raw(json.dumps(whole).encode(), "application/json"))
+    assert (await openai.ask()).text == "yes"

@@ -205,6 +205,8 @@ class _Choice(msgspec.Struct):
 
 
 _ABSENT: Final = msgspec.Raw()
+_NO_ERROR: Final = (b"", b"null", b"false", b'""', b"{}", b"[]")
+"""What some write where there is none."""
 
 
 class _CompletionChunk(msgspec.Struct):
@@ -285,7 +287,7 @@ class OpenAIListener:
             self._done = True
             return
         chunk = _chunks.decode(event.data)
-        if event.name == b"error" or _is_there(chunk.error):
+        if event.name == b"error" or bytes(chunk.error) not in _NO_ERROR:
             raise reported(self._spec, read_complaint(event.data) or Complaint())
         for choice in chunk.choices or ():
             if choice.index == 0:
@@ -295,7 +297,7 @@ class OpenAIListener:
     def take_whole(self, body: bytes) -> bool:
         """Take an answer that came in one piece."""
         completion = _chunks.decode(body)
-        if _is_there(completion.error) or not completion.choices:
+        if bytes(completion.error) not in _NO_ERROR or not completion.choices:
             return False
         self._note(completion, final=True)
         self._take_choice(completion.choices[0], completion.choices[0].message)
