@@ -19,7 +19,7 @@ from moa_server.domain.model import FinishReason, Prompt
 from moa_server.domain.usage import Certainty, Usage
 from moa_server.providers import Transport, unsent_settings
 from tests.providers.asker import HELLO, SHORT, Asker, Key
-from tests.upstream import Events, Speech, Stage, Upstream
+from tests.upstream import Events, Raw, Speech, Stage, Upstream
 from tests.upstream.wire import event as sse
 
 
@@ -173,6 +173,17 @@ async def test_an_effort_a_schema_and_what_the_operator_adds_stand_side_by_side(
         "format": {"type": "json_schema", "schema": schema},
         "task_budget": 7,
     }
+
+
+@pytest.mark.parametrize("unseen", [{"type": "thinking", "thinking": ""}, {"type": "redacted_thinking", "data": "x"}])
+@pytest.mark.parametrize("stopped", ["end_turn", "max_tokens"])
+async def test_a_whole_answer_of_nothing_but_unseen_thinking_is_known_as_one(
+    anthropic: Asker, upstream: Upstream, unseen: dict[str, Any], stopped: str
+) -> None:
+    message = {"type": "message", "content": [unseen], "stop_reason": stopped}
+    upstream.script("m", Raw(json.dumps(message).encode(), "application/json"))
+    failure = await anthropic.failure(dialect={"stream": False})
+    assert (type(failure), failure.permanent) == (ModelOnlyReasoned, True)
 
 
 @pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])

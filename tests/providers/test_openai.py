@@ -1,6 +1,7 @@
 """What chat completions has of its own, and what differs between the endpoints that speak it."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -363,3 +364,29 @@ async def test_white_space_is_not_heard_before_the_first_word(openai: Asker, ups
     upstream.script("m", Events(chunk("\n"), chunk(" "), chunk("yes"), chunk(finish="stop")))
     assert (await openai.ask()).text == "\n yes" == "".join(openai.heard)
     assert not openai.heard[0].isspace()
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", {}, []])
+async def test_an_error_that_is_nothing_is_none(openai: Asker, upstream: Upstream, nothing: object) -> None:
+    upstream.script("m", Events({**chunk("yes", finish="stop"), "error": nothing}, "[DONE]"))
+    assert (await openai.ask()).text == "yes"
+    whole = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "error": nothing}
+    upstream.script("m", Raw(json.dumps(whole).encode(), "application/json"))
+    assert (await openai.ask()).text == "yes"
+
+
+@pytest.mark.parametrize("name", ["tool_calls", "function_call"])
+async def test_what_is_called_is_not_unpacked_since_nobody_carries_it_out(
+    openai: Asker, upstream: Upstream, name: str
+) -> None:
+    """As Python's own lists it would be thirty times as large."""
+    body = f'{{"choices": [{{"message": {{"{name}": [{"[]," * 300_000}[]]}}}}]}}'.encode()
+    upstream.script("m", Raw(body, "application/json"))
+    tracemalloc.start()
+    try:
+        failure = await openai.failure()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (type(failure), failure.permanent) == (ModelAnsweredNothing, True)
+    assert peak < 10 * len(body)

@@ -245,15 +245,26 @@ def test_the_provider_tells_those_around_it_that_its_answers_come_whole(openai: 
 
 
 async def test_a_reason_that_no_dialect_knows_is_logged_once_in_a_while(asker: Asker, upstream: Upstream) -> None:
-    strange = "new\nreason" + "x" * 500
-    upstream.script("m", Speech("yes", finish=strange))
+    upstream.script("m", Speech("yes", finish="New_reason"))
     with structlog.testing.capture_logs() as logged:
         for _ in range(3):
             reply = await asker.ask(name=f"odd-{asker.dialect}")
             assert reply.finish_reason is FinishReason.OTHER
     [told] = [entry for entry in logged if entry["event"] == "upstream.finish_unknown"]
     assert told["log_level"] == "warning"
-    assert told["finish_reason"] == ("new?reason" + "x" * 500)[:64]
+    assert told["finish_reason"] == "new_reason"
+
+
+@pytest.mark.parametrize("strange", ["Hello there", "new\nreason", "x" * 65, "caf\N{LATIN SMALL LETTER E WITH ACUTE}"])
+async def test_a_reason_that_is_no_identifier_may_be_words_of_the_prompt_and_is_not_told(
+    asker: Asker, upstream: Upstream, strange: str
+) -> None:
+    upstream.script("m", Speech("yes", finish=strange))
+    with structlog.testing.capture_logs() as logged:
+        reply = await asker.ask(name=f"wordy-{asker.dialect}-{len(strange)}")
+    assert reply.finish_reason is FinishReason.OTHER
+    [told] = [entry for entry in logged if entry["event"] == "upstream.finish_unknown"]
+    assert told["finish_reason"] == ""
 
 
 def test_a_throttle_admits_each_key_once_in_its_time_and_remembers_few() -> None:

@@ -14,6 +14,12 @@ _MOST_PARAMS: Final = 16
 _IDENTIFIER: Final = re.compile(r"[a-z0-9][a-z0-9_.:/\[\]-]{0,63}")
 
 
+def identifier(word: str) -> str:
+    """Return a word of an endpoint in lower case, if it may be told on; else nothing, since it may quote a prompt."""
+    lowered = word[:_LONGEST_WORDS].lower()
+    return lowered if _IDENTIFIER.fullmatch(lowered) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """An error object. Its words are for telling errors apart and never leave this room."""
@@ -34,7 +40,7 @@ class Complaint:
     def told(self) -> dict[str, str]:
         """Return what may be told on: the identifiers in it, since none of the words of a prompt is one."""
         named = {"code": "" if self.status else self.code, "type": self.kind, "param": next(iter(self.params), "")}
-        return {key: word for key, word in named.items() if _IDENTIFIER.fullmatch(word)}
+        return {key: word for key, word in named.items() if identifier(word)}
 
 
 def read_complaint(body: bytes, *, says_so: bool = False) -> Complaint | None:

@@ -16,6 +16,7 @@ from moa_server.domain.errors import (
 )
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt, Reply
 from moa_server.domain.usage import Certainty, Usage
+from moa_server.providers.complaint import identifier
 from moa_server.providers.log_throttle import LogThrottle
 from moa_server.providers.reasoning import ReasoningFilter
 
@@ -29,8 +30,6 @@ _MOST_TOKENS: Final = 1 << 40
 """More than any call can have."""
 _LONGEST_NAME: Final = 512
 """Of a model, as its endpoint tells it."""
-_LONGEST_WORD: Final = 64
-"""Of a reason that no dialect knows, in the log."""
 
 _log = structlog.stdlib.get_logger()
 _unknown_words = LogThrottle()
@@ -112,8 +111,7 @@ class Transcript:
         """Take why the model stopped, in a word of its dialect."""
         self.finish = known.get(word, FinishReason.OTHER)
         if word not in known and _unknown_words.due(self._spec.name) is not None:
-            said = "".join(sign if sign.isprintable() else "?" for sign in word[:_LONGEST_WORD])
-            _log.warning("upstream.finish_unknown", model=self._spec.name, finish_reason=said)
+            _log.warning("upstream.finish_unknown", model=self._spec.name, finish_reason=identifier(word))
 
     def report(self, usage: Usage | None, *, final: bool) -> None:
         """Take the endpoint's own counts; None when they are none that can be read."""

@@ -261,10 +261,7 @@ class AnthropicListener:
             self.transcript.served_model = told.message.model or ""
             self._count(told.message.usage, final=False)
         elif told.type == "content_block_start" and told.content_block is not None:
-            # Its text may be left out, or summed up now and then: it is thinking until the block ends.
-            if told.content_block.type in {"thinking", "redacted_thinking"}:
-                self.transcript.begin_reasoning()
-            self._hear(told.content_block)
+            self._begin(told.content_block)
         elif told.type == "content_block_stop":
             self.transcript.end_reasoning()
         elif told.type == "content_block_delta" and told.delta is not None:
@@ -284,7 +281,8 @@ class AnthropicListener:
         self.transcript.served_model = message.model or ""
         self._count(message.usage, final=True)
         for block in message.content or ():
-            self._hear(block)
+            self._begin(block)
+            self.transcript.end_reasoning()
         self._stop(message.stop_reason)
         self._stopped = True
         return True
@@ -294,6 +292,12 @@ class AnthropicListener:
             self.transcript.stop(reason, _FINISHES)
             self.transcript.refused = reason == "refusal"
             self.transcript.called_tool |= reason == "tool_use"
+
+    def _begin(self, block: _Block) -> None:
+        # Its text may be left out, or summed up now and then: it is thinking until the block ends.
+        if block.type in {"thinking", "redacted_thinking"}:
+            self.transcript.begin_reasoning()
+        self._hear(block)
 
     def _hear(self, block: _Block) -> None:
         if block.type in {"text", "text_delta"}:

@@ -181,8 +181,8 @@ class _ChoiceDelta(msgspec.Struct):
     reasoning: str | None = None
     reasoning_content: str | None = None
     thinking: str | None = None
-    tool_calls: Any = None
-    function_call: Any = None
+    tool_calls: msgspec.Raw = msgspec.Raw()
+    function_call: msgspec.Raw = msgspec.Raw()
 
 
 class _TokenLogprob(msgspec.Struct):
@@ -205,6 +205,8 @@ class _Choice(msgspec.Struct):
 
 
 _ABSENT: Final = msgspec.Raw()
+_NOTHING: Final = frozenset({b"", b"null", b"false", b'""', b"{}", b"[]"})
+"""What some write where there is no error, and nothing called."""
 
 
 class _CompletionChunk(msgspec.Struct):
@@ -285,7 +287,7 @@ class OpenAIListener:
             self._done = True
             return
         chunk = _chunks.decode(event.data)
-        if event.name == b"error" or _is_there(chunk.error):
+        if event.name == b"error" or bytes(chunk.error) not in _NOTHING:
             raise reported(self._spec, read_complaint(event.data) or Complaint())
         for choice in chunk.choices or ():
             if choice.index == 0:
@@ -295,7 +297,7 @@ class OpenAIListener:
     def take_whole(self, body: bytes) -> bool:
         """Take an answer that came in one piece."""
         completion = _chunks.decode(body)
-        if _is_there(completion.error) or not completion.choices:
+        if bytes(completion.error) not in _NOTHING or not completion.choices:
             return False
         self._note(completion, final=True)
         self._take_choice(completion.choices[0], completion.choices[0].message)
@@ -325,7 +327,7 @@ class OpenAIListener:
     def _hear(self, delta: _ChoiceDelta) -> None:
         if delta.refusal:
             self.transcript.refused = True
-        if delta.tool_calls or delta.function_call:
+        if not {bytes(delta.tool_calls), bytes(delta.function_call)} <= _NOTHING:
             self.transcript.called_tool = True
         for name in self._options.reasoning_fields:
             if thought := getattr(delta, name):
