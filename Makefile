@@ -129,7 +129,7 @@ protos: $(SETUP)
 	  else echo "nothing is released yet, so no caller can be broken"; fi
 
 test: $(MODEL) $(KUBECTL) $(CHECKOV) ## Run the tests (ARGS="-k journal")
-	@pytest -n 3 --dist worksteal $(ARGS)
+	@pytest -n 4 --dist worksteal $(ARGS)
 
 coverage: $(MODEL) $(KUBECTL) $(CHECKOV) ## Run the tests and say what share of the code they run, servers in processes of their own included
 	@pytest -n 2 -q --cov --cov-report=term:skip-covered $(ARGS)
