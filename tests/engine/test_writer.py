@@ -87,6 +87,16 @@ async def test_an_urgent_event_is_written_in_a_moment_and_takes_the_others_along
 
 
 @timeless
+async def test_what_has_to_be_known_before_money_is_spent_is_written_in_a_moment() -> None:
+    async with desk() as made:
+        began, log = now(), made.adopted("r1")
+        log.append(AnswerDelta("word"))
+        await made.writer.until_known(log)
+        assert now() - began < MOMENT_S
+        assert made.journal.sent == [[("r1", [1])]]
+
+
+@timeless
 async def test_events_that_nobody_waits_for_wait_for_company() -> None:
     async with desk() as made:
         began, log = now(), made.adopted("r1")

@@ -92,7 +92,6 @@ class Watcher:
             # Before the first look, so that nothing is missed between it and the wait.
             self._hints = self._journal.follow(self._run_id)
             await anext(self._hints)
-            self._heartbeat.begin()
         if self._hint is None:  # else nothing is new since the last look
             if events := await self._look():
                 self._heartbeat.begin()

@@ -1,0 +1,67 @@
+"""How a watcher follows a run that is carried out elsewhere: by the journal, and what the journal hints at."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, nullcontext
+
+import pytest
+
+from moa_server.domain.errors import JournalUnavailable
+from moa_server.domain.event import BEGINNING, Cursor, Event
+from moa_server.engine.records.watcher import Watcher
+from moa_server.journal.memory import MemoryJournal
+from tests.journal.examples import deltas, submission
+from tests.models.timeless_loop import now, timeless
+
+HEARTBEAT_S = 100.0
+
+
+class WrittenMeanwhile(MemoryJournal):
+    """A journal in which something is written just after it was looked at for the first time."""
+
+    was_read = False
+
+    async def read(self, run_id: str, after: Cursor, limit: int, *, strict: bool = False) -> Sequence[Event]:
+        found = await super().read(run_id, after, limit, strict=strict)
+        if not self.was_read:
+            self.was_read = True
+            await self.write("a", [deltas(3)])
+        return found
+
+
+class Broken(MemoryJournal):
+    """A journal whose hints break off after the first."""
+
+    async def follow(self, name: str) -> AsyncGenerator[None, None]:
+        yield
+        raise JournalUnavailable("the store has gone away")
+
+
+def watching(journal: MemoryJournal) -> AsyncGenerator[Sequence[Event], None]:
+    return Watcher("r1", BEGINNING, journal, lambda _: None, nullcontext(), HEARTBEAT_S).events()
+
+
+@timeless
+async def test_what_is_written_while_a_watcher_looks_for_the_first_time_is_told_at_once() -> None:
+    journal, began = WrittenMeanwhile(poll_s=60.0), now()
+    await journal.submit(submission(), "a")
+    async with aclosing(watching(journal)) as news:
+        assert [event.sequence for event in await anext(news)] == [1, 2, 3]
+    assert now() == began
+
+
+@timeless
+async def test_a_watcher_is_told_when_the_journal_cannot_be_followed_any_more() -> None:
+    journal = Broken()
+    await journal.submit(submission(), "a")
+    async with aclosing(watching(journal)) as news:
+        with pytest.raises(JournalUnavailable):
+            await anext(news)
+
+
+@timeless
+async def test_heartbeats_come_while_nothing_is_written() -> None:
+    journal, began = MemoryJournal(poll_s=7.0), now()
+    await journal.submit(submission(), "a")
+    async with aclosing(watching(journal)) as news:
+        moments = [(len(await anext(news)), now() - began) for _ in range(3)]
+    assert moments == [(0, HEARTBEAT_S), (0, 2 * HEARTBEAT_S), (0, 3 * HEARTBEAT_S)]
