@@ -120,3 +120,12 @@ def test_one_who_broke_off_and_began_again_has_all_its_ends_in_its_layer() -> No
     layer = layers.hear(closed(again, other, failures=broke))
     assert layer is not None
     assert (layer.failures, layer.proposals) == (broke, (again, other))
+
+
+def test_only_those_whose_calls_the_open_layer_has_lost_are_asked_again() -> None:
+    """One who was still asked when an earlier layer closed without it is none of them; nor is one who has answered."""
+    told = [AgentStarted(0, name, at, "m") for at, name in enumerate("ab")]
+    before = history(*told, ProposalReceived(0, gave("a")), closed(gave("a")), AgentStarted(1, "c", 2, "m"))
+    assert before.asked_before == {2}
+    answered = history(AgentStarted(0, "a", 0, "m"), ProposalReceived(0, gave("a")), AgentStarted(0, "b", 1, "m"))
+    assert answered.asked_before == {1}

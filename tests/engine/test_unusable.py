@@ -6,6 +6,7 @@ import pytest
 
 from moa_server.domain import errors
 from moa_server.domain.agent import Agent
+from moa_server.domain.degradation import DegradationReason
 from moa_server.domain.errors import ModelError
 from moa_server.domain.event import Event
 from moa_server.domain.mixture import Mixture, Roster, Rules
@@ -81,11 +82,11 @@ async def test_an_answer_that_fails_for_good_with_nothing_to_stand_in(open_house
     assert succeeded(await lenient.carried()).answer.text == "from a"
 
 
-async def cascaded(**failures: errors.MoaError | None) -> list[Event]:
+async def cascaded(gate: str = "agreement", **failures: errors.MoaError | None) -> list[Event]:
     models = {name: model(name, error) for name, error in failures.items()}
     agents = {name: Agent(name, name) for name in models}
     first, *last = agents.values()
-    mixture = Mixture("mix", "cascade", Roster(((first, first), tuple(last))), Rules())
+    mixture = Mixture("mix", "cascade", Roster(((first, first), tuple(last))), Rules(), {"gate": gate})
     catalogue = Catalogue(models, {"mix": mixture}, STRATEGIES, agents, "mix")
     journal = MemoryJournal()
     async with Engine(catalogue, journal) as engine:
@@ -93,8 +94,16 @@ async def cascaded(**failures: errors.MoaError | None) -> list[Event]:
 
 
 async def test_a_rule_that_went_on_as_long_as_there_was_anybody_ends_so_too() -> None:
-    assert failed(await cascaded(a=KEY, b=KEY, c=KEY)).reason == "MODELS_UNUSABLE"
+    end = failed(await cascaded(a=KEY, b=KEY, c=KEY))
+    assert end.reason == "MODELS_UNUSABLE"
+    assert dict(end.metadata).items() >= {"agent.b": KEY.reason(), "agent.c": KEY.reason()}.items()
     assert failed(await cascaded(a=DOWN, b=KEY, c=KEY)).reason == "NO_PROPOSALS", "the first tier may answer again"
+
+
+async def test_a_gate_that_is_given_no_signal_says_so_of_each_who_gave_none() -> None:
+    answer = succeeded(await cascaded("logprobs", a=None, b=None)).answer
+    told = [(one.reason, one.layer, one.agent) for one in answer.degradations]
+    assert told == [(DegradationReason.SIGNAL_MISSING, 0, "a")] * 2
 
 
 def test_failures_of_which_nothing_is_known_are_not_for_good() -> None:

@@ -1,5 +1,6 @@
 """How a watcher follows a run that is carried out elsewhere: by the journal, and what the journal hints at."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, nullcontext
 
@@ -7,7 +8,7 @@ import pytest
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING, Cursor, Event
-from moa_server.engine.records.watcher import Watcher
+from moa_server.engine.records.watcher import Heartbeat, Watcher
 from moa_server.journal.memory import MemoryJournal
 from tests.journal.examples import deltas, submission
 from tests.models.timeless_loop import now, timeless
@@ -65,3 +66,16 @@ async def test_heartbeats_come_while_nothing_is_written() -> None:
     async with aclosing(watching(journal)) as news:
         moments = [(len(await anext(news)), now() - began) for _ in range(3)]
     assert moments == [(0, HEARTBEAT_S), (0, 2 * HEARTBEAT_S), (0, 3 * HEARTBEAT_S)]
+
+
+@timeless
+async def test_one_timer_serves_all_waits_and_wakes_nobody_once_it_is_closed() -> None:
+    woken: list[float] = []
+    heartbeat, began = Heartbeat(2.0), now()
+    for _ in range(3):
+        heartbeat.begin(lambda: woken.append(now() - began))
+    await asyncio.sleep(3.0)
+    assert woken == [2.0]
+    heartbeat.close()
+    await asyncio.sleep(10.0)
+    assert woken == [2.0]
