@@ -79,9 +79,12 @@ async def test_an_attempt_is_entered_with_its_moments_and_what_it_cost() -> None
 async def test_a_failed_attempt_says_why_and_keeps_aside_what_it_may_have_used() -> None:
     turn = account(Spending(Budget(tokens=WORST.tokens)))
     guess = Usage(input_tokens=1, certainty=Certainty.ESTIMATED)
-    turn.open(MODEL, AttemptKind.FIRST, PROMPT).close(guess, failure=ModelTimeout("silent"))
+    failure = ModelTimeout("silent")
+    failure.told = {"code": "too_slow"}
+    turn.open(MODEL, AttemptKind.FIRST, PROMPT).close(guess, failure=failure)
     (attempt,) = turn.attempts
-    assert (attempt.failure, attempt.first_token, attempt.served_model) == ("MODEL_TIMEOUT", None, "")
+    assert (attempt.failure, attempt.upstream_code) == ("MODEL_TIMEOUT", "too_slow")
+    assert (attempt.first_token, attempt.served_model) == (None, "")
     assert attempt.set_aside.tokens == WORST.tokens - 1
     with pytest.raises(BudgetExceeded):
         turn.open(MODEL, AttemptKind.FIRST, PROMPT)

@@ -70,6 +70,15 @@ async def test_silence_well_beyond_the_pace_opens_it_after_a_few_calls_that_some
 
 
 @timeless
+async def test_a_model_whose_answers_come_whole_is_never_silent() -> None:
+    whole = spec("m", RULES, window=1_000_000)
+    model = wrap(scripted(replace(whole, times=whole.times.of_whole_answers()), *QUICK, HANGS))
+    await asked(model)
+    await cut(model, 5.0, times=5)
+    assert breaker_state(model) == "closed"
+
+
+@timeless
 async def test_a_loser_of_a_hedge_that_never_spoke_is_found_out() -> None:
     rules = replace(RULES, hedge=HedgeRule("r", least_seen=5, share=1.0))
     model = wrap(model_of(*QUICK, HANGS, rules=rules), scripted("r", [4.0, "from the rival"]))
