@@ -134,3 +134,12 @@ def test_what_is_lost_was_shown_nothing_of_models_that_are_not_known_here() -> N
     told = ASKED + 8 + 2 * 220 + 1_000
     assert here.lost_calls([(1, "z")], asked).input_tokens == told + 72 + ceil(100 * 1.25)
     assert here.lost_calls([(0, "b")], asked) == Usage.unknown(1)
+
+
+def test_each_parameter_that_may_be_refused_is_another_call_when_calls_fail() -> None:
+    warm = replace(A, sampling=Sampling(temperature=0.5))
+    layer = OutlinedLayer((warm,), told=0)
+    plain, likely = (
+        bounds().worst_case(plan(), [one], failing=True).calls for one in (layer, replace(layer, logprobs=True))
+    )
+    assert (plain, likely) == (3, 4), "the temperature, the limit's name, and the log-probabilities"
