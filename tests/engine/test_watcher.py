@@ -8,8 +8,10 @@ import pytest
 
 from moa_server.domain.errors import JournalUnavailable
 from moa_server.domain.event import BEGINNING, Cursor, Event
+from moa_server.engine.records.run_log import RunLog
 from moa_server.engine.records.watcher import Heartbeat, Watcher
 from moa_server.journal.memory import MemoryJournal
+from tests.journal.clock import HandClock
 from tests.journal.examples import deltas, submission
 from tests.models.timeless_loop import now, timeless
 
@@ -66,6 +68,27 @@ async def test_heartbeats_come_while_nothing_is_written() -> None:
     async with aclosing(watching(journal)) as news:
         moments = [(len(await anext(news)), now() - began) for _ in range(3)]
     assert moments == [(0, HEARTBEAT_S), (0, 2 * HEARTBEAT_S), (0, 3 * HEARTBEAT_S)]
+
+
+class Woken(RunLog):
+    """A log that counts how often it wakes its watchers."""
+
+    times = 0
+
+    def wake_watchers(self) -> None:
+        self.times += 1
+        super().wake_watchers()
+
+
+@timeless
+async def test_a_log_is_left_in_peace_by_watchers_that_have_left() -> None:
+    log = Woken("r1", 1, HandClock())
+    watcher = Watcher("r1", BEGINNING, MemoryJournal(), lambda _: log, nullcontext(), HEARTBEAT_S)
+    async with aclosing(watcher.events()) as news:
+        assert [len(await anext(news)) for _ in range(2)] == [0, 0]
+    before = log.times
+    await asyncio.sleep(HEARTBEAT_S * 3)
+    assert log.times == before > 0
 
 
 @timeless
