@@ -71,7 +71,7 @@ async def test_silence_well_beyond_the_pace_opens_it_after_a_few_calls_that_some
 
 @timeless
 async def test_a_model_whose_answers_come_whole_is_never_silent() -> None:
-    whole = spec("m", RULES, window=1_000_000)
+    whole = spec("m", replace(RULES, breaker=BreakerRule(open_s=15.0, silence_s=0.5)), window=1_000_000)
     model = wrap(scripted(replace(whole, times=whole.times.of_whole_answers()), *QUICK, HANGS))
     await asked(model)
     await cut(model, 5.0, times=5)
