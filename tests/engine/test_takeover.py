@@ -289,6 +289,19 @@ async def test_a_lost_call_counts_against_the_budget(open_house: OpenHouse) -> N
     assert second["boss"].asked == []
 
 
+async def test_where_nobody_has_answered_whoever_was_lost_is_asked_again_with_what_the_layers_to_come_would_have_had(
+    open_house: OpenHouse,
+) -> None:
+    second = {name: FakeModel(spec(name), saying(f"by {name}")) for name in ("a", "boss")}
+    first = {"a": FakeModel(spec("a"), silent()), "boss": FakeModel(spec("boss"))}
+    one, two, way = await two_servers(open_house, first, second, [["a"]], budget=Budget(calls=2))
+    run = await one.start(detached=True)
+    await two.journaled(run.run_id, AgentStarted, 1)
+    way.cut.set()
+    assert succeeded(await two.events(run.run_id)).answer.text == "by a", "without it there would be no answer at all"
+    assert second["boss"].asked == []
+
+
 class Slow(SharedJournal):
     """A journal whose next answer to a write comes late, once it is told to be slow."""
 
