@@ -1,7 +1,7 @@
 """An attempt is held to the nearest of its limits, and no limit outlives its reason."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,14 @@ def terms(deadline_s: float, speak_by_s: float | None = None) -> CallTerms:
     return CallTerms(lambda _: None, NoAccount(), now() + deadline_s, speak_by)
 
 
+async def lasted(listen: Callable[[], Awaitable[None]]) -> float:
+    """Return how long somebody listened until the patience was over."""
+    started = now()
+    with pytest.raises(ModelTimeout):
+        await listen()
+    return now() - started
+
+
 async def waited(*tokens_after: float, **limits: Any) -> float:  # noqa: ANN401 - of an terms
     """Return after how long an endpoint is left that falls silent for ever after these tokens."""
 
@@ -33,10 +41,7 @@ async def waited(*tokens_after: float, **limits: Any) -> float:  # noqa: ANN401 
                 patient.token()
             await asyncio.Event().wait()
 
-    started = now()
-    with pytest.raises(ModelTimeout):
-        await listen()
-    return now() - started
+    return await lasted(listen)
 
 
 @timeless
@@ -93,10 +98,7 @@ async def reasoned(
                     patient.token(reasons_unseen=True)
             await asyncio.Event().wait()
 
-    started = now()
-    with pytest.raises(ModelTimeout):
-        await listen()
-    return now() - started
+    return await lasted(listen)
 
 
 @timeless

@@ -104,6 +104,10 @@ class ModelSpec:
         """What it says of sampling where an agent is silent."""
         return Sampling(reasoning_effort=self.reasoning_effort, reasoning_tokens=self.reasoning_tokens)
 
+    def most_output(self, sampling: Sampling) -> int:
+        """Return the most tokens that it is asked for with these settings, reasoning included."""
+        return sampling.max_tokens or self.max_output
+
 
 class FinishReason(StrEnum):
     """Why a model stopped."""
@@ -162,7 +166,7 @@ class Prompt:
 
     def most_output(self, spec: ModelSpec) -> int:
         """Return the most tokens that a model is asked for, reasoning included."""
-        return self.sampling.max_tokens or spec.max_output
+        return spec.most_output(self.sampling)
 
     def completed(self, spec: ModelSpec) -> "Prompt":
         """Return it with what a model's own section says of reasoning where the agent is silent."""

@@ -73,6 +73,8 @@ class _Refused:
         now = asyncio.get_running_loop().time()
         while self._until and next(iter(self._until.values())) <= now:
             self._until.popitem(last=False)
+        if not self._until:  # as for most models, always
+            return frozenset()
         settings = _settings(prompt.sampling)
         return frozenset(name for name in prompt.parameters if {(name, None), (name, settings)} & self._until.keys())
 

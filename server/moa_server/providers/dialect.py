@@ -9,36 +9,6 @@ from moa_server.domain.model import ModelSpec, Prompt
 from moa_server.providers.sse import ServerSentEvent
 from moa_server.providers.transcript import Transcript
 
-
-class RequestOptions(Protocol):
-    """What the options of every dialect say of its requests."""
-
-    @property
-    def path(self) -> str:
-        """After the endpoint's address."""
-        ...
-
-    @property
-    def query(self) -> Mapping[str, str]:
-        """Added to the address."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Sent with each question."""
-        ...
-
-    @property
-    def key_header(self) -> str:
-        """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
-        ...
-
-    @property
-    def stream(self) -> bool:
-        """Whether answers are asked for as a stream."""
-        ...
-
-
 _TOOLS: Final = (
     "function_call",
     "functions",
@@ -77,6 +47,27 @@ def check_body(body: Mapping[str, Any]) -> None:
     if found := [name for name in _COUNTED if name in body]:
         why = "by which a call would come to more than is counted; leave it out, and say max_output or instructions"
         raise ValueError(f"body: holds {found[0]}, {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOptions:
+    """The settings of a model under ``dialect`` that every dialect has."""
+
+    path: str = ""
+    """After the endpoint's address."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Added to the address, such as an ``api-version``."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with each question; no secrets."""
+    key_header: str = "authorization"
+    """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """Added to each question."""
+    stream: bool = True
+    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
+
+    def __post_init__(self) -> None:
+        check_body(self.body)
 
 
 class Listener(Protocol):
@@ -119,7 +110,7 @@ class Taken:
 
     sampling: Sampling
     unsent: Mapping[str, str] = field(default_factory=dict)
-    """Why the others are not, or not as they are: by their names, a clause that ends "which ..."."""
+    """Why the others are not, or not as they are: by their names, a clause that goes after "since"."""
 
 
 def taken_but(sampling: Sampling, reasons: Mapping[str, str]) -> Taken:
@@ -128,7 +119,7 @@ def taken_but(sampling: Sampling, reasons: Mapping[str, str]) -> Taken:
     return Taken(sampling.without(unsent), unsent)
 
 
-Options = TypeVar("Options", bound=RequestOptions)
+Options = TypeVar("Options", bound=EndpointOptions)
 
 
 @dataclass(frozen=True, slots=True)

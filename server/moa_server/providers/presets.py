@@ -154,17 +154,18 @@ def options_of(provider: str) -> type[Any]:
 
 def unsent_settings(spec: ModelSpec, sampling: Sampling) -> Mapping[str, str]:
     """Return which of an agent's settings a model is not sent, as far as that is known beforehand, and why."""
-    preset = PRESETS[spec.provider]
-    dialect = DIALECTS[preset.dialect]
-    options = dialect.options(**_completed(preset, spec).dialect)
-    return dialect.takes(options, sampling.over(spec.own_sampling)).unsent
+    dialect = DIALECTS[PRESETS[spec.provider].dialect]
+    return dialect.takes(_chosen(spec), sampling.over(spec.own_sampling)).unsent
 
 
 def gives_logprobs(spec: ModelSpec) -> bool:
     """Tell whether a model gives the log-probabilities of its words, as far as its dialect and its preset know."""
-    preset = PRESETS[spec.provider]
-    options = DIALECTS[preset.dialect].options(**_completed(preset, spec).dialect)
-    return bool(getattr(options, "logprobs", False))  # a dialect that has no such setting has no word for them
+    return bool(getattr(_chosen(spec), "logprobs", False))  # a dialect that has no such setting has no word for them
+
+
+def _chosen(spec: ModelSpec) -> Any:  # noqa: ANN401 - what each dialect has of its own
+    """Return the options by which a model is asked."""
+    return options_of(spec.provider)(**_completed(PRESETS[spec.provider], spec).dialect)
 
 
 def _completed(preset: Preset, spec: ModelSpec) -> ModelSpec:

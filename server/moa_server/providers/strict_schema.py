@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
+from moa_server.providers.dialect import EndpointOptions
 from moa_server.providers.schema_words import (
     DEFINITIONS,
     FORMATS,
@@ -21,6 +22,7 @@ from moa_server.providers.schema_words import (
     TYPES,
     is_plain,
     parsed,
+    takes_objects,
     types_in,
     written,
 )
@@ -56,12 +58,29 @@ class RootedSchema:
     """Whether it keeps to the rules of strict schemas."""
 
 
-def named_schema(schema: str, *, strict: bool, with_limits: bool) -> Mapping[str, Any] | None:
-    """Return a schema as a request holds it, strict where it is wanted and can be; None where none can hold it."""
-    form = rooted(schema, with_limits=with_limits) if strict else RootedSchema(schema)
-    if form is None:
-        return None
-    return {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
+@dataclass(frozen=True, slots=True)
+class SchemaOptions(EndpointOptions):
+    """How an endpoint that speaks a dialect of OpenAI's is held to a JSON schema."""
+
+    schema: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """How it is held to a JSON schema; where it is not, or ignores what it is sent, the instructions tell of it."""
+    strict_schema: bool = True
+    """Whether a schema that qualifies by OpenAI's rules is marked as strict, and its root has to be an object."""
+    strict_limits: bool = False
+    """Whether limits on values, such as minimum or pattern, may stand in a strict schema."""
+
+    def named(self, schema: str) -> Mapping[str, Any] | None:
+        """Return a schema as a request holds it, strict where it is wanted and can be; None where none can hold it."""
+        if self.schema != "json_schema":
+            return None
+        form = rooted(schema, with_limits=self.strict_limits) if self.strict_schema else RootedSchema(schema)
+        if form is None:
+            return None
+        return {"name": "answer", "strict": form.strict, "schema": msgspec.Raw(form.text.encode())}
+
+    def wants_object(self, schema: str) -> bool:
+        """Tell whether no more than an object is asked for: where no more can be, and one may satisfy the schema."""
+        return self.schema == "json_object" and takes_objects(schema)
 
 
 @lru_cache(maxsize=_REMEMBERED)

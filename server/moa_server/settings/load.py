@@ -86,7 +86,7 @@ def _settings(file: FileSection, data: Mapping[str, Any], choices: Choices, prob
         if asked is not None and asked > spec.max_output:
             wrong = f"{asked} is more than model {spec.name!r} may write"
             problems.add((*place, "max_tokens"), f"{wrong}; write at most its max_output of {spec.max_output}")
-        _check_reasoning(place, agent.sampling.reasoning_tokens, asked or spec.max_output, problems)
+        _check_reasoning(place, agent.sampling.reasoning_tokens, spec.most_output(agent.sampling), problems)
     # In the place of refused limits stand the defaults, by which nobody asked to be judged.
     limits = None if problems.under(("limits",)) else file.limits
     mixtures = Mixtures(choices.strategies, file.agents, Fit(models, limits, problems))

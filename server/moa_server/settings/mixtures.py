@@ -144,7 +144,7 @@ class Fit:
 
     def _check_agent(self, place: Place, index: int, layer: OutlinedLayer, agent: Agent, shown: int) -> None:
         spec = self.models[agent.model]
-        output = agent.sampling.max_tokens or spec.max_output
+        output = spec.most_output(agent.sampling)
         told = tokens.of_text(agent.instructions, spec.counted_by) + tokens.TOKENS_PER_MESSAGE
         told += tokens.TOKENS_PER_CALL + tokens.of_schema(layer.schema, spec.counted_by)
         references = layer.told + LEAST_REFERENCE * shown

@@ -82,7 +82,7 @@ def _applied(mixture: Mixture, overrides: Overrides, catalogue: Catalogue) -> Ro
         sampling = overrides.sampling.over(agent.sampling)
         if sampling.max_tokens is not None:
             # An agent never writes more than the operator lets it.
-            own = agent.sampling.max_tokens or catalogue.models[agent.model].spec.max_output
+            own = catalogue.models[agent.model].spec.most_output(agent.sampling)
             most = mixture.permissions.max_tokens or own
             sampling = replace(sampling, max_tokens=min(sampling.max_tokens, most))
         return replace(agent, sampling=sampling)

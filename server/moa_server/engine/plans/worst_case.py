@@ -115,7 +115,7 @@ class _Sum:
 
     def output(self, agent: Agent) -> int:
         """Return the most that an agent writes."""
-        return agent.sampling.max_tokens or self._spec(agent.model).max_output
+        return self._spec(agent.model).most_output(agent.sampling)
 
     def _attempts(self, spec: ModelSpec, refusable: int) -> Iterator[tuple[ModelSpec, int]]:
         """Yield every model that one call of a model may reach, and how often.

@@ -155,7 +155,7 @@ class Turn:
         self._hear(piece)
 
     def _max_output(self, model: Model) -> int:
-        return self._call.agent.sampling.max_tokens or model.spec.max_output
+        return model.spec.most_output(self._call.agent.sampling)
 
     def _room(self, model: Model) -> int:
         """Return how many estimated tokens of this model's window a prompt may take."""

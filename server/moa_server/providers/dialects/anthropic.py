@@ -1,7 +1,6 @@
 """Messages, the dialect of Anthropic: its options, its request, its answer."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,7 +11,7 @@ from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.closed_schema import closed
 from moa_server.providers.complaint import Complaint, read_complaint
-from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
+from moa_server.providers.dialect import Dialect, EndpointOptions, Taken, taken_but
 from moa_server.providers.effort import Effort, budget, nearest, unsaid_reasoning
 from moa_server.providers.failures import reported
 from moa_server.providers.reasoning import ReasoningFilter
@@ -22,21 +21,13 @@ from moa_server.providers.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
-class AnthropicOptions:
+class AnthropicOptions(EndpointOptions):
     """The settings of a model under ``dialect``."""
 
     path: str = "/messages"
-    """After the endpoint's address."""
-    query: Mapping[str, str] = field(default_factory=dict)
-    """Added to the address."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent with each question; no secrets."""
     key_header: str = "x-api-key"
-    """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
     version: str = "2023-06-01"
     """Of the interface."""
-    body: Mapping[str, Any] = field(default_factory=dict)
-    """Added to each question."""
     sends_sampling: bool = True
     """Whether it takes temperature and top_p."""
     both_samplings: bool = True
@@ -54,11 +45,6 @@ class AnthropicOptions:
     prompt_cache: bool = False
     """Whether the endpoint is asked to cache what stands before the last turn. Writing to its cache costs more:
     a price says how much as ``cache_write``."""
-    stream: bool = True
-    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
-
-    def __post_init__(self) -> None:
-        check_body(self.body)
 
 
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
@@ -103,7 +89,7 @@ def anthropic_body(spec: ModelSpec, options: AnthropicOptions, prompt: Prompt) -
     turns = [_turn(message) for message in messages if message.role is not Role.SYSTEM]
     body: dict[str, Any] = {
         "model": spec.upstream_model,
-        "max_tokens": sampling.max_tokens or spec.max_output,
+        "max_tokens": prompt.most_output(spec),
         "messages": turns,
         **{name: value for name, value in wanted.items() if value is not None},
     }

@@ -1,7 +1,7 @@
 """Chat completions, the dialect of OpenAI and of most other endpoints: its options, its request, its answer."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -11,31 +11,21 @@ from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.complaint import Complaint, read_complaint
-from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
+from moa_server.providers.dialect import Dialect, Taken, taken_but
 from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest, unsaid_reasoning
 from moa_server.providers.failures import reported
 from moa_server.providers.reasoning import ReasoningFilter, Tags
 from moa_server.providers.schema_instruction import instructed
-from moa_server.providers.schema_words import takes_objects
 from moa_server.providers.sse import ServerSentEvent
-from moa_server.providers.strict_schema import named_schema
+from moa_server.providers.strict_schema import SchemaOptions
 from moa_server.providers.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAIOptions:
+class OpenAIOptions(SchemaOptions):
     """The settings of a model under ``dialect``: what differs between the endpoints that speak chat completions."""
 
     path: str = "/chat/completions"
-    """After the endpoint's address."""
-    query: Mapping[str, str] = field(default_factory=dict)
-    """Added to the address, such as an ``api-version``."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent with each question; no secrets."""
-    key_header: str = "authorization"
-    """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
-    body: Mapping[str, Any] = field(default_factory=dict)
-    """Added to each question."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What it calls the most tokens of an answer."""
     system_role: Literal["system", "developer"] = "system"
@@ -54,12 +44,6 @@ class OpenAIOptions:
     """Whether usage is asked for in the stream."""
     reasoning_in_completion: bool = True
     """Whether its count of completion tokens holds the reasoning; else the total tells."""
-    schema: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How it is held to a JSON schema; where it is not, or ignores what it is sent, the instructions tell of it."""
-    strict_schema: bool = True
-    """Whether a schema that qualifies by OpenAI's rules is marked as strict, and its root has to be an object."""
-    strict_limits: bool = False
-    """Whether limits on values, such as minimum or pattern, may stand in a strict schema."""
     logprobs: bool = True
     """Whether it gives log-probabilities."""
     counts_logprobs: bool = False
@@ -77,11 +61,9 @@ class OpenAIOptions:
     """Whether the opening tag is part of the prompt, so that only the closing one comes."""
     expects_done: bool = False
     """Whether ``[DONE]`` must come; else a finish reason will do."""
-    stream: bool = True
-    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
 
     def __post_init__(self) -> None:
-        check_body(self.body)
+        SchemaOptions.__post_init__(self)
         if not all(opening and closing for opening, closing in self.think_tags):
             raise ValueError("think_tags: a tag is empty")
         if self.begins_thinking and not self.think_tags:
@@ -112,15 +94,18 @@ def openai_body(spec: ModelSpec, options: OpenAIOptions, prompt: Prompt) -> byte
         "stop": sampling.stop or None,
         "reasoning_effort": nearest(effort, options.efforts) if effort else None,
     }
-    messages, response_format = prompt.messages, None
+    messages = prompt.messages
+    response_format: dict[str, Any] | None = None
     if prompt.response_schema is not None:
-        response_format = _response_format(options, prompt.response_schema)
-        if response_format is None or "json_schema" not in response_format:
+        if (named := options.named(prompt.response_schema)) is not None:
+            response_format = {"type": "json_schema", "json_schema": named}
+        else:
             messages = instructed(messages, prompt.response_schema)
+            response_format = {"type": "json_object"} if options.wants_object(prompt.response_schema) else None
     body: dict[str, Any] = {
         "model": spec.upstream_model,
         "messages": [_message(message, options) for message in messages],
-        _limit_field(options, prompt): sampling.max_tokens or spec.max_output,
+        _limit_field(options, prompt): prompt.most_output(spec),
         **{name: value for name, value in wanted.items() if value is not None},
     }
     if response_format is not None:
@@ -141,16 +126,6 @@ def _limit_field(options: OpenAIOptions, prompt: Prompt) -> str:
     if "max_tokens" not in prompt.left_out:
         return options.max_tokens_field
     return "max_tokens" if options.max_tokens_field == "max_completion_tokens" else "max_completion_tokens"
-
-
-def _response_format(options: OpenAIOptions, schema: str) -> Mapping[str, Any] | None:
-    """Return how the endpoint is to hold its model to a schema; None where it cannot be."""
-    if options.schema == "json_object":
-        return {"type": "json_object"} if takes_objects(schema) else None
-    if options.schema == "none":
-        return None
-    named = named_schema(schema, strict=options.strict_schema, with_limits=options.strict_limits)
-    return named and {"type": "json_schema", "json_schema": named}
 
 
 def _message(message: Message, options: OpenAIOptions) -> Mapping[str, Any]:

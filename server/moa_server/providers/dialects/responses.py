@@ -4,7 +4,7 @@ Nothing is kept at the endpoint, and no tools are offered.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -14,48 +14,28 @@ from moa_server.domain.conversation import Message, Role
 from moa_server.domain.model import FinishReason, ModelSpec, Prompt
 from moa_server.domain.usage import Usage
 from moa_server.providers.complaint import Complaint, read_complaint
-from moa_server.providers.dialect import Dialect, Taken, check_body, taken_but
+from moa_server.providers.dialect import Dialect, Taken, taken_but
 from moa_server.providers.effort import USUAL_EFFORTS, Effort, nearest, unsaid_reasoning
 from moa_server.providers.failures import reported
 from moa_server.providers.reasoning import ReasoningFilter
 from moa_server.providers.schema_instruction import instructed
-from moa_server.providers.schema_words import takes_objects
 from moa_server.providers.sse import ServerSentEvent
-from moa_server.providers.strict_schema import named_schema
+from moa_server.providers.strict_schema import SchemaOptions
 from moa_server.providers.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
-class ResponsesOptions:
+class ResponsesOptions(SchemaOptions):
     """The settings of a model under ``dialect``."""
 
     path: str = "/responses"
-    """After the endpoint's address."""
-    query: Mapping[str, str] = field(default_factory=dict)
-    """Added to the address, such as an ``api-version``."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent with each question; no secrets."""
-    key_header: str = "authorization"
-    """The header that holds the key: after ``Bearer`` in ``authorization``, bare in any other."""
-    body: Mapping[str, Any] = field(default_factory=dict)
-    """Added to each question."""
     system_role: Literal["system", "developer"] = "developer"
     """What it calls the role of system messages."""
     sends_sampling: bool = True
     """Whether it takes temperature and top_p."""
-    schema: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How it is held to a JSON schema; where it is not, or ignores what it is sent, the instructions tell of it."""
-    strict_schema: bool = True
-    """Whether a schema that qualifies by OpenAI's rules is marked as strict, and its root has to be an object."""
     strict_limits: bool = True
-    """Whether limits on values, such as minimum or pattern, may stand in a strict schema."""
     efforts: tuple[Effort, ...] = USUAL_EFFORTS
     """The steps of reasoning_effort that it knows; for any other the nearest is sent, and without steps nothing."""
-    stream: bool = True
-    """Whether answers are asked for as a stream; else they come whole, and only the total time counts."""
-
-    def __post_init__(self) -> None:
-        check_body(self.body)
 
 
 def responses_takes(options: ResponsesOptions, sampling: Sampling) -> Taken:
@@ -71,11 +51,14 @@ def responses_body(spec: ModelSpec, options: ResponsesOptions, prompt: Prompt) -
     """Return the request's JSON. Settings for which the dialect has no word are left out."""
     sampling, effort = prompt.sampling, prompt.sampling.reasoning_effort
     step = nearest(effort, options.efforts) if effort else None
-    messages, text_format = prompt.messages, None
+    messages = prompt.messages
+    text_format: dict[str, Any] | None = None
     if prompt.response_schema is not None:
-        text_format = _text_format(options, prompt.response_schema)
-        if text_format is None or "schema" not in text_format:
+        if (named := options.named(prompt.response_schema)) is not None:
+            text_format = {"type": "json_schema", **named}
+        else:
             messages = instructed(messages, prompt.response_schema)
+            text_format = {"type": "json_object"} if options.wants_object(prompt.response_schema) else None
     wanted = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -91,16 +74,6 @@ def responses_body(spec: ModelSpec, options: ResponsesOptions, prompt: Prompt) -
     }
     # What is listened for comes last: nothing that the operator adds can change it.
     return msgspec.json.encode({**body, **options.body, "stream": options.stream})
-
-
-def _text_format(options: ResponsesOptions, schema: str) -> Mapping[str, Any] | None:
-    """Return how the endpoint is to hold its model to a schema; None where it cannot be."""
-    if options.schema == "json_object":
-        return {"type": "json_object"} if takes_objects(schema) else None
-    if options.schema == "none":
-        return None
-    named = named_schema(schema, strict=options.strict_schema, with_limits=options.strict_limits)
-    return named and {"type": "json_schema", **named}
 
 
 def _item(message: Message, options: ResponsesOptions) -> Mapping[str, Any]:
