@@ -203,7 +203,7 @@ async def test_cancelling_closes_the_connection(asker: Asker, upstream: Upstream
     task = asyncio.create_task(asker.ask())
     await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].tokens_sent > 2)
     task.cancel()
-    await upstream.wait_for(lambda: upstream.calls[0].aborted)
+    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].aborted)
     await upstream.wait_for(lambda: not upstream.open_connections)
     assert task.cancelled() or task.done()
 

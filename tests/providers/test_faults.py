@@ -242,7 +242,7 @@ async def test_a_fault(asker: Asker, upstream: Upstream, script: Script, kind: t
 async def test_silence_in_any_form_is_a_time_out(asker: Asker, upstream: Upstream, script: Script) -> None:
     upstream.script("m", script)
     assert type(await asker.failure(times=SHORT)) is ModelTimeout
-    await upstream.wait_for(lambda: upstream.calls[0].aborted)
+    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].aborted)
 
 
 async def test_one_byte_a_second_is_cut_by_the_limit_of_the_whole(asker: Asker, upstream: Upstream) -> None:
@@ -258,7 +258,7 @@ async def test_the_deadline_of_the_run_cuts_an_answer(asker: Asker, upstream: Up
     assert (type(failure), failure.detail) == (ModelTimeout, "voice had not finished at the deadline")
     assert failure.usage is not None
     assert failure.usage.output_tokens > 0
-    await upstream.wait_for(lambda: upstream.calls[0].aborted)
+    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].aborted)
 
 
 async def test_each_time_limit_is_named(asker: Asker, upstream: Upstream) -> None:
@@ -272,7 +272,7 @@ async def test_a_silent_model_is_left_while_others_have_time_to_stand_in(asker: 
     failure = await asker.failure(speak_within_s=0.15)
     assert type(failure) is ModelTimeout
     assert failure.detail == "voice gave no token while there was time for others to stand in"
-    await upstream.wait_for(lambda: upstream.calls[0].aborted)
+    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].aborted)
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ async def test_no_body_is_read_without_end(asker: Asker, upstream: Upstream) -> 
     failure = await asker.failure()
     assert type(failure) is ModelAnswerTooLong
     assert failure.usage is not None
-    await upstream.wait_for(lambda: upstream.calls[0].aborted)
+    await upstream.wait_for(lambda: upstream.calls and upstream.calls[0].aborted)
 
 
 async def test_a_whole_answer_is_no_longer_than_any_other(asker: Asker, upstream: Upstream) -> None:
